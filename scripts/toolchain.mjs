@@ -27,7 +27,8 @@ function npmInstall(spec) {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   const args = ['install', '--prefix', tools, '--save', '--no-audit', '--no-fund', '--loglevel=error', spec];
   const result = spawnSync(npm, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', cwd: tools });
-  if (result.status !== 0) throw new Error(`setup: npm could not install ${spec}; it said:\n${result.stdout}${result.stderr}`);
+  if (result.status !== 0)
+    throw new Error(`setup: npm could not install ${spec}; it said:\n${result.stdout}${result.stderr}`);
 }
 
 function installedVersion(name) {

@@ -1,1 +1,6 @@
-export {};
+export { geglu, gelu, quickGelu, silu } from './ops/activations.ts';
+export { type AttentionOptions, attention, attentionWithProbabilities } from './ops/attention.ts';
+export { type Conv2dOptions, conv2d, type Padding2d } from './ops/conv2d.ts';
+export { linear } from './ops/linear.ts';
+export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
+export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';

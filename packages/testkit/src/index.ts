@@ -1,1 +1,7 @@
-export {};
+export { activateBackend, type BackendName, describeOnBackends, provideBackends } from './backends.ts';
+export { type ClosenessOptions, expectClose, expectTensorsClose } from './closeness.ts';
+export { type Golden, loadGolden } from './golden.ts';
+export { type GradientCheckOptions, gradientCheck } from './gradient-check.ts';
+export { expectNoLeaks } from './leaks.ts';
+export { pythonExecutable, runPython } from './python.ts';
+export { type RandomOptions, randomValues, seededRandom } from './random.ts';

@@ -1,0 +1,18 @@
+import { fused, reshape, type Tensor, type Tensor1D, type Tensor2D, tidy } from '@tensorflow/tfjs-core';
+
+/** y = x W^T + b over the last axis. @shape x [..., I], weight [O, I], bias [O] -> [..., O]
+ * @throws when the widths differ @source torch.nn.functional.linear */
+export function linear<T extends Tensor>(x: T, weight: Tensor2D, bias?: Tensor1D): T {
+  const [outputs, inputs] = weight.shape;
+  if (x.shape[x.rank - 1] !== inputs) {
+    throw new Error(
+      `linear: the last axis of x is the weight's input width; got x [${x.shape}], weight [${weight.shape}]; check the layer's sizes`,
+    );
+  }
+  return tidy(() => {
+    // One flat matmul: backends are slow at, or limited in, the number of batches.
+    const flat = x.rank === 2 ? x : reshape(x, [-1, inputs]);
+    const y = fused.matMul({ a: flat as Tensor2D, b: weight, transposeA: false, transposeB: true, bias });
+    return reshape(y, [...x.shape.slice(0, -1), outputs]) as T;
+  });
+}

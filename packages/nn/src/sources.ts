@@ -1,0 +1,55 @@
+import { keep, type Tensor, tensor } from '@tensorflow/tfjs-core';
+import { type Initializer, ParamSource, type TensorRequest } from './param-source.ts';
+
+const MULBERRY_STEP = 0x6d2b79f5;
+
+/** A uniform generator on [0, 1) (mulberry32), started from a seed and a name, so that a tensor's values do not
+ * depend on which others were asked for before it. */
+function namedRandom(seed: number, name: string): () => number {
+  let state = seed >>> 0;
+  for (let i = 0; i < name.length; i++) state = Math.imul(state ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  return () => {
+    state = (state + MULBERRY_STEP) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+function initialValues(count: number, init: Initializer, next: () => number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(count);
+  if (init.kind === 'constant') return values.fill(init.value);
+  if (init.kind === 'uniform') {
+    for (let i = 0; i < count; i++) values[i] = (2 * next() - 1) * init.bound;
+    return values;
+  }
+  for (let i = 0; i < count; i += 2) {
+    // Box-Muller; 1 - u keeps the logarithm finite.
+    const radius = init.deviation * Math.sqrt(-2 * Math.log(1 - next()));
+    const angle = 2 * Math.PI * next();
+    values[i] = radius * Math.cos(angle);
+    if (i + 1 < count) values[i + 1] = radius * Math.sin(angle);
+  }
+  return values;
+}
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** A source of PyTorch-like initial values, the same for the same seed on every backend, whatever the order of asking.
+ * The tensors are kept: dispose of them with disposeParams. */
+export function randomParams(seed: number): ParamSource {
+  return new ParamSource((request) => {
+    const values = initialValues(sizeOf(request.shape), request.init, namedRandom(seed, request.key));
+    return keep(tensor(values, [...request.shape]));
+  });
+}
+
+/** A source that allocates nothing: its leaves have shapes and no values, enough to count parameters and list keys.
+ * `onRequest` sees every tensor that the model asks for, in order. */
+export function shapeParams(onRequest?: (request: TensorRequest) => void): ParamSource {
+  return new ParamSource((request) => {
+    onRequest?.(request);
+    const shape = [...request.shape];
+    return { shape, rank: shape.length, size: sizeOf(shape), dtype: 'float32' } as unknown as Tensor;
+  });
+}

@@ -1,0 +1,92 @@
+import { type Tensor, type Variable, variable } from '@tensorflow/tfjs-core';
+import type { Leaf } from './leaf.ts';
+
+/** One tensor of a parameter tree. */
+export interface NamedTensor {
+  /** The checkpoint's key: the leaf's path and `weight` or `bias`. */
+  readonly key: string;
+  readonly leaf: Leaf;
+  readonly tensor: Tensor;
+  /** Whether the checkpoint holds it transposed, [O, I, Kh, Kw] for our [Kh, Kw, I, O]. */
+  readonly layout: 'same' | 'conv2d';
+}
+
+function isLeaf(node: object): node is Leaf {
+  return 'kind' in node && 'path' in node && ('weight' in node || 'value' in node);
+}
+
+function leafTensors(leaf: Leaf): [property: string, tensor: Tensor][] {
+  return Object.entries(leaf).filter(
+    (entry): entry is [string, Tensor] => typeof entry[1] === 'object' && entry[1] !== null && 'dtype' in entry[1],
+  );
+}
+
+const keyOf = (leaf: Leaf, property: string): string => {
+  if (leaf.kind === 'parameter') return leaf.path;
+  return leaf.path === '' ? property : `${leaf.path}.${property}`;
+};
+
+/** Every leaf of a tree, in the tree's own order. */
+export function leaves(tree: unknown): Leaf[] {
+  if (typeof tree !== 'object' || tree === null) return [];
+  if (isLeaf(tree)) return [tree];
+  return (Array.isArray(tree) ? tree : Object.values(tree)).flatMap(leaves);
+}
+
+/** Every tensor of a tree with its checkpoint key, in the tree's own order. */
+export function namedTensors(tree: unknown): NamedTensor[] {
+  return leaves(tree).flatMap((leaf) =>
+    leafTensors(leaf).map(([property, tensor]) => ({
+      key: keyOf(leaf, property),
+      leaf,
+      tensor,
+      layout: leaf.kind === 'conv2d' && property === 'weight' ? ('conv2d' as const) : ('same' as const),
+    })),
+  );
+}
+
+/** A new tree with every tensor replaced; what `replace` returns unchanged is shared with the old tree. */
+export function mapTensors<Tree>(tree: Tree, replace: (named: NamedTensor) => Tensor): Tree {
+  if (typeof tree !== 'object' || tree === null) return tree;
+  if (Array.isArray(tree)) return tree.map((child) => mapTensors(child, replace)) as Tree;
+  if (isLeaf(tree)) {
+    const replaced = namedTensors(tree).map((named) => [named, replace(named)] as const);
+    const names = leafTensors(tree).map(([property]) => property);
+    return { ...tree, ...Object.fromEntries(names.map((name, i) => [name, replaced[i][1]])) };
+  }
+  return Object.fromEntries(Object.entries(tree).map(([name, child]) => [name, mapTensors(child, replace)])) as Tree;
+}
+
+/** How many numbers a tree holds. */
+export function countParams(tree: unknown): number {
+  return namedTensors(tree).reduce((total, { tensor }) => total + tensor.size, 0);
+}
+
+/** A new tree in which the chosen tensors are variables, copies that an optimiser may change; the others are shared.
+ * @throws when nothing is chosen */
+export function trainable<Tree>(tree: Tree, choose: (key: string) => boolean): Tree {
+  let chosen = 0;
+  const result = mapTensors(tree, ({ key, tensor }) => {
+    if (!choose(key)) return tensor;
+    chosen++;
+    return variable(tensor, true) as Tensor;
+  });
+  if (chosen === 0) {
+    const some = namedTensors(tree)
+      .slice(0, 3)
+      .map(({ key }) => key);
+    throw new Error(`nn: at least one tensor is to be trained; none was chosen; keys look like ${some.join(', ')}`);
+  }
+  return result;
+}
+
+/** The variables of a tree, by checkpoint key: what an optimiser updates and gradients are taken of. */
+export function trainableTensors(tree: unknown): Record<string, Variable> {
+  const variables = namedTensors(tree).filter(({ tensor }) => 'trainable' in tensor && tensor.trainable);
+  return Object.fromEntries(variables.map(({ key, tensor }) => [key, tensor as Variable]));
+}
+
+/** Disposes of every tensor of a tree. Tensors shared with another tree are gone there too. */
+export function disposeParams(tree: unknown): void {
+  for (const { tensor } of namedTensors(tree)) tensor.dispose();
+}

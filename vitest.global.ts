@@ -1,0 +1,35 @@
+import type { TestProject } from 'vitest/node';
+import { pythonExecutable } from './packages/testkit/src/python.ts';
+
+const ALL = ['native', 'wasm', 'cpu', 'webgpu'] as const;
+type Name = (typeof ALL)[number];
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    backends: Name[];
+  }
+}
+
+/** Finds out once which backends this machine has, and says in one line what will be skipped. */
+export default async function globalSetup(project: TestProject): Promise<void> {
+  const asked = process.env.RASS_TEST_BACKENDS?.split(',') as Name[] | undefined;
+  const kernels = (await import('@rass/kernels')) as unknown as Record<
+    string,
+    (() => Promise<{ name: Name; available: boolean; reason?: string }[]>) | undefined
+  >;
+  const listBackends =
+    kernels.listBackends ?? (async () => [{ name: 'cpu' as Name, available: true, reason: undefined }]);
+  const found = await listBackends();
+  const available = ALL.filter((name) => found.some((backend) => backend.name === name && backend.available));
+  const backends = asked ?? available;
+  project.provide('backends', backends);
+  for (const name of ALL) {
+    if (backends.includes(name)) continue;
+    const reason = asked ? 'RASS_TEST_BACKENDS leaves it out' : found.find((backend) => backend.name === name)?.reason;
+    console.log(`tests on the ${name} backend are skipped: ${reason ?? 'not available'}`);
+  }
+  if (pythonExecutable() === undefined) {
+    console.log('tests that compare with Python are skipped: set RASS_PYTHON, or run `pnpm golden` once');
+  }
+  if (!process.env.RASS_TEST_DATA) console.log('tests on photographs are skipped: RASS_TEST_DATA is not set');
+}

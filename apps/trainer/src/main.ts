@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { backendCommand } from './commands/backend.ts';
+import { printError } from './terminal.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('rass')
+  .description('Semantic segmentation of low-quality photographs: backends, weights, training, inference')
+  .version(version)
+  .showHelpAfterError('(run the command with --help for its options)')
+  .addCommand(backendCommand());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  printError(error);
+  process.exitCode = 1;
+}

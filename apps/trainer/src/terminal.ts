@@ -1,0 +1,69 @@
+/** Prints an error as one message without a stack, unless RASS_DEBUG is set. */
+export function printError(error: unknown): void {
+  if (process.env['RASS_DEBUG']) console.error(error);
+  else console.error(error instanceof Error ? error.message : String(error));
+}
+
+/** Lays rows out in columns as wide as their longest cell. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]!.length))) ?? [];
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
+  return lines.join('\n');
+}
+
+/** Where a long job is, for `progressReporter`. */
+export interface Progress {
+  stage: string;
+  what: string;
+  done: number;
+  total?: number;
+}
+
+const BAR_WIDTH = 24;
+const REDRAW_MS = 100;
+
+function amount(value: number): string {
+  return value >= 1e6 ? `${(value / 1e6).toFixed(0)} MB` : `${value}`;
+}
+
+function bar({ done, total }: Progress): string {
+  if (total === undefined || total === 0) return done > 0 ? amount(done) : '';
+  const share = Math.min(1, done / total);
+  const filled = Math.round(share * BAR_WIDTH);
+  return `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${amount(done)} of ${amount(total)}`;
+}
+
+/** Reports progress: one line redrawn in place on a terminal, one line per stage and file otherwise. */
+export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
+  report: (progress: Progress) => void;
+  end: () => void;
+} {
+  let last = '';
+  let drawnAt = 0;
+  let drawn = false;
+  const end = () => {
+    if (drawn) stream.write('\r\x1b[2K');
+    drawn = false;
+  };
+  const report = (progress: Progress) => {
+    const title = `${progress.stage} ${progress.what}`;
+    const isNew = title !== last;
+    last = title;
+    if (!stream.isTTY) {
+      if (isNew) stream.write(`${title}\n`);
+      return;
+    }
+    const now = Date.now();
+    if (!isNew && now - drawnAt < REDRAW_MS) return;
+    drawnAt = now;
+    drawn = true;
+    const line = `${progress.stage} ${bar(progress)} ${progress.what}`;
+    stream.write(`\r\x1b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+  };
+  return { report, end };
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { BackendError } from '../errors.ts';
+import { type CurrentLibrary, nativeFolder } from './cache.ts';
+import { hashMismatch, sha256OfFile } from './download.ts';
+import { fetchWheels, type WheelRequest } from './fetch-wheels.ts';
+import { unpackWheel } from './unpack.ts';
+import { PINNED_SHA256, parseWheelName } from './wheels.ts';
+
+/** The stages of an install, in order. `done` and `total` count bytes or files; total is absent where unknown. */
+export interface InstallProgress {
+  stage: 'wait' | 'download' | 'unpack' | 'compile' | 'verify';
+  what: string;
+  done: number;
+  total?: number;
+}
+
+/** What decides which library is used. */
+export interface LibraryRequest extends WheelRequest {
+  wheel?: string | readonly string[];
+  libraryDir?: string;
+  cacheDir?: string;
+  force?: boolean;
+  onProgress: (progress: InstallProgress) => void;
+}
+
+/** Bytes that must be free: wheels and their unpacked content together, measured and rounded up. */
+const NEEDED_BYTES = { cpu: 1.2e9, gpu: 12e9 } as const;
+/** Unpacked bytes of the default builds, for the progress bar alone. */
+const UNPACKED_BYTES = { cpu: 636e6, gpu: 6.4e9 } as const;
+
+function checkLibraryFolder(folder: string): string {
+  const files = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2', 'include/tensorflow/c/c_api.h'];
+  const missing = files.filter((file) => !existsSync(join(folder, file)));
+  if (missing.length === 0) return folder;
+  throw new BackendError(
+    'install-failed',
+    `backend install: a library folder must be a wheel's unpacked tensorflow/; "${folder}" lacks ${missing.join(', ')}; name the folder that has them`,
+  );
+}
+
+function useFolder(libraryDir: string, version: string, gpu: boolean): CurrentLibrary {
+  const libraryFolder = checkLibraryFolder(resolve(libraryDir));
+  const id = `folder-${createHash('sha256').update(libraryFolder).digest('hex').slice(0, 12)}`;
+  return { id, libraryFolder, version, gpu };
+}
+
+function checkSpace(folder: string, gpu: boolean): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const needed = NEEDED_BYTES[gpu ? 'gpu' : 'cpu'];
+  if (bavail * bsize >= needed) return;
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new BackendError(
+    'install-failed',
+    `backend install: ${gigabytes(needed)} must be free for the download and the library; "${folder}" has ` +
+      `${gigabytes(bavail * bsize)}; free some, or name another cache with --cache-dir or RASS_CACHE`,
+  );
+}
+
+async function checkPins(wheels: readonly string[]): Promise<void> {
+  for (const wheel of wheels) {
+    const expected = PINNED_SHA256[basename(wheel)];
+    if (expected === undefined) continue;
+    const found = await sha256OfFile(wheel);
+    if (found !== expected) throw hashMismatch(basename(wheel), expected, found);
+  }
+}
+
+function givenWheels(wheel: string | readonly string[]): string[] {
+  const wheels = [wheel].flat().map((file) => resolve(file));
+  for (const file of wheels) {
+    if (!existsSync(file)) {
+      throw new BackendError('install-failed', `backend install: --wheel must name a file; "${file}" does not exist`);
+    }
+  }
+  return wheels;
+}
+
+/** Provides the native library: the user's folder, the cache's, or wheels unpacked into the cache. The folder appears
+ * under its name only when it is whole. @throws BackendError */
+export async function provideLibrary(request: LibraryRequest): Promise<CurrentLibrary & { isNew: boolean }> {
+  const { version, gpu, cacheDir, onProgress } = request;
+  if (request.libraryDir !== undefined) return { ...useFolder(request.libraryDir, version, gpu), isNew: false };
+  const given = request.wheel === undefined ? undefined : givenWheels(request.wheel);
+  const name = given && parseWheelName(basename(given[0]!));
+  const id = name ? `${name.project}-${name.version}` : `${gpu ? 'tensorflow' : 'tensorflow_cpu'}-${version}`;
+  const root = nativeFolder(cacheDir);
+  const folder = join(root, id);
+  const current = { id, libraryFolder: join(folder, 'tensorflow'), version: name?.version ?? version, gpu };
+  if (existsSync(join(folder, 'complete.json')) && !request.force) return { ...current, isNew: false };
+
+  mkdirSync(root, { recursive: true });
+  checkSpace(root, gpu);
+  const staging = mkdtempSync(join(root, '.staging-'));
+  try {
+    const wheels = given ?? (await fetchWheels(request, staging, join(root, 'downloads')));
+    await checkPins(wheels);
+    let bytes = 0;
+    for (const wheel of wheels) {
+      const total = Math.max(UNPACKED_BYTES[gpu ? 'gpu' : 'cpu'], bytes);
+      await unpackWheel(wheel, join(staging, 'unpacked'), (count) =>
+        onProgress({ stage: 'unpack', what: basename(wheel), done: (bytes += count), total }),
+      );
+    }
+    checkLibraryFolder(join(staging, 'unpacked', 'tensorflow'));
+    const record = { version: current.version, gpu, wheels: wheels.map((wheel) => basename(wheel)) };
+    writeFileSync(join(staging, 'unpacked', 'complete.json'), `${JSON.stringify(record, null, 2)}\n`);
+    replaceFolder(join(staging, 'unpacked'), folder, staging);
+    for (const wheel of given ? [] : wheels) rmSync(wheel, { force: true });
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+  return { ...current, isNew: true };
+}
+
+/** Swaps a whole folder in; a process that has the old library mapped keeps it. */
+function replaceFolder(from: string, to: string, staging: string): void {
+  if (existsSync(to)) renameSync(to, join(staging, 'replaced'));
+  renameSync(from, to);
+}
+
+/** The wheels that an installed library came from, for reports. */
+export function libraryWheels(id: string, cacheDir?: string): string[] {
+  try {
+    const text = readFileSync(join(nativeFolder(cacheDir), id, 'complete.json'), 'utf8');
+    return (JSON.parse(text) as { wheels: string[] }).wheels;
+  } catch {
+    return [];
+  }
+}

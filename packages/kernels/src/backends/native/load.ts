@@ -1,0 +1,115 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import util from 'node:util';
+import { findBackendFactory, type KernelBackend, registerBackend } from '@tensorflow/tfjs-core';
+import { BackendError, messageOf } from '../errors.ts';
+import { addonPath, readCurrent } from './cache.ts';
+import { type BindingPackage, bindingPackage, buildKey } from './sources.ts';
+
+/** The name under which TensorFlow.js knows the native backend. */
+export const NATIVE_BACKEND = 'tensorflow';
+
+/** The native addon as it is found on disk, before anything is loaded. */
+export interface FoundAddon {
+  addon: string;
+  binding: BindingPackage;
+  /** `environment` RASS_NATIVE_ADDON, `cache` what `rass backend install` built, `package` tfjs-node's own build. */
+  from: 'environment' | 'cache' | 'package';
+}
+
+/** What the loaded library says of itself. */
+export interface NativeInfo extends FoundAddon {
+  /** TensorFlow's version. */
+  version: string;
+  device: 'cpu' | 'gpu';
+}
+
+interface NativeBinding {
+  TF_Version: string;
+  isUsingGpuDevice: () => boolean;
+}
+
+const INSTALL = 'run `rass backend install`';
+
+function packageBuild(binding: BindingPackage): string | undefined {
+  const lib = join(binding.folder, 'lib');
+  if (!existsSync(lib)) return undefined;
+  const files = readdirSync(lib).map((folder) => join(lib, folder, 'tfjs_binding.node'));
+  return files.find((file) => existsSync(file));
+}
+
+/** Finds the addon without loading it. @throws BackendError not-installed or not-built, with what to run */
+export function findAddon(cacheDir?: string): FoundAddon {
+  const binding = bindingPackage();
+  const named = process.env['RASS_NATIVE_ADDON'];
+  if (named) {
+    if (existsSync(named)) return { addon: named, binding, from: 'environment' };
+    throw new BackendError(
+      'not-built',
+      `native backend: RASS_NATIVE_ADDON must name an addon file; "${named}" does not exist; unset it or correct it`,
+    );
+  }
+  const current = readCurrent(cacheDir);
+  if (current !== undefined) {
+    const addon = addonPath(current.id, buildKey(binding), cacheDir);
+    if (existsSync(addon)) return { addon, binding, from: 'cache' };
+  }
+  const own = packageBuild(binding);
+  if (own !== undefined) return { addon: own, binding, from: 'package' };
+  const state = current === undefined ? 'it was never built' : `the one in the cache is older than its sources`;
+  throw new BackendError('not-built', `native backend: ${binding.name} needs its native addon; ${state}; ${INSTALL}`);
+}
+
+/** Node 23 removed two functions of node:util that the binding's JavaScript calls in every op. */
+function restoreUtilFunctions(): void {
+  const removed: Record<string, (value: unknown) => boolean> = {
+    isNullOrUndefined: (value) => value === null || value === undefined,
+    isArray: Array.isArray,
+  };
+  for (const [name, value] of Object.entries(removed)) {
+    Object.defineProperty(util, name, { value, configurable: true, writable: true });
+  }
+}
+
+function quietByDefault(): void {
+  // TensorFlow prints its CPU features at every start; errors still show.
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
+}
+
+/** Loads the addon file alone. @throws BackendError load-failed with the loader's own line */
+export function openAddon(addon: string): NativeBinding {
+  quietByDefault();
+  try {
+    return createRequire(import.meta.url)(addon) as NativeBinding;
+  } catch (error) {
+    throw new BackendError(
+      'load-failed',
+      `native backend: the system must be able to load the addon; it said "${messageOf(error).split('\n')[0]}"; ` +
+        'run `rass backend install --force`',
+      { cause: error },
+    );
+  }
+}
+
+/** Loads native TensorFlow and registers it as `tensorflow`, without making it current. Nothing is written into
+ * node_modules, and the package's own entry, which looks for its addon there, is not run.
+ * @throws BackendError not-installed, not-built or load-failed */
+export function loadNativeBackend(cacheDir?: string): NativeInfo {
+  const found = findAddon(cacheDir);
+  restoreUtilFunctions();
+  const binding = openAddon(found.addon);
+  const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
+  if (!findBackendFactory(NATIVE_BACKEND)) {
+    const require = createRequire(join(found.binding.folder, 'package.json'));
+    require('./dist/register_all_kernels');
+    const { NodeJSKernelBackend } = require('./dist/nodejs_kernel_backend') as {
+      NodeJSKernelBackend: new (addon: NativeBinding, name: string) => KernelBackend;
+    };
+    // The name decides only whether Conv3D refuses dilation, which depends on the device, not on the npm package.
+    const name = device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
+    registerBackend(NATIVE_BACKEND, () => new NodeJSKernelBackend(binding, name), 3);
+  }
+  return { ...found, version: binding.TF_Version, device };
+}

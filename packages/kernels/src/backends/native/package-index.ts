@@ -1,0 +1,85 @@
+import { BackendError, messageOf } from '../errors.ts';
+import { compareVersions, meetsSpecifier, PYTHON_TAG, parseWheelName } from './wheels.ts';
+
+/** A file that a package index offers. */
+export interface IndexFile {
+  name: string;
+  url: string;
+  sha256: string;
+  size?: number;
+}
+
+interface SimpleJson {
+  files: { filename: string; url: string; hashes: Record<string, string>; size?: number; yanked?: boolean | string }[];
+}
+
+const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
+
+/** Lists a project's files on a package index; JSON and HTML answers are both read. @source PEP 503, PEP 691
+ * @throws BackendError when the index cannot be reached or does not know the project */
+export async function listFiles(indexUrl: string, project: string): Promise<IndexFile[]> {
+  const page = `${indexUrl.replace(/\/+$/, '')}/${project.toLowerCase().replace(/[-_.]+/g, '-')}/`;
+  let response: Response;
+  try {
+    response = await fetch(page, { headers: { accept: `${JSON_TYPE}, text/html;q=0.1` } });
+  } catch (error) {
+    throw unreachable(page, messageOf((error as Error).cause ?? error), error);
+  }
+  if (!response.ok) throw unreachable(page, `status ${response.status}`);
+  const type = response.headers.get('content-type') ?? '';
+  const text = await response.text();
+  return type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
+}
+
+function unreachable(page: string, reason: string, cause?: unknown): BackendError {
+  return new BackendError(
+    'install-failed',
+    `backend install: the package index must answer; ${page} gave ${reason}; ` +
+      'set PIP_INDEX_URL to one that can be reached, or pass --wheel with a file',
+    { cause },
+  );
+}
+
+function fromJson(text: string, base: string): IndexFile[] {
+  const { files } = JSON.parse(text) as SimpleJson;
+  const usable = files.filter((file) => !file.yanked && file.hashes['sha256']);
+  return usable.map((file) => ({
+    name: file.filename,
+    url: new URL(file.url, base).href,
+    sha256: file.hashes['sha256']!,
+    ...(file.size === undefined ? {} : { size: file.size }),
+  }));
+}
+
+function fromHtml(text: string, base: string): IndexFile[] {
+  const files: IndexFile[] = [];
+  for (const [tag, href] of text.matchAll(/<a\s[^>]*?href="([^"]+)"[^>]*>/gi)) {
+    if (/data-yanked/i.test(tag)) continue;
+    const url = new URL(href!.replaceAll('&amp;', '&'), base);
+    const sha256 = /sha256=([0-9a-f]{64})/.exec(url.hash)?.[1];
+    url.hash = '';
+    const name = decodeURIComponent(url.pathname.split('/').at(-1)!);
+    if (sha256 !== undefined) files.push({ name, url: url.href, sha256 });
+  }
+  return files;
+}
+
+/** The newest Linux x86_64 wheel among an index's files that meets a version specifier.
+ * @throws BackendError naming the versions that are there */
+export function chooseWheel(files: readonly IndexFile[], project: string, specifier: string): IndexFile {
+  const wheels = files.flatMap((file) => {
+    const name = parseWheelName(file.name);
+    return name && /linux.*x86_64/.test(name.platform) ? [{ file, name }] : [];
+  });
+  const fitting = wheels.filter(({ name }) => {
+    return (name.python === PYTHON_TAG || name.python.startsWith('py')) && meetsSpecifier(name.version, specifier);
+  });
+  fitting.sort((a, b) => compareVersions(b.name.version, a.name.version));
+  if (fitting[0] !== undefined) return fitting[0].file;
+  const versions = [...new Set(wheels.map(({ name }) => name.version))].slice(-8);
+  throw new BackendError(
+    'install-failed',
+    `backend install: ${project}${specifier} needs a Linux x86_64 wheel for ${PYTHON_TAG}; the index has ` +
+      `${versions.length > 0 ? `versions ${versions.join(', ')}` : 'none'}; choose one with --tf-version`,
+  );
+}

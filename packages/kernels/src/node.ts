@@ -1,0 +1,11 @@
+export { BackendError } from './backends/errors.ts';
+export { cacheFolder } from './backends/native/cache.ts';
+export type { Downloader } from './backends/native/fetch-wheels.ts';
+export {
+  type InstallOptions,
+  installNativeBackend,
+  isNativeInstalled,
+  type NativeInstall,
+} from './backends/native/install.ts';
+export type { InstallProgress } from './backends/native/library.ts';
+export { loadNativeBackend, type NativeInfo } from './backends/native/load.ts';

@@ -1,8 +1,12 @@
+import { existsSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
 import { pythonExecutable } from './packages/testkit/src/python.ts';
 
 const ALL = ['native', 'wasm', 'cpu', 'webgpu'] as const;
 type Name = (typeof ALL)[number];
+
+/** The software Vulkan driver that Debian's chromium carries: enough for Dawn in Node to compute with. */
+const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -12,6 +16,10 @@ declare module 'vitest' {
 
 /** Finds out once which backends this machine has, and says in one line what will be skipped. */
 export default async function globalSetup(project: TestProject): Promise<void> {
+  // The workers inherit the environment, which the Vulkan loader reads when it first looks for a device.
+  if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
+    process.env.VK_ICD_FILENAMES = SWIFTSHADER;
+  }
   const asked = process.env.RASS_TEST_BACKENDS?.split(',') as Name[] | undefined;
   const kernels = (await import('@rass/kernels')) as unknown as Record<
     string,

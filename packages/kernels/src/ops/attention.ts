@@ -96,30 +96,32 @@ function attentionForward(q_BLC: Tensor3D, k_BSC: Tensor3D, v_BSC: Tensor3D, o: 
   return joinHeads(parts.length === 1 ? parts[0] : concat(parts, 1), o.heads);
 }
 
+interface BlockGradients {
+  dq: Tensor3D;
+  dk: Tensor3D;
+  dv: Tensor3D;
+}
+
 /** The gradients of a block of query rows; the probabilities are computed again instead of kept. */
-function blockGradients(
-  q: Tensor3D,
-  k: Tensor3D,
-  v: Tensor3D,
-  dOut: Tensor3D,
-  from: number,
-  o: Block,
-): { dq: Tensor3D; dk: Tensor3D; dv: Tensor3D } {
+function blockGradients(q: Tensor3D, k: Tensor3D, v: Tensor3D, dOut: Tensor3D, from: number, o: Block): BlockGradients {
   const p = blockProbabilities(q, k, from, o);
   const dp = matMul(dOut, v, false, true);
   const ds = mul(mul(p, sub(dp, sum(mul(dp, p), -1, true))), o.scale);
   return { dq: matMul(ds, k), dk: matMul(ds, q, true, false), dv: matMul(p, dOut, true, false) };
 }
 
-function attentionBackward(saved: Tensor3D[], dy_BLC: Tensor3D, o: Block): Tensor3D[] {
+const accumulate = (total: Tensor3D | undefined, part: Tensor3D): Tensor3D =>
+  total === undefined ? part : add(total, part);
+
+function attentionBackward(saved: Tensor3D[], dy_BLC: Tensor3D, o: Block): Tensor[] {
   const [q, k, v, dOut] = [...saved.slice(0, 3), dy_BLC].map((x) => splitHeads(x, o.heads));
   const dqs: Tensor3D[] = [];
   let dk: Tensor3D | undefined;
   let dv: Tensor3D | undefined;
   for (const { from, count } of blocks(q.shape[0], q.shape[1], k.shape[1])) {
-    const part = tidy(() => {
+    const part: BlockGradients = tidy(() => {
       const g = blockGradients(rowsOf(q, from, count), k, v, rowsOf(dOut, from, count), from, o);
-      return { dq: g.dq, dk: dk ? add(dk, g.dk) : g.dk, dv: dv ? add(dv, g.dv) : g.dv };
+      return { dq: g.dq, dk: accumulate(dk, g.dk), dv: accumulate(dv, g.dv) };
     });
     dk?.dispose();
     dv?.dispose();
@@ -127,7 +129,7 @@ function attentionBackward(saved: Tensor3D[], dy_BLC: Tensor3D, o: Block): Tenso
     ({ dk, dv } = part);
   }
   const dq: Tensor3D = dqs.length === 1 ? dqs[0] : concat(dqs, 1);
-  return [dq, dk as Tensor3D, dv as Tensor3D].map((x) => joinHeads(x, o.heads));
+  return [dq, dk, dv].map((x) => joinHeads(x as Tensor3D, o.heads));
 }
 
 function check(q: Tensor3D, k: Tensor3D, v: Tensor3D, heads: number): void {

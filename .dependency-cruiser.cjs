@@ -1,0 +1,55 @@
+// The dependency rule: kernels <- nn <- weights <- models; nothing imports sideways or upwards, nothing in a circle.
+const models = '^packages/(unet|vae|text-encoder)/';
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'kernels-know-no-package',
+      severity: 'error',
+      from: { path: '^packages/kernels/src' },
+      to: { path: '^packages/(?!kernels/|testkit/)' },
+    },
+    {
+      name: 'nn-knows-kernels',
+      severity: 'error',
+      from: { path: '^packages/nn/src' },
+      to: { path: '^packages/(?!nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'weights-know-nn-and-kernels',
+      severity: 'error',
+      from: { path: '^packages/weights/src' },
+      to: { path: '^packages/(?!weights/|nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'models-know-no-model',
+      severity: 'error',
+      from: { path: '^packages/(unet|vae|text-encoder)/src' },
+      to: { path: models, pathNot: '^packages/$1/' },
+    },
+    {
+      name: 'packages-know-no-app',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { path: '^(apps|bench|examples)/' },
+    },
+    {
+      name: 'testkit-is-for-tests',
+      severity: 'error',
+      from: { path: '^(packages|apps)/', pathNot: '(^packages/testkit/|\\.test\\.ts$|\\.test-support\\.ts$)' },
+      to: { path: '^packages/testkit/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '/dist/' },
+    parser: 'tsc',
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'default'],
+      extensions: ['.ts', '.js', '.mjs', '.cjs'],
+    },
+  },
+};

@@ -1,3 +1,4 @@
+export { installGradients } from './gradients/install.ts';
 export { geglu, gelu, quickGelu, silu } from './ops/activations.ts';
 export { type AttentionOptions, attention, attentionWithProbabilities } from './ops/attention.ts';
 export { type Conv2dOptions, conv2d, type Padding2d } from './ops/conv2d.ts';

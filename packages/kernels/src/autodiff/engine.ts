@@ -1,0 +1,79 @@
+import { type DataType, engine, type NamedAttrMap, type Tensor, version_core } from '@tensorflow/tfjs-core';
+
+export type NamedTensors = Record<string, Tensor>;
+
+/** One recorded operation. The tensors in `inputs` and `outputs` may be disposed: only their ids, shapes and dtypes count. */
+export interface TapeNode {
+  id: number;
+  kernelName: string;
+  inputs: NamedTensors;
+  outputs: Tensor[];
+  /** Kept tensors which the gradient reads; they are disposed of when nothing needs them any more. */
+  saved: Tensor[];
+  /** The gradients of the `wanted` inputs; null is a gradient of zeros that nobody has to compute. */
+  gradient?: (dys: (Tensor | null)[], wanted: string[]) => Record<string, Tensor | null>;
+}
+
+export type StockGradient = (
+  dy: Tensor | Tensor[],
+  saved: Tensor[],
+  attrs: NamedAttrMap,
+) => Record<string, () => Tensor>;
+
+interface EngineState {
+  activeTape: TapeNode[] | null;
+  gradientDepth: number;
+  kernelDepth: number;
+  nextTapeNodeId: number;
+  activeScope: { id: number } | null;
+}
+
+/** The parts of TensorFlow.js's engine that automatic differentiation stands on, some of which its types call private. */
+export interface AutodiffEngine {
+  state: EngineState;
+  tidy<T>(name: string, run: () => T): T;
+  makeTensor(values: Float32Array | Int32Array | Uint8Array, shape: number[], dtype: DataType): Tensor;
+  runKernelFunc(call: {
+    forwardFunc: (backend: unknown, save: (tensors: Tensor[]) => void) => Tensor[];
+    backwardsFunc: (dys: (Tensor | null) | (Tensor | null)[], saved: Tensor[]) => Record<string, () => Tensor>;
+    inputs: NamedTensors;
+    attrs?: NamedAttrMap;
+  }): Tensor[];
+  addTapeNode(
+    kernelName: string,
+    inputs: NamedTensors,
+    outputs: Tensor[],
+    gradient: StockGradient | null,
+    saved: Tensor[],
+    attrs: NamedAttrMap,
+  ): void;
+  getTensorsForGradient(kernelName: string, inputs: NamedTensors, outputs: Tensor[]): Tensor[];
+  gradients(
+    f: () => Tensor,
+    xs: Tensor[],
+    dy?: Tensor | null,
+    allowNoGradients?: boolean,
+  ): { value: Tensor; grads: (Tensor | null)[] };
+}
+
+const reliedUpon = [
+  'addTapeNode',
+  'getTensorsForGradient',
+  'gradients',
+  'runKernelFunc',
+  'makeTensor',
+  'tidy',
+] as const;
+
+/** The global engine, seen with its private parts. @throws where a tfjs-core is built otherwise than 4.22's */
+export function autodiffEngine(): AutodiffEngine {
+  const found = engine() as unknown as AutodiffEngine;
+  const missing = reliedUpon.filter((name) => typeof found[name] !== 'function');
+  if (missing.length > 0) {
+    throw new Error(
+      `kernels: automatic differentiation needs the engine of @tensorflow/tfjs-core 4.22; ` +
+        `version ${version_core} has no ${missing.join(', ')}; install 4.22`,
+    );
+  }
+  return found;
+}

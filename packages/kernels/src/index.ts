@@ -1,3 +1,18 @@
+export { BackendError, type BackendErrorCode } from './backends/errors.ts';
+export { listBackends } from './backends/list.ts';
+export { trimBackendMemory } from './backends/memory.ts';
+export { selectBackend } from './backends/select.ts';
+export {
+  BACKEND_NAMES,
+  type BackendCapabilities,
+  type BackendInfo,
+  type BackendName,
+  type BackendStatus,
+  type SelectOptions,
+  type WasmOptions,
+  type WebgpuOptions,
+} from './backends/types.ts';
+export { DeviceError, type DeviceErrorCode } from './backends/webgpu/device-errors.ts';
 export { installGradients } from './gradients/install.ts';
 export { geglu, gelu, quickGelu, silu } from './ops/activations.ts';
 export { type AttentionOptions, attention, attentionWithProbabilities } from './ops/attention.ts';

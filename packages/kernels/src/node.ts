@@ -8,4 +8,11 @@ export {
   type NativeInstall,
 } from './backends/native/install.ts';
 export type { InstallProgress } from './backends/native/library.ts';
-export { loadNativeBackend, type NativeInfo } from './backends/native/load.ts';
+export {
+  describeNative,
+  inspectNativeBackend,
+  loadNativeBackend,
+  type NativeInfo,
+} from './backends/native/load.ts';
+export { createDawn } from './backends/dawn.ts';
+export { wasmFolder } from './backends/wasm-folder.ts';

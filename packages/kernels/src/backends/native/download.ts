@@ -25,7 +25,8 @@ async function fetchRest(file: IndexFile, part: string, onBytes: (bytes: number)
   const count = async function* (source: AsyncIterable<Buffer>) {
     let done = have;
     for await (const chunk of source) {
-      onBytes((done += chunk.length));
+      done += chunk.length;
+      onBytes(done);
       yield chunk;
     }
   };

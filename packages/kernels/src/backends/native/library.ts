@@ -108,9 +108,10 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
     let bytes = 0;
     for (const wheel of wheels) {
       const total = Math.max(UNPACKED_BYTES[gpu ? 'gpu' : 'cpu'], bytes);
-      await unpackWheel(wheel, join(staging, 'unpacked'), (count) =>
-        onProgress({ stage: 'unpack', what: basename(wheel), done: (bytes += count), total }),
-      );
+      await unpackWheel(wheel, join(staging, 'unpacked'), (count) => {
+        bytes += count;
+        onProgress({ stage: 'unpack', what: basename(wheel), done: bytes, total });
+      });
     }
     checkLibraryFolder(join(staging, 'unpacked', 'tensorflow'));
     const record = { version: current.version, gpu, wheels: wheels.map((wheel) => basename(wheel)) };

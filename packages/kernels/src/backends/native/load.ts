@@ -1,9 +1,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import util from 'node:util';
 import { findBackendFactory, type KernelBackend, registerBackend } from '@tensorflow/tfjs-core';
 import { BackendError, messageOf } from '../errors.ts';
+import type { BackendInfo } from '../types.ts';
 import { addonPath, readCurrent } from './cache.ts';
 import { type BindingPackage, bindingPackage, buildKey } from './sources.ts';
 
@@ -29,6 +31,12 @@ interface NativeBinding {
   TF_Version: string;
   isUsingGpuDevice: () => boolean;
 }
+
+const ORIGIN = {
+  environment: 'addon named by RASS_NATIVE_ADDON',
+  cache: 'addon built by rass backend install',
+  package: 'addon of the npm package',
+} as const;
 
 const INSTALL = 'run `rass backend install`';
 
@@ -93,23 +101,46 @@ export function openAddon(addon: string): NativeBinding {
   }
 }
 
+function loadBinding(cacheDir?: string): { info: NativeInfo; binding: NativeBinding } {
+  const found = findAddon(cacheDir);
+  const binding = openAddon(found.addon);
+  const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
+  return { info: { ...found, version: binding.TF_Version, device }, binding };
+}
+
+/** Opens the library and says what it is, without starting a backend. @throws BackendError as loadNativeBackend */
+export function inspectNativeBackend(cacheDir?: string): NativeInfo {
+  return loadBinding(cacheDir).info;
+}
+
 /** Loads native TensorFlow and registers it as `tensorflow`, without making it current. Nothing is written into
  * node_modules, and the package's own entry, which looks for its addon there, is not run.
  * @throws BackendError not-installed, not-built or load-failed */
 export function loadNativeBackend(cacheDir?: string): NativeInfo {
-  const found = findAddon(cacheDir);
+  const { info, binding } = loadBinding(cacheDir);
   restoreUtilFunctions();
-  const binding = openAddon(found.addon);
-  const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
   if (!findBackendFactory(NATIVE_BACKEND)) {
-    const require = createRequire(join(found.binding.folder, 'package.json'));
+    const require = createRequire(join(info.binding.folder, 'package.json'));
     require('./dist/register_all_kernels');
     const { NodeJSKernelBackend } = require('./dist/nodejs_kernel_backend') as {
       NodeJSKernelBackend: new (addon: NativeBinding, name: string) => KernelBackend;
     };
     // The name decides only whether Conv3D refuses dilation, which depends on the device, not on the npm package.
-    const name = device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
+    const name = info.device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
     registerBackend(NATIVE_BACKEND, () => new NodeJSKernelBackend(binding, name), 3);
   }
-  return { ...found, version: binding.TF_Version, device };
+  return info;
+}
+
+/** The same facts in the form that every backend has. */
+export function describeNative(info: NativeInfo): BackendInfo {
+  const cuda = info.device === 'gpu';
+  return {
+    name: 'native',
+    engineName: NATIVE_BACKEND,
+    description: `TensorFlow ${info.version} on ${cuda ? 'a CUDA GPU' : 'the CPU'} (${ORIGIN[info.from]})`,
+    device: info.device,
+    version: info.version,
+    capabilities: cuda ? {} : { threads: availableParallelism() },
+  };
 }

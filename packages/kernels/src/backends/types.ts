@@ -1,0 +1,70 @@
+/** The backends, in the order in which `auto` prefers them. */
+export const BACKEND_NAMES = ['native', 'webgpu', 'wasm', 'cpu'] as const;
+export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** What a backend can do on this machine. Fields that do not apply to it are absent. */
+export interface BackendCapabilities {
+  /** Compute threads; absent where the device decides. */
+  threads?: number;
+  /** Whether wasm runs its 128-bit vector build. */
+  simd?: boolean;
+  /** Whether shaders may compute in float16. Storage in float16 needs no feature. */
+  f16?: boolean;
+  subgroups?: boolean;
+  timestamps?: boolean;
+  /** Whether the GPU adapter is a program on the CPU; `auto` never takes one. */
+  software?: boolean;
+  /** Largest single tensor in bytes, where the device sets one. */
+  maxTensorBytes?: number;
+  /** The device's own limits, by their WebGPU names. */
+  limits?: Readonly<Record<string, number>>;
+}
+
+/** A backend that is in use. */
+export interface BackendInfo {
+  name: BackendName;
+  /** The name under which TensorFlow.js knows it: `native` is `tensorflow` there. */
+  engineName: string;
+  /** One line for people: library, version, device. */
+  description: string;
+  /** What computes: a GPU's name, or `cpu`. */
+  device: string;
+  version: string;
+  capabilities: BackendCapabilities;
+}
+
+/** One line of `listBackends`: a backend that can be had, or why not. */
+export type BackendStatus =
+  | ({ available: true } & Omit<BackendInfo, 'engineName'>)
+  | { available: false; name: BackendName; reason: string };
+
+/** Choices of the WebGPU backend. */
+export interface WebgpuOptions {
+  /** Limits to ask for instead of the adapter's own, e.g. to try a smaller device. */
+  limits?: Readonly<Record<string, number>>;
+  powerPreference?: 'high-performance' | 'low-power';
+  /** Let small tensors be computed on the CPU, as TensorFlow.js does by default; off here, so that a choice is kept. */
+  cpuForward?: boolean;
+  /** Bytes of freed GPU buffers that are kept for the next tensors of the same size; the rest goes back. */
+  poolBytes?: number;
+  /** Allow `dataSync` in browsers, which cannot notice a failed computation. */
+  syncReads?: boolean;
+  /** Node only: toggles for Dawn, e.g. `backend=vulkan`. */
+  dawn?: readonly string[];
+}
+
+/** Choices of the wasm backend. */
+export interface WasmOptions {
+  /** Where the .wasm files are served: a folder's URL ending in `/`, or a URL per file name. Node finds its own. */
+  paths?: string | Record<string, string>;
+  /** Threads in a cross-origin isolated page; default all cores, 1 elsewhere. */
+  threads?: number;
+}
+
+/** Choices of selectBackend. */
+export interface SelectOptions {
+  webgpu?: WebgpuOptions;
+  wasm?: WasmOptions;
+  /** Node only: where the native backend was installed, if not in the default cache. */
+  cacheDir?: string;
+}

@@ -1,0 +1,168 @@
+import { WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
+import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
+import { type DataType, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import type { WebgpuOptions } from '../types.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { byteText, DeviceError } from './device-errors.ts';
+import { ErrorWatch } from './error-watch.ts';
+
+type Uniforms = { type: string; data: number[] }[];
+type DataId = object;
+
+function shapeText(tensor: TensorInfo): string {
+  return `[${tensor.shape.join(',')}] ${tensor.dtype}`;
+}
+
+/** TensorFlow.js's WebGPU backend with our own device, on which nothing fails in silence: what is over a limit of the
+ * device throws before it starts, with the op and the sizes; what fails on the device throws at the next read. */
+export class CheckedWebGPUBackend extends WebGPUBackend {
+  readonly watch: ErrorWatch;
+  readonly pool: BufferPool;
+  /** The TensorFlow.js kernel that is running, for messages; a program alone only knows its own class. */
+  currentKernel: string | undefined;
+  private readonly places = new WeakMap<DataId, number>();
+  private readonly syncReads: boolean;
+
+  constructor(device: GPUDevice, info: GPUAdapterInfo | undefined, options: WebgpuOptions = {}) {
+    super(device, info);
+    this.watch = new ErrorWatch(device);
+    this.pool = new BufferPool(device, options.poolBytes);
+    this.bufferManager = this.pool as unknown as typeof this.bufferManager;
+    this.syncReads = options.syncReads ?? false;
+  }
+
+  override runWebGPUProgram(
+    program: WebGPUProgram,
+    inputs: TensorInfo[],
+    dtype: DataType,
+    uniforms?: Uniforms,
+    output?: TensorInfo,
+  ): TensorInfo {
+    const name = this.currentKernel ?? program.constructor.name;
+    this.watch.throwIfLost();
+    for (const input of inputs) this.throwIfVoid(input.dataId);
+    if (util.sizeFromShape(program.outputShape) > 0) {
+      this.checkBuffers(name, program, inputs, output ?? { dataId: {}, shape: program.outputShape, dtype });
+      this.checkDispatch(name, program, inputs);
+    }
+    const place = this.watch.note(name);
+    const result = super.runWebGPUProgram(program, inputs, dtype, uniforms, output);
+    this.places.set(result.dataId, place);
+    return result;
+  }
+
+  override uploadToGPU(dataId: DataId): void {
+    const data = this.tensorMap.get(dataId);
+    const isNew = data.resource == null;
+    super.uploadToGPU(dataId);
+    if (isNew) this.places.set(dataId, this.watch.note(this.currentKernel ?? 'upload'));
+  }
+
+  override async read(dataId: DataId): ReturnType<WebGPUBackend['read']> {
+    if (this.tensorMap.has(dataId)) this.throwIfVoid(dataId);
+    return super.read(dataId);
+  }
+
+  override readSync(dataId: DataId): ReturnType<WebGPUBackend['readSync']> {
+    const { values, dtype } = this.tensorMap.get(dataId);
+    if (values != null || dtype === 'string' || dtype === 'complex64') return super.readSync(dataId);
+    if (!this.syncReads || typeof OffscreenCanvas === 'undefined') {
+      throw new DeviceError(
+        'failed',
+        'webgpu: a synchronous read cannot tell whether the computation failed; got dataSync, arraySync or print of a tensor on the GPU; ' +
+          'use `await tensor.data()`, or the option webgpu.syncReads in a browser',
+      );
+    }
+    this.throwIfVoid(dataId);
+    return super.readSync(dataId);
+  }
+
+  override readToGPU(dataId: DataId): ReturnType<WebGPUBackend['readToGPU']> {
+    this.throwIfVoid(dataId);
+    const result = super.readToGPU(dataId);
+    this.places.set(result.tensorRef.dataId, this.watch.note('readToGPU'));
+    return result;
+  }
+
+  override async getBufferData(buffer: GPUBuffer): Promise<ArrayBuffer> {
+    // The copy is recorded and submitted before the first await, so it belongs to the window that is closed here.
+    const copy = super.getBufferData(buffer);
+    copy.catch(() => {});
+    await this.watch.closeWindow();
+    return copy;
+  }
+
+  override dispose(): void {
+    this.watch.stop();
+    super.dispose();
+    this.device.destroy();
+  }
+
+  /** Runs what is recorded, then gives the pool's free buffers back; returns the bytes freed. */
+  trim(): number {
+    this.ensureCommandEncoderReady();
+    this.endComputePassEncoder();
+    this.submitQueue();
+    return this.pool.trim();
+  }
+
+  private throwIfVoid(dataId: DataId): void {
+    const place = this.places.get(dataId);
+    if (place === undefined) return;
+    const failure = this.watch.failureAt(place);
+    if (failure !== undefined) throw failure;
+  }
+
+  private bytesOf(tensor: TensorInfo): number {
+    const resource = this.tensorMap.has(tensor.dataId) ? this.tensorMap.get(tensor.dataId).resource : undefined;
+    if (resource != null && 'size' in resource) return resource.size;
+    return webgpu_util.GPUBytesPerElement(tensor.dtype) * util.sizeFromShape(tensor.shape);
+  }
+
+  private checkBuffers(name: string, program: WebGPUProgram, inputs: TensorInfo[], output: TensorInfo): void {
+    const { maxStorageBuffersPerShaderStage, maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    const buffers = inputs.length + 1;
+    if (program.pixelsOpType == null && buffers > maxStorageBuffersPerShaderStage) {
+      throw new DeviceError(
+        'limit',
+        `webgpu ${name}: a kernel may use ${maxStorageBuffersPerShaderStage} storage buffers (maxStorageBuffersPerShaderStage); ` +
+          `${inputs.length} inputs and an output take ${buffers}; pass fewer tensors at a time`,
+      );
+    }
+    const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+    const named = [...inputs.map((tensor, i) => [`input ${i}`, tensor] as const), ['the output', output] as const];
+    for (const [role, tensor] of named) {
+      const bytes = this.bytesOf(tensor);
+      if (bytes <= limit) continue;
+      throw new DeviceError(
+        'limit',
+        `webgpu ${name}: a tensor must fit into ${byteText(limit)} (maxStorageBufferBindingSize); ` +
+          `${role} ${shapeText(tensor)} takes ${byteText(bytes)}; work on smaller pieces, or choose another backend`,
+      );
+    }
+  }
+
+  private checkDispatch(name: string, program: WebGPUProgram, inputs: TensorInfo[]): void {
+    const { limits } = this.device;
+    const sizes = inputs.map(shapeText).join(', ');
+    const [x, y, z] = program.workgroupSize;
+    if (x * y * z > limits.maxComputeInvocationsPerWorkgroup) {
+      throw new DeviceError(
+        'limit',
+        `webgpu ${name}: a workgroup may have ${limits.maxComputeInvocationsPerWorkgroup} invocations (maxComputeInvocationsPerWorkgroup); ` +
+          `this kernel has ${x}x${y}x${z} on ${sizes}; choose another backend`,
+      );
+    }
+    const most = limits.maxComputeWorkgroupsPerDimension;
+    const { dispatch, dispatchLayout } = program;
+    if (dispatch.every((count) => count <= most)) return;
+    // TensorFlow.js folds a dispatch along x alone into two or three dimensions.
+    const foldable = dispatchLayout.y === undefined && dispatchLayout.z === undefined;
+    if (foldable && dispatch[0] > most && Math.ceil(Math.cbrt(dispatch[0])) <= most) return;
+    throw new DeviceError(
+      'limit',
+      `webgpu ${name}: a kernel may start ${most} workgroups per dimension (maxComputeWorkgroupsPerDimension); ` +
+        `it needs ${dispatch.join('x')} on ${sizes}; work on smaller pieces, or choose another backend`,
+    );
+  }
+}

@@ -3,6 +3,12 @@ import { byteText, DeviceError } from './device-errors.ts';
 /** Freed buffers are kept up to this many bytes; a training step asks for the same sizes again and again. */
 export const DEFAULT_POOL_BYTES = 512 * 2 ** 20;
 
+/** What a device allows for one buffer, in bytes. */
+export interface BufferLimits {
+  readonly maxBufferSize: number;
+  readonly maxStorageBufferBindingSize: number;
+}
+
 function keyOf(size: number, usage: number): string {
   return `${size}_${usage}`;
 }
@@ -16,11 +22,14 @@ export class BufferPool {
   readonly freeBuffers = new Map<string, GPUBuffer[]>();
   private readonly used = new Set<GPUBuffer>();
   private readonly device: GPUDevice;
+  private readonly limits: BufferLimits;
   private readonly maxFreeBytes: number;
   private freeCount = 0;
+  private retired = new WeakSet<GPUBuffer>();
 
-  constructor(device: GPUDevice, maxFreeBytes: number = DEFAULT_POOL_BYTES) {
+  constructor(device: GPUDevice, limits: BufferLimits = device.limits, maxFreeBytes: number = DEFAULT_POOL_BYTES) {
     this.device = device;
+    this.limits = limits;
     this.maxFreeBytes = maxFreeBytes;
   }
 
@@ -43,7 +52,7 @@ export class BufferPool {
     // Buffers of a pool that was disposed of come back late; they are destroyed already.
     if (!this.used.delete(buffer)) return;
     this.numBytesUsed -= buffer.size;
-    if (!reuse) {
+    if (!reuse || this.retired.has(buffer)) {
       this.destroy(buffer);
       return;
     }
@@ -72,6 +81,12 @@ export class BufferPool {
     return freed;
   }
 
+  /** After an error of the device: a buffer may be invalid, so none that exists now is used for another tensor. */
+  retire(): void {
+    this.trim();
+    for (const buffer of this.used) this.retired.add(buffer);
+  }
+
   getNumUsedBuffers(): number {
     return this.used.size;
   }
@@ -88,7 +103,7 @@ export class BufferPool {
   }
 
   private create(size: number, usage: GPUBufferUsageFlags, mappedAtCreation: boolean): GPUBuffer {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.limits;
     const isStorage = (usage & GPUBufferUsage.STORAGE) !== 0;
     const limit = isStorage ? Math.min(maxBufferSize, maxStorageBufferBindingSize) : maxBufferSize;
     if (size > limit) {

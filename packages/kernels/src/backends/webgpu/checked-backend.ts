@@ -2,12 +2,21 @@ import { WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
 import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
 import { type DataType, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { WebgpuOptions } from '../types.ts';
-import { BufferPool } from './buffer-pool.ts';
+import { type BufferLimits, BufferPool } from './buffer-pool.ts';
+import { effectiveLimits } from './device.ts';
 import { byteText, DeviceError } from './device-errors.ts';
 import { ErrorWatch } from './error-watch.ts';
 
 type Uniforms = { type: string; data: number[] }[];
 type DataId = object;
+type Limits = Record<
+  | 'maxStorageBuffersPerShaderStage'
+  | 'maxStorageBufferBindingSize'
+  | 'maxBufferSize'
+  | 'maxComputeInvocationsPerWorkgroup'
+  | 'maxComputeWorkgroupsPerDimension',
+  number
+>;
 
 function shapeText(tensor: TensorInfo): string {
   return `[${tensor.shape.join(',')}] ${tensor.dtype}`;
@@ -18,15 +27,20 @@ function shapeText(tensor: TensorInfo): string {
 export class CheckedWebGPUBackend extends WebGPUBackend {
   readonly watch: ErrorWatch;
   readonly pool: BufferPool;
+  /** The limits that are kept to; the device's own, or smaller ones that were asked for. */
+  readonly limits: Readonly<Record<string, number>>;
   /** The TensorFlow.js kernel that is running, for messages; a program alone only knows its own class. */
   currentKernel: string | undefined;
   private readonly places = new WeakMap<DataId, number>();
   private readonly syncReads: boolean;
+  /** The place of the tensor whose read is being started. */
+  private readPlace: number | undefined;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo | undefined, options: WebgpuOptions = {}) {
     super(device, info);
-    this.watch = new ErrorWatch(device);
-    this.pool = new BufferPool(device, options.poolBytes);
+    this.limits = effectiveLimits(device, options.limits);
+    this.watch = new ErrorWatch(device, () => this.pool.retire());
+    this.pool = new BufferPool(device, this.limits as unknown as BufferLimits, options.poolBytes);
     this.bufferManager = this.pool as unknown as typeof this.bufferManager;
     this.syncReads = options.syncReads ?? false;
   }
@@ -60,6 +74,7 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
 
   override async read(dataId: DataId): ReturnType<WebGPUBackend['read']> {
     if (this.tensorMap.has(dataId)) this.throwIfVoid(dataId);
+    this.readPlace = this.places.get(dataId);
     return super.read(dataId);
   }
 
@@ -68,7 +83,7 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
     if (values != null || dtype === 'string' || dtype === 'complex64') return super.readSync(dataId);
     if (!this.syncReads || typeof OffscreenCanvas === 'undefined') {
       throw new DeviceError(
-        'failed',
+        'sync-read',
         'webgpu: a synchronous read cannot tell whether the computation failed; got dataSync, arraySync or print of a tensor on the GPU; ' +
           'use `await tensor.data()`, or the option webgpu.syncReads in a browser',
       );
@@ -84,11 +99,24 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
     return result;
   }
 
+  override createTensorFromGPUData(
+    ...args: Parameters<WebGPUBackend['createTensorFromGPUData']>
+  ): ReturnType<WebGPUBackend['createTensorFromGPUData']> {
+    const tensor = super.createTensorFromGPUData(...args);
+    this.places.set(tensor.dataId, this.watch.note('tensor from a GPUBuffer'));
+    return tensor;
+  }
+
   override async getBufferData(buffer: GPUBuffer): Promise<ArrayBuffer> {
+    const place = this.readPlace;
+    this.readPlace = undefined;
     // The copy is recorded and submitted before the first await, so it belongs to the window that is closed here.
     const copy = super.getBufferData(buffer);
     copy.catch(() => {});
     await this.watch.closeWindow();
+    // Another read may have closed the window in which this tensor was computed.
+    const failure = place === undefined ? undefined : this.watch.failureAt(place);
+    if (failure !== undefined) throw failure;
     return copy;
   }
 
@@ -120,7 +148,7 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
   }
 
   private checkBuffers(name: string, program: WebGPUProgram, inputs: TensorInfo[], output: TensorInfo): void {
-    const { maxStorageBuffersPerShaderStage, maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    const { maxStorageBuffersPerShaderStage, maxStorageBufferBindingSize, maxBufferSize } = this.limits as Limits;
     const buffers = inputs.length + 1;
     if (program.pixelsOpType == null && buffers > maxStorageBuffersPerShaderStage) {
       throw new DeviceError(
@@ -130,20 +158,21 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
       );
     }
     const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+    const limitName = limit === maxStorageBufferBindingSize ? 'maxStorageBufferBindingSize' : 'maxBufferSize';
     const named = [...inputs.map((tensor, i) => [`input ${i}`, tensor] as const), ['the output', output] as const];
     for (const [role, tensor] of named) {
       const bytes = this.bytesOf(tensor);
       if (bytes <= limit) continue;
       throw new DeviceError(
         'limit',
-        `webgpu ${name}: a tensor must fit into ${byteText(limit)} (maxStorageBufferBindingSize); ` +
+        `webgpu ${name}: a tensor must fit into ${byteText(limit)} (${limitName}); ` +
           `${role} ${shapeText(tensor)} takes ${byteText(bytes)}; work on smaller pieces, or choose another backend`,
       );
     }
   }
 
   private checkDispatch(name: string, program: WebGPUProgram, inputs: TensorInfo[]): void {
-    const { limits } = this.device;
+    const limits = this.limits as Limits;
     const sizes = inputs.map(shapeText).join(', ');
     const [x, y, z] = program.workgroupSize;
     if (x * y * z > limits.maxComputeInvocationsPerWorkgroup) {

@@ -1,6 +1,7 @@
-/** A computation that the GPU cannot do or did not do. `limit`: refused before it started; `failed`: the device
- * reported an error afterwards, and what was computed since the last read is void; `lost`: the device is gone. */
-export type DeviceErrorCode = 'limit' | 'failed' | 'lost';
+/** A computation that the GPU cannot do or did not do. `limit`: refused before it started; `failed` and
+ * `out-of-memory`: the device reported it afterwards, and what was computed since the last read is void; `lost`: the
+ * device is gone; `sync-read`: a read that could not tell. */
+export type DeviceErrorCode = 'limit' | 'failed' | 'out-of-memory' | 'lost' | 'sync-read';
 
 /** An error of the WebGPU device, with the ops that it concerns. */
 export class DeviceError extends Error {

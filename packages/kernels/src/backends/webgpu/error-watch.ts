@@ -23,9 +23,11 @@ export class ErrorWatch {
   private open: Promise<void> = Promise.resolve();
   private lost: DeviceError | undefined;
   private closing = false;
+  private readonly onFailure: () => void;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, onFailure: () => void = () => {}) {
     this.device = device;
+    this.onFailure = onFailure;
     device.lost.then(({ reason, message }) => {
       if (this.closing) return;
       this.lost = new DeviceError(
@@ -35,7 +37,7 @@ export class ErrorWatch {
     });
     // A net below the scopes: errors of objects that other code makes on this device end up here.
     device.addEventListener('uncapturederror', (event) => {
-      this.fail(this.windowStart, [(event as GPUUncapturedErrorEvent).error.message]);
+      this.fail(this.windowStart + 1, [(event as GPUUncapturedErrorEvent).error.message], [...this.names]);
     });
     this.pushScopes();
   }
@@ -64,7 +66,7 @@ export class ErrorWatch {
   closeWindow(): Promise<void> {
     const from = this.windowStart + 1;
     const names = [...this.names];
-    const scopes = FILTERS.map(() => this.device.popErrorScope());
+    const scopes = FILTERS.map(() => this.device.popErrorScope()).reverse();
     this.pushScopes();
     this.windowStart = this.sequence;
     this.names = new Set();
@@ -73,8 +75,10 @@ export class ErrorWatch {
       const errors = await Promise.all(scopes.map((scope) => scope.catch((error: Error) => error)));
       await earlier.catch(() => {});
       this.throwIfLost();
-      const messages = errors.flatMap((error) => (error ? [error.message] : []));
-      if (messages.length > 0) throw this.fail(from, messages, names);
+      const messages = errors.flatMap((error) => (error ? [firstLine(error.message)] : []));
+      if (messages.length === 0) return;
+      const outOfMemory = errors[FILTERS.indexOf('out-of-memory')] != null;
+      throw this.fail(from, messages, names, outOfMemory);
     })();
     this.open = closed;
     closed.catch(() => {});
@@ -91,14 +95,24 @@ export class ErrorWatch {
   }
 
   /** Everything up to now is void: ops that started before the error was known may have used its tensors. */
-  private fail(from: number, messages: readonly string[], names: readonly string[] = [...this.names]): DeviceError {
+  private fail(from: number, messages: readonly string[], names: readonly string[], outOfMemory = false): DeviceError {
     const shown = names.slice(0, NAMES_IN_MESSAGE).join(', ') + (names.length > NAMES_IN_MESSAGE ? ', ...' : '');
+    const rule = outOfMemory ? 'tensors must fit into the GPU memory' : 'the device must accept every command';
+    const remedy = outOfMemory
+      ? 'dispose of tensors, work on smaller pieces, or choose another backend'
+      : 'work on smaller pieces, or choose another backend';
     const error = new DeviceError(
-      'failed',
-      `webgpu: the device must accept every command; among ${shown || 'commands of other code'} it reported "${messages.join('; ')}"; ` +
-        'the tensors computed since the last read are void, use smaller tensors or another backend',
+      outOfMemory ? 'out-of-memory' : 'failed',
+      `webgpu: ${rule}; among ${shown || 'the commands of other code'} it reported "${messages.join('; ')}", ` +
+        `so the tensors computed since the last read are void; ${remedy}`,
     );
+    this.onFailure();
     this.failures.push({ from, to: this.sequence, error });
     return error;
   }
+}
+
+/** Dawn adds the chain of calls and its own source lines, which say nothing about the op. */
+function firstLine(message: string): string {
+  return message.trim().split('\n')[0]!;
 }

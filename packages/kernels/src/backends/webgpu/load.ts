@@ -1,4 +1,4 @@
-import { env, findBackendFactory, registerBackend, removeBackend } from '@tensorflow/tfjs-core';
+import { env, findBackendFactory, registerBackend, removeBackend, version_core } from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors.ts';
 import { loadPeer } from '../packages.ts';
 import type { BackendInfo, WebgpuOptions } from '../types.ts';
@@ -21,7 +21,7 @@ function describe(adapter: GPUAdapter, limits: Record<string, number>): BackendI
     engineName: ENGINE_NAME,
     description: `WebGPU on ${title}${software ? ' (software)' : ''}`,
     device: title,
-    version: '',
+    version: version_core,
     capabilities: {
       f16: adapter.features.has('shader-f16'),
       subgroups: adapter.features.has('subgroups' as GPUFeatureName),
@@ -36,8 +36,7 @@ function describe(adapter: GPUAdapter, limits: Record<string, number>): BackendI
 /** What WebGPU is here; asks for an adapter, but opens no device. @throws BackendError */
 export async function inspectWebgpu(options: WebgpuOptions = {}): Promise<BackendInfo> {
   const adapter = await requestAdapter(options);
-  const tfjs = await loadPeer('webgpu', PACKAGE, () => import('@tensorflow/tfjs-backend-webgpu'));
-  void tfjs;
+  await loadPeer('webgpu', PACKAGE, () => import('@tensorflow/tfjs-backend-webgpu'));
   return describe(adapter, limitsOf(adapter.limits));
 }
 
@@ -62,7 +61,7 @@ export async function loadWebgpu(options: WebgpuOptions = {}, hardwareOnly = fal
   const backend = new checked.CheckedWebGPUBackend(device, adapter.info, options);
   registerBackend(ENGINE_NAME, () => backend, 3);
   env().set('WEBGPU_CPU_FORWARD', options.cpuForward ?? false);
-  const info = describe(adapter, limitsOf(device.limits));
+  const info = describe(adapter, { ...backend.limits });
   const current = { key, info, device, isLost: false };
   device.lost.then(() => {
     current.isLost = true;

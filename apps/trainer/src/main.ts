@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
 import { printError } from './terminal.ts';
+
+// Without a desktop session the Vulkan loader complains about this at every start.
+process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;

@@ -35,7 +35,7 @@ export interface BackendInfo {
 
 /** One line of `listBackends`: a backend that can be had, or why not. */
 export type BackendStatus =
-  | ({ available: true } & Omit<BackendInfo, 'engineName'>)
+  | ({ available: true; reason?: undefined } & Omit<BackendInfo, 'engineName'>)
   | { available: false; name: BackendName; reason: string };
 
 /** Choices of the WebGPU backend. */

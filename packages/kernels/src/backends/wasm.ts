@@ -52,7 +52,7 @@ export async function describeWasm(threads?: number): Promise<BackendInfo> {
   return {
     name: 'wasm',
     engineName: 'wasm',
-    description: `TensorFlow.js ${version_wasm} in WebAssembly, ${simd ? 'SIMD' : 'no SIMD'}, ${count} thread${count === 1 ? '' : 's'}`,
+    description: `TensorFlow.js ${version_wasm} in WebAssembly`,
     device: 'cpu',
     version: version_wasm,
     capabilities: { threads: count, simd, maxTensorBytes: 2 ** 32 },

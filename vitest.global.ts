@@ -21,12 +21,7 @@ export default async function globalSetup(project: TestProject): Promise<void> {
     process.env.VK_ICD_FILENAMES = SWIFTSHADER;
   }
   const asked = process.env.RASS_TEST_BACKENDS?.split(',') as Name[] | undefined;
-  const kernels = (await import('@rass/kernels')) as unknown as Record<
-    string,
-    (() => Promise<{ name: Name; available: boolean; reason?: string }[]>) | undefined
-  >;
-  const listBackends =
-    kernels.listBackends ?? (async () => [{ name: 'cpu' as Name, available: true, reason: undefined }]);
+  const { listBackends } = await import('@rass/kernels');
   const found = await listBackends();
   const available = ALL.filter((name) => found.some((backend) => backend.name === name && backend.available));
   const backends = asked ?? available;

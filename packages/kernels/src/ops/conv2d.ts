@@ -1,4 +1,14 @@
-import { fused, type Tensor1D, type Tensor4D } from '@tensorflow/tfjs-core';
+import {
+  add,
+  conv2d as conv2dOp,
+  fused,
+  pad,
+  type Tensor,
+  type Tensor1D,
+  type Tensor4D,
+  tidy,
+} from '@tensorflow/tfjs-core';
+import { isRecording, runFusedKernel } from './fused-kernel.ts';
 
 /** Rows and columns of zeros around an image: the same on all sides, or [[top, bottom], [left, right]]. */
 export type Padding2d = number | readonly [readonly [number, number], readonly [number, number]];
@@ -10,22 +20,39 @@ export interface Conv2dOptions {
   dilation?: number;
 }
 
-type ExplicitPadding = [[number, number], [number, number], [number, number], [number, number]];
+type Sides = [rows: [number, number], columns: [number, number]];
 
-function explicitPadding(padding: Padding2d): ExplicitPadding {
-  const [rows, columns] =
-    typeof padding === 'number'
-      ? [
-          [padding, padding],
-          [padding, padding],
-        ]
-      : padding;
-  return [
-    [0, 0],
-    [rows[0], rows[1]],
-    [columns[0], columns[1]],
-    [0, 0],
-  ];
+function sidesOf(padding: Padding2d): Sides {
+  if (typeof padding === 'number')
+    return [
+      [padding, padding],
+      [padding, padding],
+    ];
+  const [rows, columns] = padding;
+  return [[...rows], [...columns]];
+}
+
+/** What TensorFlow's 'same' adds to one side pair: the output has ceil(size / stride) values, the odd zero comes last. */
+function samePadding(size: number, taps: number, stride: number, dilation: number): [number, number] {
+  const covered = (Math.ceil(size / stride) - 1) * stride + (taps - 1) * dilation + 1;
+  const total = Math.max(0, covered - size);
+  return [Math.floor(total / 2), Math.ceil(total / 2)];
+}
+
+/** The padding by TensorFlow's name, which every backend computes without a padded copy; undefined where it has none. */
+function paddingByName(
+  x: Tensor4D,
+  weight: Tensor4D,
+  sides: Sides,
+  stride: number,
+  dilation: number,
+): 'valid' | 'same' | undefined {
+  if (sides.flat().every((side) => side === 0)) return 'valid';
+  const same = [0, 1].every((axis) => {
+    const [before, after] = samePadding(x.shape[1 + axis], weight.shape[axis], stride, dilation);
+    return sides[axis][0] === before && sides[axis][1] === after;
+  });
+  return same ? 'same' : undefined;
 }
 
 /** Cross-correlation with PyTorch's explicit padding. @shape x [B, H, W, I], weight [Kh, Kw, I, O], bias [O] ->
@@ -38,13 +65,17 @@ export function conv2d(x_BHWC: Tensor4D, weight: Tensor4D, options: Conv2dOption
       `conv2d: the image has as many channels as the weight takes; got x [${x_BHWC.shape}] (B, H, W, C), weight [${weight.shape}] (Kh, Kw, I, O); check the layer's sizes`,
     );
   }
-  const none = explicitPadding(padding).every(([before, after]) => before === 0 && after === 0);
-  return fused.conv2d({
-    x: x_BHWC,
-    filter: weight,
-    strides: stride,
-    pad: none ? 'valid' : explicitPadding(padding),
-    dilations: dilation,
-    bias,
+  return tidy(() => {
+    const sides = sidesOf(padding);
+    const named = paddingByName(x_BHWC, weight, sides, stride, dilation);
+    const x = named === undefined ? pad(x_BHWC, [[0, 0], ...sides, [0, 0]]) : x_BHWC;
+    const geometry = { strides: stride, pad: named ?? 'valid', dilations: dilation } as const;
+    if (!isRecording()) {
+      const inputs: Record<string, Tensor> = bias === undefined ? { x, weight } : { x, weight, bias };
+      const own = runFusedKernel('RassConv2d', inputs, geometry);
+      return (own?.[0] as Tensor4D | undefined) ?? fused.conv2d({ x, filter: weight, bias, ...geometry });
+    }
+    const y = conv2dOp(x, weight, geometry.strides, geometry.pad, 'NHWC', geometry.dilations);
+    return bias === undefined ? y : add(y, bias);
   });
 }

@@ -1,7 +1,7 @@
 import { engine, getKernel, type NamedAttrMap, type Tensor } from '@tensorflow/tfjs-core';
 
 /** Runs a kernel of ours by name where the current backend has registered one, else returns undefined, and the
- * caller composes the result from TensorFlow.js ops. Called inside a customGrad, so nothing is recorded twice. */
+ * caller composes the result from TensorFlow.js ops. Called where nothing is recorded, as inside a customGrad. */
 export function runFusedKernel(
   name: string,
   inputs: Record<string, Tensor>,
@@ -10,4 +10,11 @@ export function runFusedKernel(
   if (getKernel(name, engine().backendName) === undefined) return undefined;
   const out = engine().runKernel(name, inputs, attrs) as Tensor | Tensor[];
   return Array.isArray(out) ? out : [out];
+}
+
+/** Whether what is computed now goes on a gradient tape. Fused ops must not: their gradients in tfjs-core compute
+ * every input's, a frozen weight's too, and refuse dilation. */
+export function isRecording(): boolean {
+  const { gradientDepth, kernelDepth } = engine().state;
+  return gradientDepth > 0 && kernelDepth === 0;
 }

@@ -20,3 +20,4 @@ export { type Conv2dOptions, conv2d, type Padding2d } from './ops/conv2d.ts';
 export { linear } from './ops/linear.ts';
 export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
 export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';
+export { registerRepairedKernels } from './repaired-kernels/install.ts';

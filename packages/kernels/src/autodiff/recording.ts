@@ -37,67 +37,66 @@ export function isDifferentiated(engine: AutodiffEngine, x: Tensor): boolean {
   return reachOf(activeTape).differentiable.has(x.id);
 }
 
-/** An input's own gradient may be asked for where it hangs on an x and the kernel is not flat in it. */
-function differentiatedInputs(definition: KernelGradient, inputs: NamedTensors, reach: Reach): string[] {
-  return Object.keys(inputs).filter((name) => {
-    const gradient = inputGradient(definition, name);
-    return gradient !== 'zero' && inputs[name] != null && reach.differentiable.has(inputs[name].id);
-  });
+/** What has to be done for one operation that one of our definitions covers. */
+interface Plan {
+  /** Inputs whose gradients may be asked for: they hang on an x, and the kernel is not flat in them. */
+  differentiated: string[];
+  /** The tensors which those gradients read. */
+  saved: string[];
 }
 
-/** The names of the tensors which the gradients of these inputs read. */
-function namesToSave(definition: KernelGradient, inputs: NamedTensors, differentiated: string[]): string[] {
-  const all = Object.keys(inputs).filter((name) => inputs[name] != null);
-  const names = new Set<string>();
-  for (const name of differentiated) {
+function planFor(definition: KernelGradient, inputs: NamedTensors, reach: Reach): Plan {
+  const present = Object.keys(inputs).filter((name) => inputs[name] != null);
+  const differentiated: string[] = [];
+  const saved = new Set<string>();
+  for (const name of present) {
     const gradient = inputGradient(definition, name);
-    if (gradient === undefined || gradient === 'zero') continue;
-    const { reads = [] } = gradient;
-    for (const read of typeof reads === 'function' ? reads(name, all) : reads) {
-      if (read === 'output' || read === 'output1' || inputs[read] != null) names.add(read);
+    if (gradient === 'zero' || !reach.differentiable.has(inputs[name].id)) continue;
+    differentiated.push(name);
+    const reads = gradient?.reads ?? [];
+    for (const read of typeof reads === 'function' ? reads(name, present) : reads) {
+      if (read === 'output' || read === 'output1' || present.includes(read)) saved.add(read);
     }
   }
-  return [...names];
+  return { differentiated, saved: [...saved] };
 }
 
 const signature = ({ shape, dtype }: Tensor): { shape: number[]; dtype: DataType } => ({ shape, dtype });
 
+/** Signatures outlive the tensors, so that a gradient which needs only shapes keeps no values. */
+function signatures(inputs: NamedTensors): GradientContext['inputs'] {
+  const present = Object.entries(inputs).filter(([, x]) => x != null);
+  return Object.fromEntries(present.map(([name, x]) => [name, signature(x)]));
+}
+
 /** A tape node's gradient from one of our definitions. */
 function definedGradient(
   definition: KernelGradient,
-  { inputs, outputs, saved }: TapeNode,
-  savedNames: string[],
+  node: TapeNode,
+  plan: Plan,
   attrs: NamedAttrMap,
 ): TapeNode['gradient'] {
-  const inputSignatures: GradientContext['inputs'] = {};
-  for (const name of Object.keys(inputs)) if (inputs[name] != null) inputSignatures[name] = signature(inputs[name]);
-  const outputSignatures = outputs.map(signature);
+  const inputs = signatures(node.inputs);
+  const outputs = node.outputs.map(signature);
   return (dys, wanted) => {
-    const values: NamedTensors = {};
-    savedNames.forEach((name, i) => {
-      values[name] = saved[i];
-    });
-    const context = {
-      dys,
-      dy: dys[0] as Tensor,
-      saved: values,
-      inputs: inputSignatures,
-      outputs: outputSignatures,
-      attrs,
-    };
+    const saved = Object.fromEntries(plan.saved.map((name, i) => [name, node.saved[i]]));
+    const context: GradientContext = { dys, dy: dys[0] as Tensor, saved, inputs, outputs, attrs };
     const gradients: Record<string, Tensor | null> = {};
     for (const name of wanted) {
       const gradient = inputGradient(definition, name);
+      const { dtype } = inputs[name];
       if (gradient === undefined) {
+        const known = Object.keys(definition.inputs).join(', ');
+        throw new Error(`Cannot backprop through input ${name} of ${definition.kernel}; known: ${known}`);
+      }
+      if (dtype === 'complex64') {
         throw new Error(
-          `Cannot backprop through input ${name} of ${definition.kernel}; known: ${Object.keys(definition.inputs).join(', ')}`,
+          `kernels: ${definition.kernel}: gradients are of float32 tensors; got complex64 input ${name}; split it`,
         );
       }
-      const { dtype } = inputSignatures[name];
-      if (dtype === 'complex64')
-        throw new Error(`kernels: ${definition.kernel}: gradients are of float32 tensors; got complex64 input ${name}`);
       // Indices, masks and labels may hang on x; they carry no gradient.
-      gradients[name] = gradient === 'zero' || dtype !== 'float32' ? null : gradient.gradient(context, name);
+      const flat = gradient === 'zero' || dtype !== 'float32' || !plan.differentiated.includes(name);
+      gradients[name] = flat ? null : gradient.gradient(context, name);
     }
     return gradients;
   };
@@ -112,20 +111,20 @@ function zerosFor(engine: AutodiffEngine, { shape, dtype, size }: Tensor): Tenso
 function stockGradient(
   engine: AutodiffEngine,
   gradient: StockGradient,
-  { kernelName, outputs, saved }: TapeNode,
+  node: TapeNode,
   attrs: NamedAttrMap,
 ): TapeNode['gradient'] {
   return (dys, wanted) => {
-    const filled = dys.map((dy, i) => dy ?? zerosFor(engine, outputs[i]));
-    const closures = gradient(filled.length > 1 ? filled : filled[0], saved, attrs);
+    const filled = dys.map((dy, i) => dy ?? zerosFor(engine, node.outputs[i]));
+    const closures = gradient(filled.length > 1 ? filled : filled[0], node.saved, attrs);
     const gradients: Record<string, Tensor | null> = {};
     for (const name of wanted) {
       if (!(name in closures)) {
         throw new Error(
-          `Cannot backprop through input ${name} of ${kernelName}; available gradients: ${Object.keys(closures).join(', ')}`,
+          `Cannot backprop through input ${name} of ${node.kernelName}; available gradients: ${Object.keys(closures).join(', ')}`,
         );
       }
-      gradients[name] = closures[name]();
+      gradients[name] = node.inputs[name].dtype === 'float32' ? closures[name]() : null;
     }
     return gradients;
   };
@@ -140,8 +139,9 @@ export function tensorsToSave(engine: AutodiffEngine, stock: AutodiffEngine['get
       const watched = Object.values(inputs).some((x) => x != null && reach.connected.has(x.id));
       return watched ? stock.call(engine, kernelName, inputs, outputs) : [];
     }
-    const names = namesToSave(definition, inputs, differentiatedInputs(definition, inputs, reach));
-    return names.map((name) => (name === 'output' ? outputs[0] : name === 'output1' ? outputs[1] : inputs[name]));
+    return planFor(definition, inputs, reach).saved.map((name) =>
+      name === 'output' ? outputs[0] : name === 'output1' ? outputs[1] : inputs[name],
+    );
   };
 }
 
@@ -161,9 +161,9 @@ export function recordNode(engine: AutodiffEngine): AutodiffEngine['addTapeNode'
     const definition = definitionOf(config);
     let carries = present.some((x) => reach.differentiable.has(x.id));
     if (definition !== undefined) {
-      const differentiated = differentiatedInputs(definition, inputs, reach);
-      carries = differentiated.length > 0;
-      node.gradient = definedGradient(definition, node, namesToSave(definition, inputs, differentiated), attrs);
+      const plan = planFor(definition, inputs, reach);
+      carries = plan.differentiated.length > 0;
+      node.gradient = definedGradient(definition, node, plan, attrs);
     } else {
       const gradient = customGradient ?? (config?.gradFunc as StockGradient | undefined);
       if (gradient !== undefined) node.gradient = stockGradient(engine, gradient, node, attrs);

@@ -1,5 +1,6 @@
 import { engine } from '@tensorflow/tfjs-core';
 import { installGradients } from '../gradients/install.ts';
+import { registerRepairedKernels } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
 import { BackendError, messageOf } from './errors.ts';
 import { loadNative } from './native.ts';
@@ -32,6 +33,7 @@ async function activate(name: BackendName, options: SelectOptions, hardwareOnly 
   await engine().ready();
   // After the load: the native backend's package registers TensorFlow.js's own gradients.
   installGradients();
+  registerRepairedKernels();
   return info;
 }
 

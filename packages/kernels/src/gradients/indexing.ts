@@ -16,6 +16,7 @@ import {
   reshape,
   ScatterNd,
   Select,
+  scalar,
   scatterND,
   type Tensor,
   TensorScatterUpdate,
@@ -48,15 +49,16 @@ function gathered({ dy, saved: { indices }, inputs, attrs }: GradientContext): T
   const picks = indices.size / batch;
   const picked = transpose(reshape(dy, [batch, outer, picks, inner]), [0, 2, 1, 3]);
   const flat = reshape(cast(indices, 'int32'), [batch * picks, 1]);
-  const target = batch === 1 ? flat : add(flat, mul(repeatedRows(batch, picks), rows));
+  const target = batch === 1 ? flat : add(flat, mul(repeatedRows(batch, picks), scalar(rows, 'int32')));
   const scattered = scatterND(target, reshape(picked, [batch * picks, outer * inner]), [batch * rows, outer * inner]);
   return reshape(transpose(reshape(scattered, [batch, rows, outer, inner]), [0, 2, 1, 3]), shape);
 }
 
 /** Rows whose segment is negative were dropped: their gradient is zero. */
 function segmentSum({ dy, saved: { segmentIds }, inputs }: GradientContext): Tensor {
-  const rows = gather(dy, maximum(segmentIds, 0));
-  const kept = reshape(cast(greaterEqual(segmentIds, 0), 'float32'), [
+  const zero = scalar(0, 'int32');
+  const rows = gather(dy, maximum(segmentIds, zero));
+  const kept = reshape(cast(greaterEqual(segmentIds, zero), 'float32'), [
     ...segmentIds.shape,
     ...dy.shape.slice(1).map(() => 1),
   ]);

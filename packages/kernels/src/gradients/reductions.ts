@@ -45,7 +45,8 @@ function spreadMean(context: GradientContext): Tensor {
 
 /** To the extreme elements, in equal shares where several are equal. */
 function toExtreme({ dy, saved: { x, output }, attrs }: GradientContext): Tensor {
-  const axes = reducedAxes(attrs.reductionIndices as Axes, x.shape);
+  // Max calls them reductionIndices, Min axis.
+  const axes = reducedAxes((attrs.reductionIndices ?? attrs.axis) as Axes, x.shape);
   const kept = keptShape(x.shape, axes);
   const isExtreme = cast(equal(x, reshape(output, kept)), 'float32');
   return mul(isExtreme, div(reshape(dy, kept), sum(isExtreme, axes, true)));
@@ -70,7 +71,8 @@ function productOfOthers({ dy, saved: { x }, attrs }: GradientContext): Tensor {
 /** Sums of dy * y further on, divided by x. Behind the first zero every product is 0; at that zero
  * the products are taken without it. */
 function cumulativeProduct({ dy, saved: { x, output }, attrs }: GradientContext): Tensor {
-  const { axis, exclusive, reverse } = attrs as { axis: number; exclusive: boolean; reverse: boolean };
+  const { exclusive, reverse } = attrs as { exclusive: boolean; reverse: boolean };
+  const [axis] = reducedAxes(attrs.axis as Axes, x.shape);
   const further = (products: Tensor): Tensor => cumsum(mul(dy, products), axis, exclusive, !reverse);
   const isZero = equal(x, 0);
   const zerosSoFar = cumsum(cast(isZero, 'float32'), axis, false, reverse);
@@ -91,8 +93,10 @@ export const reductionGradients: KernelGradient[] = [
     kernel: Cumsum,
     inputs: {
       x: {
-        gradient: ({ dy, attrs }) =>
-          cumsum(dy, attrs.axis as number, attrs.exclusive as boolean, !(attrs.reverse as boolean)),
+        gradient: ({ dy, attrs }) => {
+          const [axis] = reducedAxes(attrs.axis as Axes, dy.shape);
+          return cumsum(dy, axis, attrs.exclusive as boolean, !(attrs.reverse as boolean));
+        },
       },
     },
   },

@@ -62,8 +62,8 @@ export function tapValues(padded: Tensor, axes: readonly WindowAxis[], tap: read
   return stridedSlice(padded, [0, ...begin, 0], [batch, ...end, channels], [1, ...axes.map(({ stride }) => stride), 1]);
 }
 
-/** Puts stride - 1 zeros behind every element of a spatial axis, the last excepted. */
-function spreadAxis(x: Tensor, axis: number, stride: number): Tensor {
+/** Puts stride - 1 zeros behind every element of one axis, the last excepted. */
+export function spreadAxis(x: Tensor, axis: number, stride: number): Tensor {
   if (stride === 1 || x.shape[axis] === 1) return x;
   const { shape } = x;
   const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);

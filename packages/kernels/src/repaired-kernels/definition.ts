@@ -1,0 +1,21 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
+
+export interface KernelInputs {
+  inputs: Record<string, Tensor>;
+  attrs: Record<string, unknown>;
+}
+
+export interface KernelCall extends KernelInputs {
+  /** Runs the backend's own kernel, on these inputs and attributes or on others. */
+  original: (changed?: Partial<KernelInputs>) => Tensor;
+}
+
+/** A kernel that a backend lacks or has wrong, put together from operations that every backend has. */
+export interface RepairedKernel {
+  kernel: string;
+  /** TensorFlow.js's names of the backends that get it. */
+  backends: readonly string[];
+  /** Which calls the backend's own kernel gets wrong; by default all. */
+  applies?: (call: KernelInputs) => boolean;
+  run: (call: KernelCall) => Tensor;
+}

@@ -1,0 +1,61 @@
+import {
+  engine,
+  getKernel,
+  getKernelsForBackend,
+  type KernelConfig,
+  type NamedAttrMap,
+  registerKernel,
+  Tensor,
+  type TensorInfo,
+  tidy,
+  unregisterKernel,
+} from '@tensorflow/tfjs-core';
+import type { KernelInputs, RepairedKernel } from './definition.ts';
+import { repairedIndexing } from './indexing.ts';
+import { repairedLinear } from './linear.ts';
+
+/** Every kernel that registerRepairedKernels() adds or replaces. */
+export const repairedKernels: readonly RepairedKernel[] = [...repairedIndexing, ...repairedLinear];
+
+// Symbol.for: a second copy of this package must not repair a repaired kernel.
+const repairedKey = Symbol.for('@rass/kernels repaired kernel');
+
+type MaybeRepaired = KernelConfig & { [repairedKey]?: true };
+
+function asTensor(result: TensorInfo | TensorInfo[]): Tensor {
+  const single = Array.isArray(result) ? result[0] : result;
+  return single instanceof Tensor ? single : engine().makeTensorFromTensorInfo(single);
+}
+
+function repaired(
+  { kernel, applies, run }: RepairedKernel,
+  backendName: string,
+  own: KernelConfig | undefined,
+): MaybeRepaired {
+  const kernelFunc: KernelConfig['kernelFunc'] = (params) => {
+    const call = { inputs: params.inputs, attrs: params.attrs ?? {} } as unknown as KernelInputs;
+    if (own !== undefined && applies?.(call) === false) return own.kernelFunc(params);
+    const original = (changed: Partial<KernelInputs> = {}): Tensor => {
+      if (own === undefined) throw new Error(`kernels: ${backendName} has no ${kernel} of its own`);
+      const { inputs, attrs } = { ...call, ...changed };
+      return asTensor(own.kernelFunc({ inputs, attrs: attrs as NamedAttrMap, backend: params.backend }));
+    };
+    return tidy(() => run({ ...call, original }));
+  };
+  return { ...own, kernelName: kernel, backendName, kernelFunc, [repairedKey]: true };
+}
+
+/** Gives the loaded backends working versions of the kernels that they lack or have wrong.
+ * To be called once a backend's package is loaded. Idempotent. */
+export function registerRepairedKernels(): void {
+  for (const repair of repairedKernels) {
+    for (const backendName of repair.backends) {
+      if (getKernelsForBackend(backendName).length === 0) continue;
+      const own = getKernel(repair.kernel, backendName) as MaybeRepaired | undefined;
+      if (own?.[repairedKey]) continue;
+      const replacement = repaired(repair, backendName, own);
+      if (own !== undefined) unregisterKernel(repair.kernel, backendName);
+      registerKernel(replacement);
+    }
+  }
+}

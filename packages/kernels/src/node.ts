@@ -1,3 +1,4 @@
+export { createDawn } from './backends/dawn.ts';
 export { BackendError } from './backends/errors.ts';
 export { cacheFolder } from './backends/native/cache.ts';
 export type { Downloader } from './backends/native/fetch-wheels.ts';
@@ -14,5 +15,4 @@ export {
   loadNativeBackend,
   type NativeInfo,
 } from './backends/native/load.ts';
-export { createDawn } from './backends/dawn.ts';
 export { wasmFolder } from './backends/wasm-folder.ts';

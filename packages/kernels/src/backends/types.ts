@@ -57,7 +57,8 @@ export interface WebgpuOptions {
 export interface WasmOptions {
   /** Where the .wasm files are served: a folder's URL ending in `/`, or a URL per file name. Node finds its own. */
   paths?: string | Record<string, string>;
-  /** Threads in a cross-origin isolated page; default all cores, 1 elsewhere. */
+  /** Threads in a cross-origin isolated page: at most, and by default, half of the cores up to 8. A minified bundle
+   * has 1 unless they are asked for, as minifiers may break TensorFlow.js's workers. Elsewhere always 1. */
   threads?: number;
 }
 

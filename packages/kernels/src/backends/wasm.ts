@@ -13,12 +13,20 @@ function importWasm() {
 /** The threaded build hands its workers the text of a function; where a bundler has shortened the names around that
  * function, the workers fail with "e is not defined". This function's own text tells whether names were shortened. */
 function namesAreShortened(): boolean {
-  return !namesAreShortened.toString().includes('namesAreShortened');
+  // The pattern does not match its own text.
+  return !/function\s+namesAreShortened/.test(namesAreShortened.toString());
 }
 
-function threadsArePossible(): boolean {
+/** TensorFlow.js's build uses at most half of the logical cores, and 8. */
+const MOST_THREADS = 8;
+
+/** How many threads the build can use here. The threaded one starts 8 workers, so it must be worth it. Who asks for
+ * threads in a minified bundle has tried that their bundler leaves the function whole, as some do. */
+function threadCount(asked?: number): number {
   const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true;
-  return !isNode() && isolated && !namesAreShortened();
+  if (isNode() || !isolated || (asked === undefined && namesAreShortened())) return 1;
+  const cores = globalThis.navigator.hardwareConcurrency ?? 1;
+  return Math.max(1, Math.min(asked ?? MOST_THREADS, MOST_THREADS, Math.floor(cores / 2)));
 }
 
 /** wasm's allocator answers 0 when its 4 GiB are used up, and TensorFlow.js would write there. */
@@ -47,15 +55,13 @@ export async function describeWasm(threads?: number): Promise<BackendInfo> {
     );
   }
   const simd = await env().getAsync('WASM_HAS_SIMD_SUPPORT').then(Boolean);
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-  const count = threadsArePossible() && simd ? (threads ?? cores) : 1;
   return {
     name: 'wasm',
     engineName: 'wasm',
     description: `TensorFlow.js ${version_wasm} in WebAssembly`,
     device: 'cpu',
     version: version_wasm,
-    capabilities: { threads: count, simd, maxTensorBytes: 2 ** 32 },
+    capabilities: { threads: simd ? threadCount(threads) : 1, simd, maxTensorBytes: 2 ** 32 },
   };
 }
 
@@ -64,8 +70,9 @@ export async function describeWasm(threads?: number): Promise<BackendInfo> {
 export async function loadWasm(options: WasmOptions = {}): Promise<BackendInfo> {
   const tfjs = await importWasm();
   if (!engine().registry['wasm']) {
-    env().set('WASM_HAS_MULTITHREAD_SUPPORT', threadsArePossible() && options.threads !== 1);
-    if (options.threads !== undefined) tfjs.setThreadsCount(options.threads);
+    const threads = threadCount(options.threads);
+    env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
+    tfjs.setThreadsCount(threads);
     const paths = options.paths ?? (isNode() ? (await nodeEntry()).wasmFolder() : undefined);
     if (paths !== undefined) tfjs.setWasmPaths(paths);
     await start(options);

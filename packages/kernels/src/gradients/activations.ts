@@ -16,6 +16,7 @@ import {
   Softplus,
   sigmoid,
   square,
+  step,
   sub,
   sum,
   Tanh,
@@ -76,7 +77,7 @@ const softmax: KernelGradient = {
 
 /** Activations of networks. At a kink the slope is that of the flat side, as in PyTorch. */
 export const activationGradients: KernelGradient[] = [
-  ofOutput(Relu, (dy, y) => masked(dy, greater(y, 0))),
+  ofOutput(Relu, (dy, y) => mul(dy, step(y))),
   ofOutput(Relu6, (dy, y) => masked(dy, logicalAnd(greater(y, 0), less(y, 6)))),
   ofOutput(Elu, (dy, y) => where(greater(y, 0), dy, mul(dy, add(y, 1)))),
   ofOutput(Selu, (dy, y) => where(greater(y, 0), mul(dy, seluScale), mul(dy, add(y, seluScaleAlpha)))),

@@ -67,7 +67,8 @@ function poolAxes2d(shape: number[], attrs: Attrs): WindowAxis[] {
   ];
 }
 
-function poolAxes3d(shape: number[], attrs: Attrs): WindowAxis[] {
+/** The geometry of a three-dimensional pooling from its attributes. */
+export function poolAxes3d(shape: number[], attrs: Attrs): WindowAxis[] {
   if (attrs.dataFormat === 'NCDHW') {
     throw new Error('kernels: gradients of three-dimensional pooling are for NDHWC; got NCDHW; transpose first');
   }

@@ -1,5 +1,11 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 
+/** Native TensorFlow's name in TensorFlow.js. */
+export const nativeName = 'tensorflow';
+
+/** The backends whose kernels are TensorFlow.js's own. */
+export const everywhereButNative = ['cpu', 'wasm', 'webgpu'] as const;
+
 export interface KernelInputs {
   inputs: Record<string, Tensor>;
   attrs: Record<string, unknown>;

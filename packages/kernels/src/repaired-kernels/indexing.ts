@@ -20,7 +20,7 @@ import {
   UnsortedSegmentSum,
   util,
 } from '@tensorflow/tfjs-core';
-import type { KernelCall, RepairedKernel } from './definition.ts';
+import { everywhereButNative, type KernelCall, nativeName, type RepairedKernel } from './definition.ts';
 
 const sizeOf = util.sizeFromShape;
 
@@ -69,12 +69,20 @@ function scatterIntoCopy({ inputs, original }: KernelCall): Tensor {
 
 /** Repairs of picking and placing elements. */
 export const repairedIndexing: RepairedKernel[] = [
-  { kernel: UnsortedSegmentSum, backends: ['cpu', 'wasm', 'webgpu'], run: segmentSum },
+  // Missing on wasm, quadratic on cpu, slow on WebGPU.
+  { kernel: UnsortedSegmentSum, backends: everywhereButNative, run: segmentSum },
   {
     kernel: GatherV2,
     backends: ['wasm'],
     applies: ({ attrs }) => Number(attrs.batchDims ?? 0) > 0,
     run: batchedGather,
+  },
+  {
+    kernel: GatherV2,
+    backends: [nativeName],
+    applies: ({ attrs }) => (attrs.axis as number) < 0,
+    run: ({ inputs, attrs, original }) =>
+      original({ attrs: { ...attrs, axis: inputs.x.rank + (attrs.axis as number) } }),
   },
   {
     // wasm cuts a float off to a byte on its way to bool, so that 0.5 becomes false.

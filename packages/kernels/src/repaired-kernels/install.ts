@@ -11,11 +11,16 @@ import {
   unregisterKernel,
 } from '@tensorflow/tfjs-core';
 import type { KernelInputs, RepairedKernel } from './definition.ts';
+import { repairedElementwise } from './elementwise.ts';
 import { repairedIndexing } from './indexing.ts';
 import { repairedLinear } from './linear.ts';
 
 /** Every kernel that registerRepairedKernels() adds or replaces. */
-export const repairedKernels: readonly RepairedKernel[] = [...repairedIndexing, ...repairedLinear];
+export const repairedKernels: readonly RepairedKernel[] = [
+  ...repairedElementwise,
+  ...repairedIndexing,
+  ...repairedLinear,
+];
 
 // Symbol.for: a second copy of this package must not repair a repaired kernel.
 const repairedKey = Symbol.for('@rass/kernels repaired kernel');

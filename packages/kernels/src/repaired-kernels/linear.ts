@@ -7,11 +7,11 @@ import {
   Conv2DBackpropFilter,
   Conv2DBackpropInput,
   Conv3DBackpropInputV2,
-  Cumprod,
-  Cumsum,
   DepthwiseConv2dNativeBackpropFilter,
   DepthwiseConv2dNativeBackpropInput,
   Einsum,
+  MaxPool3D,
+  maximum,
   type Tensor,
   type Tensor4D,
   util,
@@ -19,10 +19,16 @@ import {
 import { convolution, convolutionFilterGradient, convolutionInputGradient } from '../gradients/convolution.ts';
 import { convolution3d, convolution3dInputByTaps } from '../gradients/convolution3d.ts';
 import { depthwise, depthwiseFilterByTaps, depthwiseInputByTaps } from '../gradients/depthwise.ts';
-import type { KernelCall, KernelInputs, RepairedKernel } from './definition.ts';
+import { poolAxes3d } from '../gradients/pooling.ts';
+import { padToWindows, tapIndices, tapValues } from '../gradients/windows.ts';
+import {
+  everywhereButNative,
+  type KernelCall,
+  type KernelInputs,
+  nativeName,
+  type RepairedKernel,
+} from './definition.ts';
 import { composedEinsum } from './einsum.ts';
-
-const nativeName = 'tensorflow';
 
 const batchOf = ({ shape }: Tensor): number[] => shape.slice(0, -2);
 
@@ -58,19 +64,19 @@ function inputGradient({ inputs: { dy, filter }, attrs }: KernelCall): Tensor {
   );
 }
 
-/** The kernels of cpu, wasm and WebGPU misread a negative axis. */
-const countsFromTheEnd = ({ attrs }: KernelInputs): boolean => (attrs.axis as number) < 0;
-
-function withPositiveAxis({ inputs, attrs, original }: KernelCall): Tensor {
-  return original({ attrs: { ...attrs, axis: inputs.x.rank + (attrs.axis as number) } });
-}
-
 /** Storage buffers that a WebGPU device has by default, less the one for the result. */
 const mostAddends = 7;
 
-const everywhereButNative = ['cpu', 'wasm', 'webgpu'] as const;
+/** wasm starts the maximum at the smallest positive number: windows of negative values give that. */
+function maximumOverTaps({ inputs: { x }, attrs }: KernelCall): Tensor {
+  const axes = poolAxes3d(x.shape, attrs);
+  const covered = padToWindows(x, axes, Number.NEGATIVE_INFINITY);
+  return tapIndices(axes)
+    .map((tap) => tapValues(covered, axes, tap))
+    .reduce((most, values) => maximum(most, values));
+}
 
-/** Repairs of sums, products and convolutions. */
+/** Repairs of sums, products, convolutions and pooling. */
 export const repairedLinear: RepairedKernel[] = [
   {
     // Missing on wasm; on cpu and WebGPU it multiplies with all labels at once, and throws where one is only in one term.
@@ -86,11 +92,10 @@ export const repairedLinear: RepairedKernel[] = [
     applies: ({ inputs }) => Object.keys(inputs).length > mostAddends,
     run: ({ inputs }) => Object.values(inputs).reduce((total, x) => add(total, x)),
   },
-  { kernel: Cumsum, backends: everywhereButNative, applies: countsFromTheEnd, run: withPositiveAxis },
-  { kernel: Cumprod, backends: everywhereButNative, applies: countsFromTheEnd, run: withPositiveAxis },
   { kernel: Conv2DBackpropFilter, backends: ['wasm'], run: filterGradient },
   { kernel: Conv2DBackpropFilter, backends: [nativeName], applies: isPaddedByNumbers, run: filterGradient },
   { kernel: Conv2DBackpropInput, backends: [nativeName], applies: isPaddedByNumbers, run: inputGradient },
+  { kernel: MaxPool3D, backends: ['wasm'], run: maximumOverTaps },
   {
     kernel: DepthwiseConv2dNativeBackpropInput,
     backends: ['wasm'],

@@ -15,6 +15,8 @@ export interface GradientCase {
   covers: string[];
   inputs: CaseInput[];
   f: (...xs: Tensor[]) => Tensor;
+  /** SwiftShader, the software GPU of the tests, computes sines to 2e-4: the allowed difference on webgpu. */
+  webgpuTolerance?: number;
 }
 
 /** Uniform values. */

@@ -1,0 +1,81 @@
+import { Cast, Cumprod, Cumsum, mul, PadV2, pad, reshape, reverse, type Tensor, util } from '@tensorflow/tfjs-core';
+import type { KernelCall, KernelInputs, RepairedKernel } from './definition.ts';
+
+type Pairs = [number, number][];
+
+/** The highest rank that WebGPU's padding and running sums are written for. */
+const webgpuRank = 4;
+
+const isReversed = ({ attrs }: KernelInputs): boolean => attrs.reverse === true;
+
+const countsFromTheEnd = ({ attrs }: KernelInputs): boolean => (attrs.axis as number) < 0;
+
+function withPositiveAxis({ inputs, attrs, original }: KernelCall): Tensor {
+  return original({ attrs: { ...attrs, axis: inputs.x.rank + (attrs.axis as number) } });
+}
+
+/** A running sum or product from the front only, on three axes. */
+function forwardOnRows({ inputs: { x }, attrs, original }: KernelCall): Tensor {
+  const axis = util.parseAxisParam(attrs.axis as number, x.shape)[0];
+  const outer = util.sizeFromShape(x.shape.slice(0, axis));
+  const rows = reshape(x, [outer, x.shape[axis], -1]);
+  const turned = attrs.reverse === true;
+  const result = original({
+    inputs: { x: turned ? reverse(rows, 1) : rows },
+    attrs: { ...attrs, axis: 1, reverse: false },
+  });
+  return reshape(turned ? reverse(result, 1) : result, x.shape);
+}
+
+/** Pads on fewer axes: axes that are not padded join the one in front of them. */
+function padOnFewerAxes({ inputs: { x }, attrs, original }: KernelCall): Tensor {
+  const paddings = attrs.paddings as Pairs;
+  const value = attrs.constantValue as number;
+  const padded = paddings.flatMap(([before, after], axis) => (before + after > 0 ? [axis] : []));
+  if (padded.length >= webgpuRank) {
+    // Two passes, the second of which has few enough axes or comes here again.
+    const isFirst = (axis: number): boolean => padded.indexOf(axis) < webgpuRank - 1;
+    const part = (first: boolean): Pairs =>
+      paddings.map((pair, axis): [number, number] => (isFirst(axis) === first ? pair : [0, 0]));
+    return pad(pad(x, part(true), value), part(false), value);
+  }
+  const starts = [0, ...padded.filter((axis) => axis > 0)];
+  const size = (from: number, to?: number): number => util.sizeFromShape(x.shape.slice(from, to));
+  const joined = starts.map((start, i) => size(start, starts[i + 1]));
+  const joinedPaddings = starts.map((start, i): [number, number] => {
+    const inner = size(start + 1, starts[i + 1]);
+    return [paddings[start][0] * inner, paddings[start][1] * inner];
+  });
+  const result = original({ inputs: { x: reshape(x, joined) }, attrs: { ...attrs, paddings: joinedPaddings } });
+  return reshape(
+    result,
+    x.shape.map((length, axis) => length + paddings[axis][0] + paddings[axis][1]),
+  );
+}
+
+/** Repairs of conversion, padding and running sums. */
+export const repairedElementwise: RepairedKernel[] = [
+  {
+    // WebGPU only renames the type; a transposition, for one, then reads integers where it was told of floats.
+    kernel: Cast,
+    backends: ['webgpu'],
+    applies: ({ inputs: { x }, attrs }) => attrs.dtype === 'float32' && (x.dtype === 'int32' || x.dtype === 'bool'),
+    run: ({ original }) => mul(original(), 1),
+  },
+  {
+    kernel: PadV2,
+    backends: ['webgpu'],
+    applies: ({ inputs }) => inputs.x.rank > webgpuRank,
+    run: padOnFewerAxes,
+  },
+  ...[Cumsum, Cumprod].flatMap((kernel): RepairedKernel[] => [
+    { kernel, backends: ['cpu', 'wasm'], applies: countsFromTheEnd, run: withPositiveAxis },
+    {
+      // WebGPU runs the shader of another length backwards: the length is in its text and not in its key.
+      kernel,
+      backends: ['webgpu'],
+      applies: (call) => isReversed(call) || countsFromTheEnd(call) || call.inputs.x.rank > webgpuRank,
+      run: forwardOnRows,
+    },
+  ]),
+];

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import util from 'node:util';
 import { findBackendFactory, type KernelBackend, registerBackend } from '@tensorflow/tfjs-core';
+import { type NativeOperations, registerNativeOperations } from '../../native-ops/register.ts';
 import { BackendError, messageOf } from '../errors.ts';
 import type { BackendInfo } from '../types.ts';
 import { addonPath, readCurrent } from './cache.ts';
@@ -27,7 +28,7 @@ export interface NativeInfo extends FoundAddon {
   device: 'cpu' | 'gpu';
 }
 
-interface NativeBinding {
+interface NativeBinding extends NativeOperations {
   TF_Version: string;
   isUsingGpuDevice: () => boolean;
 }
@@ -128,6 +129,7 @@ export function loadNativeBackend(cacheDir?: string): NativeInfo {
     // The name decides only whether Conv3D refuses dilation, which depends on the device, not on the npm package.
     const name = info.device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
     registerBackend(NATIVE_BACKEND, () => new NodeJSKernelBackend(binding, name), 3);
+    registerNativeOperations(binding, info.device);
   }
   return info;
 }

@@ -1,1 +1,32 @@
-export {};
+export { type Checkpoint, type ReadOptions, readFloat32, type TensorData, type TensorInfo } from './checkpoint.ts';
+export { type CheckpointDescription, describeCheckpoint } from './describe.ts';
+export {
+  type DiffusersComponent,
+  type DiffusersFolder,
+  type DiffusersFolderOptions,
+  openDiffusersFolder,
+  type TokenizerFiles,
+} from './diffusers-folder.ts';
+export { toFloat32 } from './dtype/decode.ts';
+export { byteLengthOf, DTYPES, type Dtype, type TensorArray } from './dtype/dtype.ts';
+export { fromFloat32 } from './dtype/encode.ts';
+export { WeightsError } from './error.ts';
+export { type OpenOptions, openCheckpoint } from './open.ts';
+export { PickleError, type PickleRule } from './pickle/pickle-error.ts';
+export { openSafetensors } from './safetensors/read.ts';
+export { SafetensorsError, type SafetensorsRule } from './safetensors/safetensors-error.ts';
+export { type ShardOptions, type SinkMaker, startShardedSafetensors } from './safetensors/shards.ts';
+export {
+  encodeSafetensors,
+  type Named,
+  startSafetensors,
+  type TensorToWrite,
+  type WriteOptions,
+  writeSafetensors,
+} from './safetensors/write.ts';
+export { type ByteSink, type MemorySink, memorySink } from './sink/byte-sink.ts';
+export { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
+export { type ByteFolder, blobFolder, urlFolder } from './source/folder.ts';
+export { type UrlSourceOptions, urlSource } from './source/url-source.ts';
+export { openTorch, type TorchCheckpoint, type TorchOptions } from './torch/open.ts';
+export type { TensorSpec, TensorWriter } from './writer.ts';

@@ -1,0 +1,70 @@
+import { closest } from '@rass/nn';
+import { toFloat32 } from './dtype/decode.ts';
+import { type Dtype, elementCount, type TensorArray } from './dtype/dtype.ts';
+import { WeightsError } from './error.ts';
+
+/** What a checkpoint says of a tensor before it is read. */
+export interface TensorInfo {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/** A tensor's elements, row-major, in the file's own type. */
+export interface TensorData extends TensorInfo {
+  readonly data: TensorArray;
+}
+
+export interface ReadOptions {
+  signal?: AbortSignal;
+}
+
+/** Named tensors, whatever the format. Nothing but the names, types and shapes is in memory until it is read. */
+export interface Checkpoint {
+  /** The file, URL or folder, for messages. */
+  readonly name: string;
+  /** `safetensors`, `torch zip`, `torch legacy`, `pickle`, `sharded`, or what a view of another one says. */
+  readonly format: string;
+  /** The text that the file carries beside its tensors. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Every tensor's key, in the file's order: reading in this order reads the file forwards. */
+  keys(): string[];
+  has(key: string): boolean;
+  /** @throws WeightsError `TensorNotFound`, naming the closest keys */
+  info(key: string): TensorInfo;
+  /** The elements as they are stored: BF16 and F16 as their bits. @throws like info, or when the file is damaged */
+  read(key: string, options?: ReadOptions): Promise<TensorData>;
+  close(): Promise<void>;
+}
+
+/** A tensor's values as float32, whatever its type. @throws WeightsError `Complex` for C64 */
+export async function readFloat32(
+  checkpoint: Checkpoint,
+  key: string,
+  options?: ReadOptions,
+): Promise<Float32Array<ArrayBuffer>> {
+  const { dtype, data, shape } = await checkpoint.read(key, options);
+  return toFloat32(dtype, data, shape);
+}
+
+// Comparing costs the product of the lengths; a damaged or hostile file may hold any number of long names.
+const MAX_COMPARED_LENGTH = 300;
+const MAX_COMPARED = 5000;
+
+/** The keys most like the wanted one, the closest first. */
+export function closestKeys(wanted: string, keys: readonly string[], count: number): string[] {
+  const short = keys.filter((key) => key.length <= MAX_COMPARED_LENGTH).slice(0, MAX_COMPARED);
+  return closest(wanted.slice(0, MAX_COMPARED_LENGTH), short, count);
+}
+
+/** The error for a key that is not there, with the closest ones that are. */
+export function tensorNotFound(name: string, key: string, keys: Iterable<string>): WeightsError {
+  const near = closestKeys(key, [...keys], 3);
+  const remedy = near.length > 0 ? `closest: ${near.join(', ')}` : 'it has no tensors';
+  return new WeightsError('TensorNotFound', `${name}: the tensor asked for is there; got "${key}"; ${remedy}`);
+}
+
+/** Checks that a tensor's elements fill its shape. @throws WeightsError `ShapeMismatch` */
+export function checkElements(where: string, shape: readonly number[], count: number): void {
+  if (elementCount(shape) === count) return;
+  throw new WeightsError('ShapeMismatch', `${where}: elements fill the shape; got ${count} for [${shape.join(', ')}]`);
+}

@@ -1,0 +1,140 @@
+import type { Checkpoint } from './checkpoint.ts';
+import { WeightsError } from './error.ts';
+import { type OpenOptions, openCheckpoint } from './open.ts';
+import { type ByteFolder, readJson, readText, urlFolder } from './source/folder.ts';
+
+/** A component of a pipeline: its configuration, read unchanged, and its weights, not read yet. */
+export interface DiffusersComponent {
+  readonly config: Record<string, unknown>;
+  readonly checkpoint: Checkpoint;
+}
+
+/** The files of a CLIP tokenizer. */
+export interface TokenizerFiles {
+  /** Token to id, vocab.json. */
+  readonly vocabulary: Record<string, number>;
+  /** merges.txt as it is. */
+  readonly merges: string;
+  readonly config: Record<string, unknown> | undefined;
+}
+
+/** A Stable Diffusion model as diffusers saves it. What the folder does not have is undefined. */
+export interface DiffusersFolder {
+  readonly name: string;
+  /** model_index.json */
+  readonly modelIndex: Record<string, unknown>;
+  readonly unet: DiffusersComponent | undefined;
+  readonly vae: DiffusersComponent | undefined;
+  readonly textEncoder: DiffusersComponent | undefined;
+  readonly tokenizer: TokenizerFiles | undefined;
+  /** scheduler_config.json */
+  readonly scheduler: Record<string, unknown> | undefined;
+  close(): Promise<void>;
+}
+
+/** How a folder is opened. */
+export interface DiffusersFolderOptions extends OpenOptions {
+  /** `fp16` takes `diffusion_pytorch_model.fp16.safetensors`, where there is one. */
+  variant?: string;
+}
+
+// In the order in which diffusers and transformers look for them.
+const WEIGHT_FILES = [
+  'diffusion_pytorch_model.safetensors',
+  'model.safetensors',
+  'diffusion_pytorch_model.safetensors.index.json',
+  'model.safetensors.index.json',
+  'diffusion_pytorch_model.bin',
+  'pytorch_model.bin',
+  'diffusion_pytorch_model.bin.index.json',
+  'pytorch_model.bin.index.json',
+];
+
+// `model.fp16.safetensors`, but `model.safetensors.index.fp16.json`, as both libraries spell them.
+function withVariant(file: string, variant: string): string {
+  return file.endsWith('.index.json')
+    ? file.replace(/\.json$/, `.${variant}.json`)
+    : file.replace(/\.(safetensors|bin)$/, `.${variant}.$1`);
+}
+
+function inside(folder: ByteFolder, path: string): ByteFolder {
+  return { name: `${folder.name}/${path}`, open: (file, signal) => folder.open(`${path}/${file}`, signal) };
+}
+
+async function openWeights(folder: ByteFolder, options: DiffusersFolderOptions): Promise<Checkpoint> {
+  const { variant } = options;
+  const files = variant === undefined ? WEIGHT_FILES : WEIGHT_FILES.map((file) => withVariant(file, variant));
+  for (const file of [...files, ...WEIGHT_FILES]) {
+    const source = await folder.open(file, options.signal);
+    if (source !== undefined) return openCheckpoint(source, { ...options, folder });
+  }
+  throw new WeightsError('NoWeights', `${folder.name}: a component has weights, such as ${files[0]}; got none`);
+}
+
+function asObject(where: string, json: unknown): Record<string, unknown> {
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  throw new WeightsError('BadJson', `${where}: the file is a JSON object; got ${JSON.stringify(json)?.slice(0, 60)}`);
+}
+
+async function openComponent(
+  root: ByteFolder,
+  name: string,
+  options: DiffusersFolderOptions,
+): Promise<DiffusersComponent | undefined> {
+  const folder = inside(root, name);
+  const config = await readJson(folder, 'config.json');
+  if (config === undefined) return undefined;
+  return { config: asObject(`${folder.name}/config.json`, config), checkpoint: await openWeights(folder, options) };
+}
+
+async function openTokenizer(root: ByteFolder): Promise<TokenizerFiles | undefined> {
+  const folder = inside(root, 'tokenizer');
+  const vocabulary = await readJson(folder, 'vocab.json');
+  const merges = await readText(folder, 'merges.txt');
+  if (vocabulary === undefined || merges === undefined) return undefined;
+  const config = await readJson(folder, 'tokenizer_config.json');
+  return {
+    vocabulary: asObject(`${folder.name}/vocab.json`, vocabulary) as Record<string, number>,
+    merges,
+    config: config === undefined ? undefined : asObject(`${folder.name}/tokenizer_config.json`, config),
+  };
+}
+
+/** Opens a Stable Diffusion model in diffusers' layout: on the web, or any ByteFolder; `@rass/weights/node` takes paths.
+ * Configurations are read; weights are opened, and read when they are asked for.
+ * @throws WeightsError `NoModelIndex`, `NoWeights`, `BadJson` */
+export async function openDiffusersFolder(
+  root: string | URL | ByteFolder,
+  options: DiffusersFolderOptions = {},
+): Promise<DiffusersFolder> {
+  const folder = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
+  const modelIndex = await readJson(folder, 'model_index.json');
+  if (modelIndex === undefined) {
+    throw new WeightsError('NoModelIndex', `${folder.name}: a diffusers folder has a model_index.json; got none`);
+  }
+  const opened: DiffusersComponent[] = [];
+  const close = async () => {
+    await Promise.all(opened.map(({ checkpoint }) => checkpoint.close()));
+  };
+  const component = async (name: string) => {
+    const found = await openComponent(folder, name, options);
+    if (found !== undefined) opened.push(found);
+    return found;
+  };
+  try {
+    const scheduler = await readJson(folder, 'scheduler/scheduler_config.json');
+    return {
+      name: folder.name,
+      modelIndex: asObject(`${folder.name}/model_index.json`, modelIndex),
+      unet: await component('unet'),
+      vae: await component('vae'),
+      textEncoder: await component('text_encoder'),
+      tokenizer: await openTokenizer(folder),
+      scheduler: scheduler === undefined ? undefined : asObject(`${folder.name}/scheduler`, scheduler),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

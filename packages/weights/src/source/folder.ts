@@ -1,0 +1,85 @@
+import { WeightsError } from '../error.ts';
+import { type ByteSource, blobSource } from './byte-source.ts';
+import { type UrlSourceOptions, urlSource } from './url-source.ts';
+
+/** Files by their path inside a folder, with / between the steps: a model's folder on disk, on the web, in memory. */
+export interface ByteFolder {
+  readonly name: string;
+  /** Opens a file; undefined when it is not there. */
+  open(path: string, signal?: AbortSignal): Promise<ByteSource | undefined>;
+}
+
+/** Refuses a path that leaves its folder: an index or a config may come from anyone.
+ * @throws WeightsError `BadPath` */
+export function checkInside(path: string): string {
+  const steps = path.split('/');
+  if (path !== '' && !/[\\:\0]/.test(path) && steps.every((step) => step !== '' && step !== '.' && step !== '..')) {
+    return path;
+  }
+  throw new WeightsError('BadPath', `folder: a file's path stays inside the folder; got ${JSON.stringify(path)}`);
+}
+
+/** A folder on the web: `https://host/model/` holds `unet/config.json`. */
+export function urlFolder(base: string | URL, options: UrlSourceOptions = {}): ByteFolder {
+  const root = new URL(base);
+  if (!root.pathname.endsWith('/')) root.pathname += '/';
+  return {
+    name: root.href,
+    async open(path, signal = options.signal) {
+      const steps = checkInside(path).split('/').map(encodeURIComponent);
+      const url = new URL(steps.join('/'), root);
+      // A folder's own query, such as a token, belongs to its files too.
+      url.search = root.search;
+      try {
+        return await urlSource(url, { ...options, signal });
+      } catch (error) {
+        if (error instanceof WeightsError && error.rule === 'NotFound') return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** A folder of Blobs or Files, such as a page's `<input type="file" webkitdirectory>` gives. */
+export function blobFolder(
+  files: ReadonlyMap<string, Blob> | Readonly<Record<string, Blob>>,
+  name = 'files',
+): ByteFolder {
+  const byPath = files instanceof Map ? files : new Map(Object.entries(files));
+  return {
+    name,
+    async open(path) {
+      const blob = byPath.get(checkInside(path));
+      return blob === undefined ? undefined : blobSource(blob, `${name}/${path}`);
+    },
+  };
+}
+
+/** The text of a small file of a folder; undefined when it is not there. @throws WeightsError `TooLarge` */
+export async function readText(folder: ByteFolder, path: string, maxBytes = 64 << 20): Promise<string | undefined> {
+  const source = await folder.open(path);
+  if (source === undefined) return undefined;
+  try {
+    if (source.size > maxBytes) {
+      throw new WeightsError(
+        'TooLarge',
+        `${source.name}: a text file has at most ${maxBytes} bytes; got ${source.size}`,
+      );
+    }
+    return new TextDecoder().decode(await source.read(0, source.size));
+  } finally {
+    await source.close();
+  }
+}
+
+/** A small JSON file of a folder; undefined when it is not there. @throws WeightsError `BadJson` */
+export async function readJson(folder: ByteFolder, path: string): Promise<unknown> {
+  const text = await readText(folder, path);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new WeightsError('BadJson', `${folder.name}/${path}: the file is JSON; got "${reason}"`, { cause });
+  }
+}

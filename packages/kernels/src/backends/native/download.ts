@@ -15,12 +15,22 @@ export async function sha256OfFile(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/** An answer that is not the file. Asking again helps against an overloaded server, not against a refusal. */
+class RefusedError extends Error {
+  readonly isFinal: boolean;
+
+  constructor(status: number) {
+    super(`status ${status}`);
+    this.isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
+  }
+}
+
 async function fetchRest(file: IndexFile, part: string, onBytes: (bytes: number) => void): Promise<void> {
   let have = existsSync(part) ? statSync(part).size : 0;
   const response = await fetch(file.url, have > 0 ? { headers: { range: `bytes=${have}-` } } : {});
   // 416: the part is already whole, or longer than the file; the hash will tell.
   if (response.status === 416) return;
-  if (!response.ok || response.body === null) throw new Error(`status ${response.status}`);
+  if (!response.ok || response.body === null) throw new RefusedError(response.status);
   if (response.status !== 206) have = 0;
   const count = async function* (source: AsyncIterable<Buffer>) {
     let done = have;
@@ -48,10 +58,10 @@ export async function downloadFile(
       await fetchRest(file, part, onBytes);
       break;
     } catch (error) {
-      if (attempt === ATTEMPTS) {
+      if (attempt === ATTEMPTS || (error instanceof RefusedError && error.isFinal)) {
         throw new BackendError(
           'install-failed',
-          `backend install: ${file.name} must download; after ${ATTEMPTS} tries: ${messageOf((error as Error).cause ?? error)}; ` +
+          `backend install: ${file.name} must download; after ${attempt} ${attempt === 1 ? 'try' : 'tries'}: ${messageOf((error as Error).cause ?? error)}; ` +
             'run the command again to go on where it stopped, or pass --wheel with a file',
           { cause: error },
         );

@@ -41,11 +41,12 @@ export interface NativeInstall extends Verified {
   seconds: number;
 }
 
-function checkPlatform(): void {
-  if (process.platform === 'linux' && process.arch === 'x64') return;
+/** @throws BackendError unsupported, on a system that TensorFlow's wheel is not for */
+export function checkPlatform(platform: string = process.platform, arch: string = process.arch): void {
+  if (platform === 'linux' && arch === 'x64') return;
   throw new BackendError(
     'unsupported',
-    `backend install: the native backend is built on Linux x64; this is ${process.platform} ${process.arch}; ` +
+    `backend install: the native backend is built on Linux x64; this is ${platform} ${arch}; ` +
       "use the webgpu or wasm backend, or tfjs-node's own installer",
   );
 }
@@ -88,7 +89,7 @@ export async function installNativeBackend(options: InstallOptions = {}): Promis
     onProgress({ stage: 'verify', what: addon, done: 0 });
     const verified = await verifyAddon(addon);
     const { isNew: _isNew, ...current } = library;
-    writeCurrent(current, cacheDir);
+    writeCurrent({ ...current, version: verified.version }, cacheDir);
     const seconds = (Date.now() - start) / 1000;
     return { ...verified, addon, libraryFolder: library.libraryFolder, built, seconds };
   }

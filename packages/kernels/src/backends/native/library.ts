@@ -55,8 +55,15 @@ function useFolder(libraryDir: string, version: string, gpu: boolean): CurrentLi
   return { id, libraryFolder, version, gpu };
 }
 
-function checkSpace(folder: string, gpu: boolean): void {
-  const { bavail, bsize } = statfsSync(folder);
+/** Free blocks and their size, as the system reports them. */
+export interface DiskSpace {
+  bavail: number;
+  bsize: number;
+}
+
+/** @throws BackendError when `folder`'s disk has not enough free bytes for an install */
+export function checkSpace(folder: string, gpu: boolean, space: DiskSpace = statfsSync(folder)): void {
+  const { bavail, bsize } = space;
   const needed = NEEDED_BYTES[gpu ? 'gpu' : 'cpu'];
   if (bavail * bsize >= needed) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
@@ -83,7 +90,12 @@ function givenWheels(wheel: string | readonly string[]): string[] {
       throw new BackendError('install-failed', `backend install: --wheel must name a file; "${file}" does not exist`);
     }
   }
-  return wheels;
+  // TensorFlow's own wheel names the library; NVIDIA's go with it in any order.
+  return wheels.sort((a, b) => Number(isTensorflow(b)) - Number(isTensorflow(a)));
+}
+
+function isTensorflow(wheel: string): boolean {
+  return basename(wheel).startsWith('tensorflow');
 }
 
 /** Provides the native library: the user's folder, the cache's, or wheels unpacked into the cache. The folder appears

@@ -39,9 +39,9 @@ export function packageFolder(name: string): string | undefined {
 }
 
 /** The installed @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node. @throws BackendError not-installed */
-export function bindingPackage(): BindingPackage {
+export function bindingPackage(find: (name: string) => string | undefined = packageFolder): BindingPackage {
   for (const name of BINDING_PACKAGES) {
-    const folder = packageFolder(name);
+    const folder = find(name);
     if (folder === undefined) continue;
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
     return { name, version, folder };

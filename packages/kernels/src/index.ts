@@ -1,3 +1,5 @@
+export { type BlockOutputs, checkpoint } from './autodiff/checkpoint.ts';
+export { type GradientsOf, type GradientsOptions, gradients, valueAndGradients } from './autodiff/gradients.ts';
 export { BackendError, type BackendErrorCode } from './backends/errors.ts';
 export { listBackends } from './backends/list.ts';
 export { trimBackendMemory } from './backends/memory.ts';

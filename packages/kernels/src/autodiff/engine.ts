@@ -20,6 +20,24 @@ export type StockGradient = (
   attrs: NamedAttrMap,
 ) => Record<string, () => Tensor>;
 
+/** A call of a registered kernel, or of a function with a gradient of its own. */
+export interface KernelCall {
+  kernelName?: string;
+  forwardFunc?: (backend: unknown, save: (tensors: Tensor[]) => void) => Tensor | Tensor[];
+  backwardsFunc?: StockGradient | NullableGradient;
+  inputs: NamedTensors;
+  attrs?: NamedAttrMap;
+}
+
+/** Marks a gradient that takes null for an output that does not matter, and says which inputs are wanted. */
+export const takesNulls: unique symbol = Symbol.for('@rass/kernels gradient takes nulls');
+
+export type NullableGradient = ((
+  dys: (Tensor | null)[],
+  saved: Tensor[],
+  wanted: string[],
+) => Record<string, Tensor | null>) & { [takesNulls]: true };
+
 interface EngineState {
   activeTape: TapeNode[] | null;
   gradientDepth: number;
@@ -28,22 +46,21 @@ interface EngineState {
   activeScope: { id: number } | null;
 }
 
+/** Set on an engine that has our tape. */
+export const installedKey: unique symbol = Symbol.for('@rass/kernels autodiff');
+
 /** The parts of TensorFlow.js's engine that automatic differentiation stands on, some of which its types call private. */
 export interface AutodiffEngine {
   state: EngineState;
+  [installedKey]?: true;
   tidy<T>(name: string, run: () => T): T;
   makeTensor(values: Float32Array | Int32Array | Uint8Array, shape: number[], dtype: DataType): Tensor;
-  runKernelFunc(call: {
-    forwardFunc: (backend: unknown, save: (tensors: Tensor[]) => void) => Tensor[];
-    backwardsFunc: (dys: (Tensor | null) | (Tensor | null)[], saved: Tensor[]) => Record<string, () => Tensor>;
-    inputs: NamedTensors;
-    attrs?: NamedAttrMap;
-  }): Tensor[];
+  runKernelFunc(call: KernelCall): Tensor | Tensor[];
   addTapeNode(
     kernelName: string,
     inputs: NamedTensors,
     outputs: Tensor[],
-    gradient: StockGradient | null,
+    gradient: StockGradient | NullableGradient | null,
     saved: Tensor[],
     attrs: NamedAttrMap,
   ): void;
@@ -76,4 +93,13 @@ export function autodiffEngine(): AutodiffEngine {
     );
   }
   return found;
+}
+
+/** The global engine. @throws where installGradients() has not given it our tape */
+export function installedEngine(caller: string): AutodiffEngine {
+  const found = autodiffEngine();
+  if (found[installedKey]) return found;
+  throw new Error(
+    `${caller}: the repaired gradients must be installed; they are not; call selectBackend() or installGradients()`,
+  );
 }

@@ -1,9 +1,8 @@
 import { Tensor } from '@tensorflow/tfjs-core';
 import { differentiate } from './differentiate.ts';
-import { type AutodiffEngine, autodiffEngine } from './engine.ts';
+import { type AutodiffEngine, autodiffEngine, installedKey } from './engine.ts';
+import { observeKernels } from './observation.ts';
 import { recordNode, tensorsToSave } from './recording.ts';
-
-const installedKey = Symbol.for('@rass/kernels autodiff');
 
 function gradients(
   f: () => Tensor,
@@ -31,10 +30,11 @@ function gradients(
  * needs is saved, and it is freed as soon as it has been used. Everything built on it (tf.grads, variableGrads,
  * optimisers) gains. Idempotent; one tape serves all copies of this package. */
 export function installAutodiff(): void {
-  const engine = autodiffEngine() as AutodiffEngine & { [installedKey]?: true };
+  const engine = autodiffEngine();
   if (engine[installedKey]) return;
   engine[installedKey] = true;
   engine.getTensorsForGradient = tensorsToSave(engine, engine.getTensorsForGradient);
   engine.addTapeNode = recordNode(engine);
+  engine.runKernelFunc = observeKernels(engine, engine.runKernelFunc);
   engine.gradients = gradients;
 }

@@ -1,9 +1,18 @@
 import { type DataType, getGradient, type NamedAttrMap, type Tensor } from '@tensorflow/tfjs-core';
 import { definitionOf, type GradientContext, inputGradient, type KernelGradient } from '../gradients/definition.ts';
-import type { AutodiffEngine, NamedTensors, StockGradient, TapeNode } from './engine.ts';
+import {
+  type AutodiffEngine,
+  type NamedTensors,
+  type NullableGradient,
+  type StockGradient,
+  type TapeNode,
+  takesNulls,
+} from './engine.ts';
 
 /** Which tensors hang on the tensors that are differentiated by, kept per tape. */
 interface Reach {
+  /** The tensors themselves that are differentiated by. */
+  watched: Set<number>;
   /** Reached by any path, also through steps (floor, comparisons, indices). */
   connected: Set<number>;
   /** Reached by a path that can carry a gradient other than zero. */
@@ -15,7 +24,7 @@ const reaches = new WeakMap<TapeNode[], Reach>();
 function reachOf(tape: TapeNode[]): Reach {
   let reach = reaches.get(tape);
   if (reach === undefined) {
-    reach = { connected: new Set(), differentiable: new Set() };
+    reach = { watched: new Set(), connected: new Set(), differentiable: new Set() };
     reaches.set(tape, reach);
   }
   return reach;
@@ -23,18 +32,19 @@ function reachOf(tape: TapeNode[]): Reach {
 
 /** Declares the tensors by which the operations on this tape will be differentiated. */
 export function watch(tape: TapeNode[], xs: readonly Tensor[]): void {
-  const { connected, differentiable } = reachOf(tape);
+  const { watched, connected, differentiable } = reachOf(tape);
   for (const x of xs) {
+    watched.add(x.id);
     connected.add(x.id);
     differentiable.add(x.id);
   }
 }
 
-/** Whether a gradient other than zero may be asked for `x` on the tape that is recording now. */
-export function isDifferentiated(engine: AutodiffEngine, x: Tensor): boolean {
-  const { activeTape, gradientDepth, kernelDepth } = engine.state;
-  if (activeTape === null || activeTape === undefined || gradientDepth === 0 || kernelDepth > 0) return false;
-  return reachOf(activeTape).differentiable.has(x.id);
+/** How a tensor hangs on what the tape is differentiated by: it is such a tensor itself, was made from one, or neither. */
+export function relationTo(tape: TapeNode[], x: Tensor): 'watched' | 'made' | undefined {
+  const { watched, differentiable } = reachOf(tape);
+  if (watched.has(x.id)) return 'watched';
+  return differentiable.has(x.id) ? 'made' : undefined;
 }
 
 /** What has to be done for one operation that one of our definitions covers. */
@@ -108,21 +118,21 @@ function zerosFor(engine: AutodiffEngine, { shape, dtype, size }: Tensor): Tenso
 }
 
 /** A tape node's gradient from a custom gradient, or from one that another package registered. */
-function stockGradient(
+function givenGradient(
   engine: AutodiffEngine,
-  gradient: StockGradient,
+  gradient: StockGradient | NullableGradient,
   node: TapeNode,
   attrs: NamedAttrMap,
 ): TapeNode['gradient'] {
+  if (takesNulls in gradient) return (dys, wanted) => gradient(dys, node.saved, wanted);
   return (dys, wanted) => {
     const filled = dys.map((dy, i) => dy ?? zerosFor(engine, node.outputs[i]));
     const closures = gradient(filled.length > 1 ? filled : filled[0], node.saved, attrs);
     const gradients: Record<string, Tensor | null> = {};
     for (const name of wanted) {
       if (!(name in closures)) {
-        throw new Error(
-          `Cannot backprop through input ${name} of ${node.kernelName}; available gradients: ${Object.keys(closures).join(', ')}`,
-        );
+        const known = Object.keys(closures).join(', ');
+        throw new Error(`Cannot backprop through input ${name} of ${node.kernelName}; available gradients: ${known}`);
       }
       gradients[name] = node.inputs[name].dtype === 'float32' ? closures[name]() : null;
     }
@@ -166,7 +176,7 @@ export function recordNode(engine: AutodiffEngine): AutodiffEngine['addTapeNode'
       node.gradient = definedGradient(definition, node, plan, attrs);
     } else {
       const gradient = customGradient ?? (config?.gradFunc as StockGradient | undefined);
-      if (gradient !== undefined) node.gradient = stockGradient(engine, gradient, node, attrs);
+      if (gradient !== undefined) node.gradient = givenGradient(engine, gradient, node, attrs);
     }
     for (const output of outputs) {
       reach.connected.add(output.id);

@@ -1,4 +1,16 @@
-import { Cast, Cumprod, Cumsum, mul, PadV2, pad, reshape, reverse, type Tensor, util } from '@tensorflow/tfjs-core';
+import {
+  Cast,
+  Cumprod,
+  Cumsum,
+  Identity,
+  mul,
+  PadV2,
+  pad,
+  reshape,
+  reverse,
+  type Tensor,
+  util,
+} from '@tensorflow/tfjs-core';
 import type { KernelCall, KernelInputs, RepairedKernel } from './definition.ts';
 
 type Pairs = [number, number][];
@@ -61,6 +73,13 @@ export const repairedElementwise: RepairedKernel[] = [
     backends: ['webgpu'],
     applies: ({ inputs: { x }, attrs }) => attrs.dtype === 'float32' && (x.dtype === 'int32' || x.dtype === 'bool'),
     run: ({ original }) => mul(original(), 1),
+  },
+  {
+    // wasm copies the data, and each tensor that is saved for a gradient is such a second handle.
+    kernel: Identity,
+    backends: ['wasm'],
+    applies: ({ inputs: { x } }) => x.dtype !== 'string',
+    run: ({ inputs: { x } }) => reshape(x, x.shape),
   },
   {
     kernel: PadV2,

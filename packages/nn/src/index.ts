@@ -1,8 +1,10 @@
 export { type Attention, type AttentionInputs, type AttentionResult, multiHeadAttention } from './attention.ts';
+export { closest } from './closest.ts';
 export { type GegluFeedForward, gegluFeedForward, gegluFeedForwardParams } from './feed-forward.ts';
 export { conv2d, embedding, groupNorm, layerNorm, linear } from './layers.ts';
 export type { Conv2d, Embedding, GroupNorm, LayerNorm, Leaf, LeafKind, Linear, Parameter } from './leaf.ts';
 export { type Initializer, ParamSource, type TensorProvider, type TensorRequest } from './param-source.ts';
+export { normalNoise } from './random.ts';
 export { randomParams, shapeParams } from './sources.ts';
 export {
   countParams,

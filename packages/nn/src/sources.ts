@@ -1,37 +1,6 @@
 import { keep, type Tensor, tensor } from '@tensorflow/tfjs-core';
-import { type Initializer, ParamSource, type TensorRequest } from './param-source.ts';
-
-const MULBERRY_STEP = 0x6d2b79f5;
-
-/** A uniform generator on [0, 1) (mulberry32), started from a seed and a name, so that a tensor's values do not
- * depend on which others were asked for before it. */
-function namedRandom(seed: number, name: string): () => number {
-  let state = seed >>> 0;
-  for (let i = 0; i < name.length; i++) state = Math.imul(state ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return () => {
-    state = (state + MULBERRY_STEP) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-function initialValues(count: number, init: Initializer, next: () => number): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(count);
-  if (init.kind === 'constant') return values.fill(init.value);
-  if (init.kind === 'uniform') {
-    for (let i = 0; i < count; i++) values[i] = (2 * next() - 1) * init.bound;
-    return values;
-  }
-  for (let i = 0; i < count; i += 2) {
-    // Box-Muller; 1 - u keeps the logarithm finite.
-    const radius = init.deviation * Math.sqrt(-2 * Math.log(1 - next()));
-    const angle = 2 * Math.PI * next();
-    values[i] = radius * Math.cos(angle);
-    if (i + 1 < count) values[i + 1] = radius * Math.sin(angle);
-  }
-  return values;
-}
+import { ParamSource, type TensorRequest } from './param-source.ts';
+import { initialValues, namedRandom } from './random.ts';
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 

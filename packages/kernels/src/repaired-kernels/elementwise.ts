@@ -3,6 +3,7 @@ import {
   Cumprod,
   Cumsum,
   Identity,
+  MirrorPad,
   mul,
   PadV2,
   pad,
@@ -65,6 +66,30 @@ function padOnFewerAxes({ inputs: { x }, attrs, original }: KernelCall): Tensor 
   );
 }
 
+/** Mirrors one axis after the other, each on three axes. */
+function mirrorAxisByAxis({ inputs: { x }, attrs, original }: KernelCall): Tensor {
+  return (attrs.paddings as Pairs).reduce((padded, [before, after], axis) => {
+    if (before + after === 0) return padded;
+    const { shape } = padded;
+    const rows = reshape(padded, [util.sizeFromShape(shape.slice(0, axis)), shape[axis], -1]);
+    const result = original({
+      inputs: { x: rows },
+      attrs: {
+        ...attrs,
+        paddings: [
+          [0, 0],
+          [before, after],
+          [0, 0],
+        ],
+      },
+    });
+    return reshape(
+      result,
+      shape.map((length, i) => (i === axis ? length + before + after : length)),
+    );
+  }, x);
+}
+
 /** Repairs of conversion, padding and running sums. */
 export const repairedElementwise: RepairedKernel[] = [
   {
@@ -86,6 +111,12 @@ export const repairedElementwise: RepairedKernel[] = [
     backends: ['webgpu'],
     applies: ({ inputs }) => inputs.x.rank > webgpuRank,
     run: padOnFewerAxes,
+  },
+  {
+    kernel: MirrorPad,
+    backends: ['webgpu'],
+    applies: ({ inputs }) => inputs.x.rank > webgpuRank,
+    run: mirrorAxisByAxis,
   },
   ...[Cumsum, Cumprod].flatMap((kernel): RepairedKernel[] => [
     { kernel, backends: ['cpu', 'wasm'], applies: countsFromTheEnd, run: withPositiveAxis },

@@ -70,8 +70,9 @@ class ShardedWriter implements TensorWriter {
   readonly #shards: Shard[];
   readonly #open: SinkMaker;
   readonly #options: ShardOptions;
-  readonly #writers = new Map<Shard, TensorWriter>();
+  readonly #writers = new Map<Shard, Promise<TensorWriter>>();
   readonly #shardOf = new Map<string, Shard>();
+  readonly #left: Set<string>;
 
   constructor(shards: Shard[], open: SinkMaker, options: ShardOptions) {
     this.#shards = shards;
@@ -79,16 +80,22 @@ class ShardedWriter implements TensorWriter {
     this.#options = options;
     this.specs = new Map(shards.flatMap(({ specs }) => [...specs]));
     this.names = [...this.specs.keys()];
+    this.#left = new Set(this.names);
     for (const shard of shards) {
       for (const name of shard.specs.keys()) this.#shardOf.set(name, shard);
     }
   }
 
-  async #writerOf(shard: Shard): Promise<TensorWriter> {
-    const known = this.#writers.get(shard);
-    if (known !== undefined) return known;
-    const sink = await this.#open(shard.file);
-    const writer = await startSafetensors(sink, shard.specs, { metadata: this.#options.metadata ?? {} });
+  get isComplete(): boolean {
+    return this.#left.size === 0;
+  }
+
+  #writerOf(shard: Shard): Promise<TensorWriter> {
+    const start = async () => {
+      const sink = await this.#open(shard.file);
+      return startSafetensors(sink, shard.specs, { metadata: this.#options.metadata ?? {} });
+    };
+    const writer = this.#writers.get(shard) ?? start();
     this.#writers.set(shard, writer);
     return writer;
   }
@@ -102,21 +109,20 @@ class ShardedWriter implements TensorWriter {
       );
     }
     await (await this.#writerOf(shard)).write(name, data);
+    this.#left.delete(name);
   }
 
   async finish(): Promise<void> {
     try {
-      // The files stay hidden until all are whole; then they appear one after the other, the index last.
-      const writers = await Promise.all(this.#shards.map((shard) => this.#writerOf(shard)));
-      const open = this.#shards.filter((_, i) => !writers[i].isComplete);
-      if (open.length > 0) {
-        const files = open.slice(0, 5).map(({ file }) => file);
+      if (!this.isComplete) {
+        const missing = [...this.#left].slice(0, 5).join(', ');
         throw new SafetensorsError(
           'NotWritten',
-          `shards: every announced tensor is written; some are missing in ${files.join(', ')}`,
+          `shards: every announced tensor is written; ${this.#left.size} were not: ${missing}`,
         );
       }
-      for (const writer of writers) await writer.finish();
+      // The files stay hidden until all are whole; then they appear one after the other, the index last.
+      for (const shard of this.#shards) await (await this.#writerOf(shard)).finish();
     } catch (error) {
       await this.abort();
       throw error;
@@ -132,14 +138,11 @@ class ShardedWriter implements TensorWriter {
     await sink.commit();
   }
 
-  get isComplete(): boolean {
-    return (
-      [...this.#writers.values()].every((writer) => writer.isComplete) && this.#writers.size === this.#shards.length
-    );
-  }
-
   async abort(): Promise<void> {
-    for (const writer of this.#writers.values()) await writer.abort();
+    for (const started of this.#writers.values()) {
+      const writer = await started.catch(() => undefined);
+      await writer?.abort();
+    }
   }
 }
 

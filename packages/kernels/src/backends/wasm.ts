@@ -32,17 +32,22 @@ function threadCount(asked?: number): number {
 /** wasm's allocator answers 0 when its 4 GiB are used up, and TensorFlow.js would write there. */
 function refuseFailedAllocations(): void {
   const { wasm } = findBackend('wasm') as unknown as { wasm: { _malloc: (bytes: number) => number } };
-  const allocate = wasm._malloc;
-  wasm._malloc = (bytes) => {
+  let allocate = wasm._malloc;
+  const checked = (bytes: number): number => {
     const address = allocate(bytes);
-    if (address === 0 && bytes > 0) {
-      throw new Error(
-        `wasm: a tensor must fit into WebAssembly's 4 GiB; ${bytes} more bytes do not beside ${engine().state.numBytes}; ` +
-          'dispose of tensors, work on smaller pieces, or choose another backend',
-      );
-    }
-    return address;
+    if (address !== 0 || bytes === 0) return address;
+    throw new Error(
+      `wasm: a tensor must fit into WebAssembly's 4 GiB; ${bytes} more bytes do not beside ${engine().state.numBytes}; ` +
+        'dispose of tensors, work on smaller pieces, or choose another backend',
+    );
   };
+  // Emscripten's function replaces itself when it is first called.
+  Object.defineProperty(wasm, '_malloc', {
+    get: () => checked,
+    set: (replacement: typeof allocate) => {
+      allocate = replacement;
+    },
+  });
 }
 
 /** What wasm can do here, without starting it. @throws BackendError not-installed or unsupported */

@@ -3,7 +3,7 @@ import { BackendError } from '../errors.ts';
 import type { WebgpuOptions } from '../types.ts';
 
 /** Names by which software renderers present themselves. */
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|warp|basic render|software|cpu/i;
+const SOFTWARE = /\b(swiftshader|llvmpipe|lavapipe|softpipe|warp|software|cpu)\b|basic render/i;
 
 /** The strings with which an adapter presents itself; absent ones are empty. */
 export interface AdapterNames {

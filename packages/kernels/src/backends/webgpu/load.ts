@@ -40,18 +40,24 @@ export async function inspectWebgpu(options: WebgpuOptions = {}): Promise<Backen
   return describe(adapter, limitsOf(adapter.limits));
 }
 
+function refuseSoftware({ device, capabilities }: BackendInfo): void {
+  if (!capabilities.software) return;
+  throw new BackendError(
+    'no-device',
+    `webgpu backend: auto takes a hardware adapter only; ${device} is software; choose webgpu by name to use it`,
+  );
+}
+
 /** Loads WebGPU with a device of our own and registers it in the place of TensorFlow.js's.
  * With `hardwareOnly` a software adapter is refused. @throws BackendError */
 export async function loadWebgpu(options: WebgpuOptions = {}, hardwareOnly = false): Promise<BackendInfo> {
   const key = JSON.stringify(options);
-  if (loaded?.key === key && !loaded.isLost && findBackendFactory(ENGINE_NAME)) return loaded.info;
-  const adapter = await requestAdapter(options);
-  if (hardwareOnly && isSoftwareAdapter(adapterNames(adapter))) {
-    throw new BackendError(
-      'no-device',
-      `webgpu backend: auto takes a hardware adapter only; ${adapterTitle(adapterNames(adapter))} is software; choose webgpu by name to use it`,
-    );
+  if (loaded?.key === key && !loaded.isLost && findBackendFactory(ENGINE_NAME)) {
+    if (hardwareOnly) refuseSoftware(loaded.info);
+    return loaded.info;
   }
+  const adapter = await requestAdapter(options);
+  if (hardwareOnly) refuseSoftware(describe(adapter, {}));
   // TensorFlow.js's package registers its backend and kernels as it loads, and only where navigator.gpu is there.
   const checked = await loadPeer('webgpu', PACKAGE, () => import('./checked-backend.ts'));
   const { nameKernels } = await import('./kernel-names.ts');

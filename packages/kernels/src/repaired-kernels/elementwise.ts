@@ -7,12 +7,13 @@ import {
   mul,
   PadV2,
   pad,
+  Round,
   reshape,
   reverse,
   type Tensor,
   util,
 } from '@tensorflow/tfjs-core';
-import type { KernelCall, KernelInputs, RepairedKernel } from './definition.ts';
+import { type KernelCall, type KernelInputs, nativeName, type RepairedKernel } from './definition.ts';
 
 type Pairs = [number, number][];
 
@@ -104,6 +105,13 @@ export const repairedElementwise: RepairedKernel[] = [
     kernel: Identity,
     backends: ['wasm'],
     applies: ({ inputs: { x } }) => x.dtype !== 'string',
+    run: ({ inputs: { x } }) => reshape(x, x.shape),
+  },
+  {
+    // TensorFlow 2.17 and later, which the CUDA build needs, round every integer to 0.
+    kernel: Round,
+    backends: [nativeName],
+    applies: ({ inputs: { x } }) => x.dtype === 'int32',
     run: ({ inputs: { x } }) => reshape(x, x.shape),
   },
   {

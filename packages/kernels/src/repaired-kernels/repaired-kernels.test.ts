@@ -17,6 +17,7 @@ import {
   pad,
   range,
   reshape,
+  round,
   type Tensor,
   type Tensor1D,
   type Tensor5D,
@@ -81,6 +82,12 @@ function kernelAttrs(extra: Record<string, unknown>): never {
 }
 
 const cases: KernelCase[] = [
+  {
+    name: 'integers stay as they are',
+    covers: 'Round',
+    run: () => round(tensor([3, 0, -7], [3], 'int32')),
+    expected: [3, 0, -7],
+  },
   {
     name: 'matrix product',
     covers: 'Einsum',

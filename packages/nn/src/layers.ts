@@ -1,6 +1,7 @@
 import * as kernels from '@rass/kernels';
-import { gather, type Tensor, type Tensor4D } from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Conv2d, Embedding, GroupNorm, LayerNorm, Linear } from './leaf.ts';
+import { tableRows } from './table-lookup.ts';
 
 /** @shape x [..., I] -> [..., O] @throws when the widths differ @source torch.nn.Linear */
 export function linear<T extends Tensor>(p: Linear, x: T): T {
@@ -26,7 +27,7 @@ export function layerNorm<T extends Tensor>(p: LayerNorm, x: T): T {
 
 /** Rows of the table by number. @shape ids [...] int32 in [0, V) -> [..., C] @source torch.nn.Embedding */
 export function embedding(p: Embedding, ids: Tensor): Tensor {
-  return named(p.path, () => gather(p.weight, ids as never));
+  return named(p.path, () => tableRows(p.weight, ids));
 }
 
 /** Runs a layer and puts its path before the message of what it throws. */

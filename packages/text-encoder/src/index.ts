@@ -1,3 +1,13 @@
+export { type ClipTextConfig, type ClipTextConfigOptions, parseClipTextConfig } from './config.ts';
+export {
+  type ClipTextOptions,
+  type ClipTextResult,
+  clipText,
+  clipTextEmbeddings,
+  clipTextFromEmbeddings,
+  type TokenRows,
+} from './forward.ts';
+export { type ClipText, type ClipTextLayer, clipTextParams, clipTextPrefix } from './params.ts';
 export {
   type BatchOptions,
   createTokenizer,

@@ -62,7 +62,7 @@ export function mergeWord(vocabulary: Vocabulary, bytes: Uint8Array): WordTokens
   const consider = (i: number): void => {
     if (i < 0 || next[i] >= count) return;
     const rank = vocabulary.rankOf(ids[i], ids[next[i]]);
-    if (rank !== undefined) heap.push(rank * POSITIONS + i);
+    if (rank >= 0) heap.push(rank * POSITIONS + i);
   };
   for (let i = 0; i < count - 1; i++) consider(i);
   for (let key = heap.pop(); key !== undefined; key = heap.pop()) {
@@ -72,7 +72,7 @@ export function mergeWord(vocabulary: Vocabulary, bytes: Uint8Array): WordTokens
     const right = next[i];
     // The entry is stale if either side has changed since.
     const now = vocabulary.rankOf(ids[i], ids[right]);
-    if (now === undefined || made[now] !== made[rank]) continue;
+    if (now < 0 || made[now] !== made[rank]) continue;
     ids[i] = made[rank];
     ids[right] = -1;
     next[i] = next[right];

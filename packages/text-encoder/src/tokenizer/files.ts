@@ -1,7 +1,15 @@
 import * as v from 'valibot';
 import type { AddedToken } from './added-tokens.ts';
+import type { Merges } from './pair-table.ts';
 import { buildTokenizer, type Tokenizer } from './tokenizer.ts';
-import { buildVocabulary, clipVocabulary, END_TOKEN, type Merges, START_TOKEN, type Vocabulary } from './vocabulary.ts';
+import {
+  buildVocabulary,
+  clipVocabulary,
+  END_TOKEN,
+  listedTokens,
+  START_TOKEN,
+  type Vocabulary,
+} from './vocabulary.ts';
 
 /** The texts of a `tokenizer/` folder's files, by name. Either `tokenizer.json` or the first two are needed. */
 export interface TokenizerFiles {
@@ -132,7 +140,7 @@ function readVocabulary(files: TokenizerFiles, json: TokenizerJson | undefined, 
   if (json !== undefined) {
     const ids = new Map(Object.entries(json.model.vocab));
     const pairs = json.model.merges.map((merge) => (typeof merge === 'string' ? splitMerge(merge) : merge));
-    return buildVocabulary(ids, readMerges(pairs, ids), unknownToken);
+    return buildVocabulary(listedTokens(ids), readMerges(pairs, ids), unknownToken);
   }
   const { 'vocab.json': vocab, 'merges.txt': merges } = files;
   if (vocab === undefined || merges === undefined) {
@@ -142,11 +150,11 @@ function readVocabulary(files: TokenizerFiles, json: TokenizerJson | undefined, 
     );
   }
   const ids = new Map(Object.entries(parse('vocab.json', vocab, vocabularySchema)));
-  return buildVocabulary(ids, readMerges(mergeLines(merges), ids), unknownToken);
+  return buildVocabulary(listedTokens(ids), readMerges(mergeLines(merges), ids), unknownToken);
 }
 
 /** Tokens that the files list with their ids, by content, in the order of ids. */
-function listedTokens(
+function filedTokens(
   files: TokenizerFiles,
   config: Config,
   json: TokenizerJson | undefined,
@@ -253,7 +261,7 @@ export function tokenizerFromFiles(files: TokenizerFiles): Tokenizer {
   const roleToken = (role: 'bos_token' | 'eos_token' | 'unk_token' | 'pad_token'): string =>
     contentOf(named[role] ?? END_TOKEN);
   const vocabulary = readVocabulary(files, json, roleToken('unk_token'));
-  const listed = listedTokens(files, config, json, specials);
+  const listed = filedTokens(files, config, json, specials);
   const limit = config.model_max_length;
   const ends = json?.post_processor;
   return buildTokenizer({

@@ -50,7 +50,8 @@ describe.skipIf(pythonExecutable() === undefined)('tokenizer against transformer
     folder = mkdtempSync(join(tmpdir(), 'rass-tokenizer-'));
     runPython(script, [folder, `${COUNT}`, `${SEED}`]);
     results = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8'));
-  });
+    // Python takes some 15 s, and several times that beside other work.
+  }, 300_000);
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -66,9 +67,10 @@ describe.skipIf(pythonExecutable() === undefined)('tokenizer against transformer
     });
   }
 
-  it.each(KINDS)('gives the same ids for 10,000 texts: %s', (kind) => {
-    expect(results.texts.length).toBe(COUNT);
-    expectIds(load(kind), results.texts, results.ids[kind]);
+  it.each(KINDS)('gives the same ids: %s', (kind) => {
+    const ids = results.ids[kind];
+    expect(ids.length).toBe(['newer', 'saved'].includes(kind) ? 2000 : COUNT);
+    expectIds(load(kind), results.texts.slice(0, ids.length), ids);
   });
 
   it('gives the same ids from the presets', () => {

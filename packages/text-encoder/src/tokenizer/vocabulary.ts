@@ -1,4 +1,5 @@
 import { mergeCount, mergePlanes } from './merges.generated.ts';
+import { type Merges, pairRanks } from './pair-table.ts';
 
 /** Marks the last piece of a word. */
 export const END_OF_WORD = '</w>';
@@ -7,27 +8,24 @@ export const END_TOKEN = '<|endoftext|>';
 
 const BYTES = 256;
 
-/** Merges in order: two ids and the id that they make. */
-export interface Merges {
-  readonly left: ArrayLike<number>;
-  readonly right: ArrayLike<number>;
-  readonly made: ArrayLike<number>;
+/** Tokens by number and by text. */
+interface TokenList {
+  readonly size: number;
+  /** A token's text in the vocabulary's spelling, such as `hello</w>`; undefined for an id that it has not. */
+  textOf(id: number): string | undefined;
+  idOf(text: string): number | undefined;
 }
 
 /** The tokens of a byte-level vocabulary and the merges that make them. */
-export interface Vocabulary {
-  readonly size: number;
+export interface Vocabulary extends TokenList {
   /** The id of each byte inside a word, -1 where the vocabulary lacks it. */
   readonly byteIds: Int32Array;
   /** The id of each byte at a word's end. */
   readonly lastByteIds: Int32Array;
   readonly unknownId: number;
   readonly merges: Merges;
-  /** How early two neighbours merge, or undefined where they never do. */
-  rankOf(left: number, right: number): number | undefined;
-  /** A token's text in the vocabulary's spelling, such as `hello</w>`; undefined for an id that it has not. */
-  textOf(id: number): string | undefined;
-  idOf(text: string): number | undefined;
+  /** How early two neighbours merge, -1 where they never do. */
+  rankOf(left: number, right: number): number;
 }
 
 /** The printable stand-in for each byte: itself where printable, else a character from U+0100 on.
@@ -48,12 +46,44 @@ function byteOrder(characters: readonly string[]): number[] {
   return bytes.sort((a, b) => characters[a].charCodeAt(0) - characters[b].charCodeAt(0));
 }
 
-function decodePlanes(): { left: Uint16Array; right: Uint16Array } {
+function decodePlanes(): Merges {
   const text = atob(mergePlanes);
-  const plane = (index: number, i: number): number => text.charCodeAt(index * mergeCount + i);
-  const half = (index: number): Uint16Array =>
-    Uint16Array.from({ length: mergeCount }, (_, i) => plane(index, i) | (plane(index + 1, i) << 8));
-  return { left: half(0), right: half(2) };
+  const half = (plane: number): Uint16Array => {
+    const ids = new Uint16Array(mergeCount);
+    const low = plane * mergeCount;
+    const high = low + mergeCount;
+    for (let i = 0; i < mergeCount; i++) ids[i] = text.charCodeAt(low + i) | (text.charCodeAt(high + i) << 8);
+    return ids;
+  };
+  const made = new Int32Array(mergeCount);
+  for (let rank = 0; rank < mergeCount; rank++) made[rank] = 2 * BYTES + rank;
+  return { left: half(0), right: half(2), made };
+}
+
+/** The shipped tokens. Their texts are put together when they are asked for, which encoding does for a few alone. */
+function shippedTokens({ left, right }: Merges): TokenList {
+  const characters = byteCharacters();
+  const bytes = byteOrder(characters).map((byte) => characters[byte]);
+  const texts: (string | undefined)[] = [...bytes, ...bytes.map((character) => character + END_OF_WORD)];
+  const first = texts.length;
+  const size = first + mergeCount + 2;
+  const known = new Map<string, number>((texts as string[]).map((text, id) => [text, id]));
+  for (const [i, text] of [START_TOKEN, END_TOKEN].entries()) {
+    texts[size - 2 + i] = text;
+    known.set(text, size - 2 + i);
+  }
+  const textOf = (id: number): string | undefined => {
+    if (texts[id] === undefined && id >= first && id < size) {
+      texts[id] = `${textOf(left[id - first])}${textOf(right[id - first])}`;
+    }
+    return texts[id];
+  };
+  let all: ReadonlyMap<string, number> | undefined;
+  const idOf = (text: string): number | undefined => {
+    all ??= new Map(Array.from({ length: size }, (_, id) => [textOf(id) as string, id]));
+    return all.get(text);
+  };
+  return { size, textOf, idOf: (text) => known.get(text) ?? idOf(text) };
 }
 
 let shipped: Vocabulary | undefined;
@@ -66,45 +96,36 @@ export function clipVocabulary(): Vocabulary {
 }
 
 function readShipped(): Vocabulary {
-  const characters = byteCharacters();
-  const order = byteOrder(characters);
-  const tokens = order.map((byte) => characters[byte]);
-  tokens.push(...tokens.map((token) => token + END_OF_WORD));
-  const { left, right } = decodePlanes();
-  for (let rank = 0; rank < mergeCount; rank++) tokens.push(tokens[left[rank]] + tokens[right[rank]]);
-  tokens.push(START_TOKEN, END_TOKEN);
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const made = Int32Array.from(left, (_, rank) => 2 * BYTES + rank);
-  return buildVocabulary(ids, { left, right, made }, END_TOKEN);
+  const merges = decodePlanes();
+  return buildVocabulary(shippedTokens(merges), merges, END_TOKEN);
 }
 
-/** A vocabulary from its tokens and its merges. @throws when the unknown token is not among the tokens */
-export function buildVocabulary(ids: ReadonlyMap<string, number>, merges: Merges, unknownToken: string): Vocabulary {
+/** Tokens as a file lists them. */
+export function listedTokens(ids: ReadonlyMap<string, number>): TokenList {
   let size = 0;
   for (const id of ids.values()) size = Math.max(size, id + 1);
   const texts = new Array<string | undefined>(size);
   for (const [text, id] of ids) texts[id] = text;
-  const ranks = new Map<number, number>();
-  for (let rank = 0; rank < merges.made.length; rank++) {
-    ranks.set(merges.left[rank] * size + merges.right[rank], rank);
-  }
-  const unknownId = ids.get(unknownToken);
+  return { size, textOf: (id) => texts[id], idOf: (text) => ids.get(text) };
+}
+
+/** A vocabulary from its tokens and its merges. @throws when the unknown token is not among the tokens */
+export function buildVocabulary(tokens: TokenList, merges: Merges, unknownToken: string): Vocabulary {
+  const unknownId = tokens.idOf(unknownToken);
   if (unknownId === undefined) {
     throw new Error(
       `tokenizer: the unknown token is in the vocabulary; "${unknownToken}" is not; give a vocabulary that has it`,
     );
   }
   const byteIdsWith = (suffix: string): Int32Array =>
-    Int32Array.from(byteCharacters(), (character) => ids.get(character + suffix) ?? -1);
+    Int32Array.from(byteCharacters(), (character) => tokens.idOf(character + suffix) ?? -1);
   return {
-    size,
+    ...tokens,
     byteIds: byteIdsWith(''),
     lastByteIds: byteIdsWith(END_OF_WORD),
     unknownId,
     merges,
-    rankOf: (left, right) => ranks.get(left * size + right),
-    textOf: (id) => texts[id],
-    idOf: (text) => ids.get(text),
+    rankOf: pairRanks(merges),
   };
 }
 

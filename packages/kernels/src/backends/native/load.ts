@@ -9,6 +9,7 @@ import { BackendError, messageOf } from '../errors.ts';
 import type { BackendInfo } from '../types.ts';
 import { addonPath, readCurrent } from './cache.ts';
 import { type BindingPackage, bindingPackage, buildKey } from './sources.ts';
+import { uploadingAtOnce } from './upload.ts';
 
 /** The name under which TensorFlow.js knows the native backend. */
 export const NATIVE_BACKEND = 'tensorflow';
@@ -128,7 +129,8 @@ export function loadNativeBackend(cacheDir?: string): NativeInfo {
     };
     // The name decides only whether Conv3D refuses dilation, which depends on the device, not on the npm package.
     const name = info.device === 'gpu' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
-    registerBackend(NATIVE_BACKEND, () => new NodeJSKernelBackend(binding, name), 3);
+    const Backend = uploadingAtOnce(NodeJSKernelBackend);
+    registerBackend(NATIVE_BACKEND, () => new Backend(binding, name), 3);
     registerNativeOperations(binding, info.device);
   }
   return info;

@@ -14,12 +14,16 @@ import type { KernelInputs, RepairedKernel } from './definition.ts';
 import { repairedElementwise } from './elementwise.ts';
 import { repairedIndexing } from './indexing.ts';
 import { repairedLinear } from './linear.ts';
+import { repairedMatMul } from './matmul.ts';
+import { repairedSlice } from './wasm-slice.ts';
 
 /** Every kernel that registerRepairedKernels() adds or replaces. */
 export const repairedKernels: readonly RepairedKernel[] = [
   ...repairedElementwise,
   ...repairedIndexing,
   ...repairedLinear,
+  ...repairedMatMul,
+  ...repairedSlice,
 ];
 
 // Symbol.for: a second copy of this package must not repair a repaired kernel.

@@ -1,9 +1,6 @@
 import {
   AddN,
   add,
-  BatchMatMul,
-  broadcast_util,
-  broadcastTo,
   Conv2DBackpropFilter,
   Conv2DBackpropInput,
   Conv3DBackpropInputV2,
@@ -14,7 +11,6 @@ import {
   maximum,
   type Tensor,
   type Tensor4D,
-  util,
 } from '@tensorflow/tfjs-core';
 import { convolution, convolutionFilterGradient, convolutionInputGradient } from '../gradients/convolution.ts';
 import { convolution3d, convolution3dInputByTaps } from '../gradients/convolution3d.ts';
@@ -29,21 +25,6 @@ import {
   type RepairedKernel,
 } from './definition.ts';
 import { composedEinsum } from './einsum.ts';
-
-const batchOf = ({ shape }: Tensor): number[] => shape.slice(0, -2);
-
-/** The kernels count batches modulo each side's number, which is right for equal batches and for a single one only. */
-function mixesBatches({ inputs: { a, b } }: KernelInputs): boolean {
-  const [left, right] = [batchOf(a), batchOf(b)];
-  const isSingle = [left, right].some((batch) => util.sizeFromShape(batch) === 1);
-  return !isSingle && !util.arraysEqual(left, right);
-}
-
-function matMulOfEqualBatches({ inputs: { a, b }, original }: KernelCall): Tensor {
-  const batch = broadcast_util.assertAndGetBroadcastShape(batchOf(a), batchOf(b));
-  const whole = (x: Tensor): Tensor => broadcastTo(x, [...batch, ...x.shape.slice(-2)]);
-  return original({ inputs: { a: whole(a), b: whole(b) } });
-}
 
 /** Native TensorFlow's kernels take padding by name alone, although its convolution takes numbers. */
 const isPaddedByNumbers = ({ attrs }: KernelInputs): boolean => typeof attrs.pad !== 'string' && attrs.pad !== 0;
@@ -84,7 +65,6 @@ export const repairedLinear: RepairedKernel[] = [
     backends: everywhereButNative,
     run: ({ inputs, attrs }) => composedEinsum(attrs.equation as string, Object.values(inputs)),
   },
-  { kernel: BatchMatMul, backends: everywhereButNative, applies: mixesBatches, run: matMulOfEqualBatches },
   {
     // A WebGPU device has too few bindings for more, and says so only to the console.
     kernel: AddN,

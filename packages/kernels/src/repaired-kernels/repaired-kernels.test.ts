@@ -18,6 +18,7 @@ import {
   range,
   reshape,
   round,
+  slice,
   type Tensor,
   type Tensor1D,
   type Tensor5D,
@@ -66,6 +67,25 @@ function productsByHand(): number[] {
           for (let k = 0; k < 2; k++) total += (i * 4 + row * 2 + k) * (j * 4 + k * 2 + column);
           products.push(total);
         }
+      }
+    }
+  }
+  return products;
+}
+
+/** The products of two random batches in JavaScript. */
+function batchedByHand(transposeA: boolean, transposeB: boolean): number[] {
+  const [a, b] = [randomValues(2 * 33 * 40, { seed: 1 }), randomValues(2 * 40 * 35, { seed: 2 })];
+  const products: number[] = [];
+  for (let batch = 0; batch < 2; batch++) {
+    for (let row = 0; row < 33; row++) {
+      for (let column = 0; column < 35; column++) {
+        let total = 0;
+        for (let k = 0; k < 40; k++) {
+          const left = a[batch * 33 * 40 + (transposeA ? k * 33 + row : row * 40 + k)];
+          total += left * b[batch * 40 * 35 + (transposeB ? column * 40 + k : k * 35 + column)];
+        }
+        products.push(total);
       }
     }
   }
@@ -124,6 +144,31 @@ const cases: KernelCase[] = [
     run: () => matMul(counting([2, 1, 2, 2]), counting([1, 3, 2, 2])),
     expected: productsByHand(),
   },
+  ...[
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ].flatMap(([transposeA, transposeB]): KernelCase[] => [
+    {
+      name: `large enough for XNNPACK, transposed ${transposeA} ${transposeB}`,
+      covers: 'BatchMatMul',
+      run: () =>
+        matMul(
+          floats(transposeA ? [2, 40, 33] : [2, 33, 40]),
+          floats(transposeB ? [2, 35, 40] : [2, 40, 35], 2),
+          transposeA,
+          transposeB,
+        ),
+      expected: batchedByHand(transposeA, transposeB),
+    },
+    {
+      name: `a batch by one matrix, transposed ${transposeA} ${transposeB}`,
+      covers: 'BatchMatMul',
+      run: () => matMul(counting(transposeA ? [2, 2, 1] : [2, 1, 2]), counting([2, 2]), transposeA, transposeB),
+      expected: transposeB ? [1, 3, 3, 13] : [2, 3, 6, 11],
+    },
+  ]),
   {
     name: 'nine addends',
     covers: 'AddN',
@@ -192,6 +237,30 @@ const cases: KernelCase[] = [
     covers: 'GatherV2',
     run: () => gather(counting([2, 3]), tensor([2, 0], [2], 'int32'), -1),
     expected: [2, 0, 5, 3],
+  },
+  {
+    name: 'a box',
+    covers: 'Slice',
+    run: () => slice(counting([2, 3, 4]), [0, 1, 2], [2, 2, 2]),
+    expected: [6, 7, 10, 11, 18, 19, 22, 23],
+  },
+  {
+    name: 'whole rows',
+    covers: 'Slice',
+    run: () => slice(counting([3, 2, 2]), [1, 0, 0], [1, 2, 2]),
+    expected: [4, 5, 6, 7],
+  },
+  {
+    name: 'long rows of rank 5',
+    covers: 'Slice',
+    run: () => slice(counting([2, 2, 1, 3, 20]), [1, 0, 0, 1, 0], [1, 2, 1, 1, 20]),
+    expected: [140, 200].flatMap((first) => Array.from({ length: 20 }, (_, i) => first + i)),
+  },
+  {
+    name: 'integers',
+    covers: 'Slice',
+    run: () => slice(tensor([1, 2, 3, 4], [4], 'int32'), [1], [2]),
+    expected: [2, 3],
   },
   {
     name: 'fractions to truth values',

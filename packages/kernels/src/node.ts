@@ -8,11 +8,11 @@ export {
   isNativeInstalled,
   type NativeInstall,
 } from './backends/native/install.ts';
-export type { InstallProgress } from './backends/native/library.ts';
 export {
   describeNative,
   inspectNativeBackend,
   loadNativeBackend,
   type NativeInfo,
 } from './backends/native/load.ts';
+export type { InstallProgress } from './backends/native/progress.ts';
 export { wasmFolder } from './backends/wasm-folder.ts';

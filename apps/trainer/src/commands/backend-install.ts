@@ -29,6 +29,11 @@ async function install(flags: InstallFlags): Promise<void> {
     end();
     const how = done.built ? `built in ${done.seconds.toFixed(1)} s` : 'was already there';
     console.log(`native backend: TensorFlow ${done.version} on ${done.device}, ${how}: ${done.addon}`);
+    if (flags.gpu && done.device === 'cpu') {
+      console.log(
+        'no CUDA GPU answered, so it computes on the CPU; `nvidia-smi` should list one, with a driver for CUDA 12',
+      );
+    }
   } catch (error) {
     end();
     if (!flags.optional) throw error;

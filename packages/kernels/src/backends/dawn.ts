@@ -28,11 +28,17 @@ async function importDawn(): Promise<DawnModule> {
   }
 }
 
+/** What was put into navigator.gpu, so that a WebGPU of another origin is left alone. */
+let created: { gpu: GPU; toggles: string } | undefined;
+
 /** Gives Node a `navigator.gpu` from the npm package webgpu, with the WebGPU classes as globals; TensorFlow.js looks
- * for both. Does nothing where there is one already. @throws BackendError not-installed or load-failed */
+ * for both. Other toggles than last time give another one; one that other code made is taken as it is.
+ * @throws BackendError not-installed or load-failed */
 export async function createDawn(toggles: readonly string[] = []): Promise<GPU> {
   const holder = globalThis as { navigator?: { gpu?: GPU } };
-  if (holder.navigator?.gpu) return holder.navigator.gpu;
+  const present = holder.navigator?.gpu;
+  const key = toggles.join('\n');
+  if (present && (present !== created?.gpu || created.toggles === key)) return present;
   const { create, globals } = await importDawn();
   Object.assign(globalThis, globals);
   const gpu = create(toggles);
@@ -40,5 +46,6 @@ export async function createDawn(toggles: readonly string[] = []): Promise<GPU> 
     Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true, writable: true });
   }
   Object.defineProperty(holder.navigator, 'gpu', { value: gpu, configurable: true });
+  created = { gpu, toggles: key };
   return gpu;
 }

@@ -50,7 +50,8 @@ async function activateBest(options: SelectOptions): Promise<BackendInfo> {
 }
 
 /** Makes a backend the current one and registers the repaired gradients. `auto` takes the first of native, webgpu,
- * wasm and cpu that this machine has, never a software GPU; any other name is that backend or an error.
+ * wasm and cpu that this machine has, never a software GPU; any other name is that backend or an error. Other
+ * WebGPU options than last time give a new device, and the tensors of the old one are gone.
  * @throws BackendError that says what to install */
 export async function selectBackend(
   name: BackendName | 'auto' = 'auto',

@@ -84,12 +84,18 @@ export async function compileAddon(
       `-I${join(libraryFolder, 'include')}`,
       `-I${join(binding.folder, 'binding')}`,
     ];
+    // As in most builds; they come last, so that they win.
+    const ownFlags = process.env['CXXFLAGS']?.split(/\s+/).filter(Boolean) ?? [];
     const objects = sources.map((source) => join(work, `${basename(source, '.cc')}.o`));
     const waiting = sources.map((source, i) => ({ source, object: objects[i]! }));
     let done = 0;
     const compileNext = async (): Promise<void> => {
       for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
-        await runCompiler(compiler, [...COMPILE_FLAGS, ...includes, '-c', job.source, '-o', job.object], job.source);
+        await runCompiler(
+          compiler,
+          [...COMPILE_FLAGS, ...ownFlags, ...includes, '-c', job.source, '-o', job.object],
+          job.source,
+        );
         onFile(++done, sources.length + 1, basename(job.source));
       }
     };

@@ -2,11 +2,11 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { downloadFile, sha256OfFile } from './download.ts';
-import type { InstallProgress } from './library.ts';
 import { chooseWheel, type IndexFile, listFiles } from './package-index.ts';
 import { findPip, pipDownload } from './pip.ts';
+import type { InstallProgress } from './progress.ts';
 import { wheelMetadata } from './unpack.ts';
-import { cudaRequirements, DEFAULT_INDEX_URL, type Requirement } from './wheels.ts';
+import { cudaRequirements, DEFAULT_INDEX_URL, DOWNLOAD_BYTES, type Requirement } from './wheels.ts';
 
 /** Who fetches: pip where there is one (it knows the user's index, proxy and certificates), else this program. */
 export type Downloader = 'auto' | 'pip' | 'direct';
@@ -26,7 +26,9 @@ type Fetch = (requirements: readonly Requirement[]) => Promise<string[]>;
 function viaPip(pip: readonly string[], request: WheelRequest, folder: string): Fetch {
   return (requirements) => {
     const what = requirements.map(({ project, specifier }) => project + specifier);
-    const onBytes = (done: number) => request.onProgress({ stage: 'download', what: what.join(' '), done });
+    const known = DOWNLOAD_BYTES[what.join(' ')];
+    const total = known === undefined ? {} : { total: known };
+    const onBytes = (done: number) => request.onProgress({ stage: 'download', what: what.join(' '), done, ...total });
     const indexUrl = request.indexUrl;
     return pipDownload(pip, what, folder, { onBytes, ...(indexUrl === undefined ? {} : { indexUrl }) });
   };

@@ -5,8 +5,9 @@ import { strToU8, zipSync } from 'fflate';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { nativeFolder, readCurrent } from './cache.ts';
 import { checkPlatform, type InstallOptions, installNativeBackend, isNativeInstalled } from './install.ts';
-import { checkSpace, type InstallProgress } from './library.ts';
+import { checkSpace } from './library.ts';
 import { findPip, pipDownload } from './pip.ts';
+import type { InstallProgress } from './progress.ts';
 
 const PINNED = 'tensorflow_cpu-2.16.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl';
 
@@ -135,7 +136,8 @@ describe.skipIf(pip === undefined)('pipDownload', () => {
 });
 
 describe.skipIf(!inject('backends').includes('native'))('with the library of this machine', () => {
-  it('builds the addon, runs it, and does not do it again', async () => {
+  it('builds the addon, runs it, and does not do it again', { timeout: 300_000 }, async () => {
+    vi.stubEnv('CXXFLAGS', '-O0');
     const { libraryFolder } = readCurrent()!;
     const progress: InstallProgress[] = [];
     const first = await install({

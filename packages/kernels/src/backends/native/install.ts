@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BackendError } from '../errors.ts';
-import { addonPath, nativeFolder, readCurrent, writeCurrent } from './cache.ts';
+import { addonPath, nativeFolder, writeCurrent } from './cache.ts';
 import { compileAddon, findCompiler } from './compile.ts';
 import type { Downloader } from './fetch-wheels.ts';
-import { type InstallProgress, provideLibrary } from './library.ts';
+import { provideLibrary } from './library.ts';
 import { findAddon } from './load.ts';
 import { withLock } from './lock.ts';
+import type { InstallProgress } from './progress.ts';
 import { bindingPackage, buildKey } from './sources.ts';
 import { type Verified, verifyAddon } from './verify.ts';
 import { DEFAULT_CPU_VERSION, DEFAULT_GPU_VERSION } from './wheels.ts';
@@ -93,9 +94,4 @@ export async function installNativeBackend(options: InstallOptions = {}): Promis
     const seconds = (Date.now() - start) / 1000;
     return { ...verified, addon, libraryFolder: library.libraryFolder, built, seconds };
   }
-}
-
-/** TensorFlow's version that the last install chose, for reports. */
-export function installedVersion(cacheDir?: string): string | undefined {
-  return readCurrent(cacheDir)?.version;
 }

@@ -1,29 +1,13 @@
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { type CurrentLibrary, nativeFolder } from './cache.ts';
 import { hashMismatch, sha256OfFile } from './download.ts';
 import { fetchWheels, type WheelRequest } from './fetch-wheels.ts';
+import type { InstallProgress } from './progress.ts';
 import { unpackWheel } from './unpack.ts';
 import { PINNED_SHA256, parseWheelName } from './wheels.ts';
-
-/** The stages of an install, in order. `done` and `total` count bytes or files; total is absent where unknown. */
-export interface InstallProgress {
-  stage: 'wait' | 'download' | 'unpack' | 'compile' | 'verify';
-  what: string;
-  done: number;
-  total?: number;
-}
 
 /** What decides which library is used. */
 export interface LibraryRequest extends WheelRequest {
@@ -140,14 +124,4 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
 function replaceFolder(from: string, to: string, staging: string): void {
   if (existsSync(to)) renameSync(to, join(staging, 'replaced'));
   renameSync(from, to);
-}
-
-/** The wheels that an installed library came from, for reports. */
-export function libraryWheels(id: string, cacheDir?: string): string[] {
-  try {
-    const text = readFileSync(join(nativeFolder(cacheDir), id, 'complete.json'), 'utf8');
-    return (JSON.parse(text) as { wheels: string[] }).wheels;
-  } catch {
-    return [];
-  }
 }

@@ -17,6 +17,12 @@ export const PINNED_SHA256: Readonly<Record<string, string>> = {
     'c855cb6bf05d32dd5928086b03a5f6b4189b63c22b95e017703cbee4291023ca',
 };
 
+/** Bytes of the default downloads, for the progress bar alone. */
+export const DOWNLOAD_BYTES: Readonly<Record<string, number>> = {
+  'tensorflow-cpu==2.16.2': 214e6,
+  'tensorflow==2.21.0': 572e6,
+};
+
 /** What a wheel's file name says. */
 export interface WheelName {
   project: string;

@@ -1,7 +1,9 @@
 import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from './error.ts';
 import { type OpenOptions, openCheckpoint } from './open.ts';
+import { renamedCheckpoint } from './rename/view.ts';
 import { type ByteFolder, readJson, readText, urlFolder } from './source/folder.ts';
+import { OLD_VAE_ATTENTION } from './stable-diffusion/vae-names.ts';
 
 /** A component of a pipeline: its configuration, read unchanged, and its weights, not read yet. */
 export interface DiffusersComponent {
@@ -121,13 +123,18 @@ export async function openDiffusersFolder(
     if (found !== undefined) opened.push(found);
     return found;
   };
+  // Attention had other names in VAEs saved before diffusers 0.17, which are still published so.
+  const vae = async () => {
+    const found = await component('vae');
+    return found && { ...found, checkpoint: renamedCheckpoint(found.checkpoint, OLD_VAE_ATTENTION) };
+  };
   try {
     const scheduler = await readJson(folder, 'scheduler/scheduler_config.json');
     return {
       name: folder.name,
       modelIndex: asObject(`${folder.name}/model_index.json`, modelIndex),
       unet: await component('unet'),
-      vae: await component('vae'),
+      vae: await vae(),
       textEncoder: await component('text_encoder'),
       tokenizer: await openTokenizer(folder),
       scheduler: scheduler === undefined ? undefined : asObject(`${folder.name}/scheduler`, scheduler),

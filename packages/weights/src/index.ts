@@ -9,10 +9,19 @@ export {
 } from './diffusers-folder.ts';
 export { toFloat32 } from './dtype/decode.ts';
 export { byteLengthOf, DTYPES, type Dtype, type TensorArray } from './dtype/dtype.ts';
-export { fromFloat32 } from './dtype/encode.ts';
+export { type EncodableDtype, fromFloat32 } from './dtype/encode.ts';
 export { WeightsError } from './error.ts';
 export { type OpenOptions, openCheckpoint } from './open.ts';
 export { PickleError, type PickleRule } from './pickle/pickle-error.ts';
+export {
+  invertRenaming,
+  type RenameRule,
+  type RenameStep,
+  type Renaming,
+  renameKeys,
+  type Unmatched,
+} from './rename/rules.ts';
+export { renamedCheckpoint, selectPrefix, type ViewEntry, viewCheckpoint } from './rename/view.ts';
 export { openSafetensors } from './safetensors/read.ts';
 export { SafetensorsError, type SafetensorsRule } from './safetensors/safetensors-error.ts';
 export { type ShardOptions, type SinkMaker, startShardedSafetensors } from './safetensors/shards.ts';
@@ -28,5 +37,12 @@ export { type ByteSink, type MemorySink, memorySink } from './sink/byte-sink.ts'
 export { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
 export { type ByteFolder, blobFolder, urlFolder } from './source/folder.ts';
 export { type UrlSourceOptions, urlSource } from './source/url-source.ts';
+export {
+  type StableDiffusionFile,
+  type StableDiffusionFileOptions,
+  splitStableDiffusion,
+} from './stable-diffusion/single-file.ts';
+export { type UnetLevels, unetLevels, unetRenaming } from './stable-diffusion/unet-names.ts';
+export { OLD_VAE_ATTENTION, vaeLevels, vaeRenaming } from './stable-diffusion/vae-names.ts';
 export { openTorch, type TorchCheckpoint, type TorchOptions } from './torch/open.ts';
 export type { TensorSpec, TensorWriter } from './writer.ts';

@@ -13,6 +13,7 @@ import {
   reverse,
   type Tensor,
   type Tensor4D,
+  tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
 import type { GradientContext, KernelGradient } from './definition.ts';
@@ -136,10 +137,9 @@ function filterGradientByTaps(x: Tensor4D, dy: Tensor4D, axes: readonly WindowAx
   const covered = padToWindows(x, axes);
   const channels = x.shape[3];
   const dyRows = reshape(dy, [-1, dy.shape[3]]);
-  const taps = tapIndices(axes).map((tap) => {
-    const seen = reshape(tapValues(covered, axes, tap), [-1, channels]);
-    return matMul(seen, dyRows, true, false);
-  });
+  const taps = tapIndices(axes).map((tap) =>
+    tidy(() => matMul(reshape(tapValues(covered, axes, tap), [-1, channels]), dyRows, true, false)),
+  );
   return taps.length === 1 ? taps[0] : concat(taps, 0);
 }
 

@@ -1,5 +1,4 @@
 import {
-  add,
   backend_util,
   Conv3D,
   Conv3DBackpropFilterV2,
@@ -13,6 +12,7 @@ import {
   slice,
   type Tensor,
   type Tensor5D,
+  tidy,
 } from '@tensorflow/tfjs-core';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
@@ -20,6 +20,7 @@ import {
   padToWindows,
   placeTap,
   spreadByStride,
+  sumOf,
   tapIndices,
   tapValues,
   unpadFromWindows,
@@ -74,17 +75,12 @@ const stridesOf = (axes: readonly WindowAxis[]): number[] => axes.map(({ stride 
 export function convolution3dInputByTaps(dy: Tensor, filter: Tensor, geometry: Convolution3d): Tensor {
   const { axes, inChannels, outChannels } = geometry;
   const rows = reshape(dy, [-1, outChannels]);
-  let gradient: Tensor | undefined;
-  for (const tap of tapIndices(axes)) {
-    const weights = reshape(slice(filter, [...tap, 0, 0], [1, 1, 1, inChannels, outChannels]), [
-      inChannels,
-      outChannels,
-    ]);
-    const given = reshape(matMul(rows, weights, false, true), [...dy.shape.slice(0, -1), inChannels]);
-    const placed = placeTap(spreadByStride(given, axes), axes, tap);
-    gradient = gradient === undefined ? placed : add(gradient, placed);
-  }
-  return unpadFromWindows(gradient as Tensor, axes);
+  const gradient = sumOf(tapIndices(axes), (tap) => {
+    const weights = slice(filter, [...tap, 0, 0], [1, 1, 1, inChannels, outChannels]);
+    const given = matMul(rows, reshape(weights, [inChannels, outChannels]), false, true);
+    return placeTap(spreadByStride(reshape(given, [...dy.shape.slice(0, -1), inChannels]), axes), axes, tap);
+  });
+  return unpadFromWindows(gradient, axes);
 }
 
 function inputGradient(dy: Tensor, filter: Tensor, inputShape: number[], geometry: Convolution3d): Tensor {
@@ -97,7 +93,7 @@ function filterGradientByTaps(x: Tensor, dy: Tensor, { axes, inChannels, outChan
   const covered = padToWindows(x, axes);
   const rows = reshape(dy, [-1, outChannels]);
   const taps = tapIndices(axes).map((tap) =>
-    matMul(reshape(tapValues(covered, axes, tap), [-1, inChannels]), rows, true, false),
+    tidy(() => matMul(reshape(tapValues(covered, axes, tap), [-1, inChannels]), rows, true, false)),
   );
   return reshape(concat(taps, 0), [...axes.map((axis) => axis.taps), inChannels, outChannels]);
 }

@@ -1,5 +1,4 @@
 import {
-  add,
   backend_util,
   concat,
   DepthwiseConv2dNative,
@@ -11,6 +10,7 @@ import {
   slice,
   sum,
   type Tensor,
+  tidy,
 } from '@tensorflow/tfjs-core';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
@@ -19,6 +19,7 @@ import {
   padToWindows,
   placeTap,
   spreadByStride,
+  sumOf,
   tapIndices,
   tapValues,
   unpadFromWindows,
@@ -76,14 +77,12 @@ export function depthwiseInputByTaps(dy: Tensor, filter: Tensor, { axes, channel
   const spread = spreadByStride(dy, axes);
   const [batch, height, width] = spread.shape;
   const perChannel = reshape(spread, [batch, height, width, channels, multiplier]);
-  let gradient: Tensor | undefined;
-  for (const tap of tapIndices(axes)) {
-    const weights = reshape(slice(filter, [...tap, 0, 0], [1, 1, channels, multiplier]), [channels, multiplier]);
-    const given = multiplier === 1 ? mul(spread, reshape(weights, [channels])) : sum(mul(perChannel, weights), 4);
-    const placed = placeTap(given, axes, tap);
-    gradient = gradient === undefined ? placed : add(gradient, placed);
-  }
-  return unpadFromWindows(gradient as Tensor, axes);
+  const gradient = sumOf(tapIndices(axes), (tap) => {
+    const weights = slice(filter, [...tap, 0, 0], [1, 1, channels, multiplier]);
+    if (multiplier === 1) return placeTap(mul(spread, reshape(weights, [channels])), axes, tap);
+    return placeTap(sum(mul(perChannel, reshape(weights, [channels, multiplier])), 4), axes, tap);
+  });
+  return unpadFromWindows(gradient, axes);
 }
 
 /** Gradient by the filter, tap by tap. @shape x [B, h, w, C], dy [B, oh, ow, C * M] -> [kh, kw, C, M] */
@@ -91,10 +90,12 @@ export function depthwiseFilterByTaps(x: Tensor, dy: Tensor, { axes, channels, m
   const covered = padToWindows(x, axes);
   const positions = dy.size / (channels * multiplier);
   const rows = reshape(dy, [positions, channels, multiplier]);
-  const taps = tapIndices(axes).map((tap) => {
-    const seen = reshape(tapValues(covered, axes, tap), [positions, channels, 1]);
-    return reshape(sum(mul(seen, rows), 0), [1, channels, multiplier]);
-  });
+  const taps = tapIndices(axes).map((tap) =>
+    tidy(() => {
+      const seen = reshape(tapValues(covered, axes, tap), [positions, channels, 1]);
+      return reshape(sum(mul(seen, rows), 0), [1, channels, multiplier]);
+    }),
+  );
   return reshape(concat(taps, 0), [axes[0].taps, axes[1].taps, channels, multiplier]);
 }
 

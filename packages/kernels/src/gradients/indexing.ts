@@ -3,6 +3,7 @@ import {
   broadcastTo,
   cast,
   concat,
+  Diag,
   GatherNd,
   GatherV2,
   gather,
@@ -12,12 +13,14 @@ import {
   maximum,
   mul,
   OneHot,
+  pad,
   range,
   reshape,
   ScatterNd,
   Select,
   scalar,
   scatterND,
+  slice,
   type Tensor,
   TensorScatterUpdate,
   TopK,
@@ -74,6 +77,15 @@ function topValues({ dys: [dy], saved: { output1 }, inputs }: GradientContext): 
   return reshape(scatterND(positions, reshape(dy as Tensor, [-1]), [rows, length]), shape);
 }
 
+/** The elements which diag put on the diagonal. */
+function diagonal({ dy, inputs }: GradientContext): Tensor {
+  const { shape } = inputs.x;
+  const size = sizeOf(shape);
+  // In a row of the flattened square, the diagonal comes every size + 1 elements.
+  const rows = pad(reshape(dy, [size * size]), [[0, size]]);
+  return reshape(slice(reshape(rows, [size, size + 1]), [0, 0], [size, 1]), shape);
+}
+
 /** Picking, placing and choosing elements. Indices and conditions carry no gradient. */
 export const indexingGradients: KernelGradient[] = [
   { kernel: GatherV2, inputs: { x: { reads: ['indices'], gradient: gathered }, indices: 'zero' } },
@@ -116,4 +128,5 @@ export const indexingGradients: KernelGradient[] = [
   },
   { kernel: TopK, inputs: { x: { reads: ['output1'], gradient: topValues } } },
   { kernel: OneHot, inputs: { indices: 'zero' } },
+  { kernel: Diag, inputs: { x: { gradient: diagonal } } },
 ];

@@ -1,12 +1,12 @@
 import {
   AvgPool,
   AvgPool3D,
-  add,
   backend_util,
   div,
   engine,
   equal,
   getBackend,
+  keep,
   logicalAnd,
   logicalNot,
   logicalOr,
@@ -29,6 +29,7 @@ import {
   placeTap,
   spreadAxis,
   spreadByStride,
+  sumOf,
   tapIndices,
   tapValues,
   unpadFromWindows,
@@ -128,15 +129,13 @@ function averaged(dy: Tensor, axes: WindowAxis[]): Tensor {
   axes.forEach((axis, i) => {
     const spread = spreadAxis(gradient, i + 1, axis.stride);
     const behind = coveredLength(axis) - spread.shape[i + 1];
-    let total: Tensor | undefined;
-    for (let tap = 0; tap < axis.taps; tap++) {
-      const placed = pad(
+    const taps = Array.from({ length: axis.taps }, (_, tap) => tap);
+    gradient = sumOf(taps, (tap) =>
+      pad(
         spread,
-        spread.shape.map((_, dimension): [number, number] => (dimension === i + 1 ? [tap, behind - tap] : [0, 0])),
-      );
-      total = total === undefined ? placed : add(total, placed);
-    }
-    gradient = total as Tensor;
+        spread.shape.map((__, dimension): [number, number] => (dimension === i + 1 ? [tap, behind - tap] : [0, 0])),
+      ),
+    );
   });
   return unpadFromWindows(gradient, axes);
 }
@@ -146,15 +145,17 @@ function toMaximum(dy: Tensor, x: Tensor, y: Tensor, axes: WindowAxis[]): Tensor
   const covered = padToWindows(x, axes, Number.NEGATIVE_INFINITY);
   const nothing = zerosLike(dy);
   let found: Tensor | undefined;
-  let gradient: Tensor | undefined;
-  for (const tap of tapIndices(axes)) {
+  const gradient = sumOf(tapIndices(axes), (tap) => {
     const isMaximum = equal(tapValues(covered, axes, tap), y);
-    const isFirst = found === undefined ? isMaximum : logicalAnd(isMaximum, logicalNot(found));
-    found = found === undefined ? isMaximum : logicalOr(found, isMaximum);
-    const placed = placeTap(spreadByStride(where(isFirst, dy, nothing), axes), axes, tap);
-    gradient = gradient === undefined ? placed : add(gradient, placed);
-  }
-  return unpadFromWindows(gradient as Tensor, axes);
+    const before = found;
+    // Kept from the tidy of this tap for the next.
+    found = keep(before === undefined ? isMaximum.clone() : logicalOr(before, isMaximum));
+    const isFirst = before === undefined ? isMaximum : logicalAnd(isMaximum, logicalNot(before));
+    before?.dispose();
+    return placeTap(spreadByStride(where(isFirst, dy, nothing), axes), axes, tap);
+  });
+  found?.dispose();
+  return unpadFromWindows(gradient, axes);
 }
 
 /** The kernel of wasm picks wrong elements where windows overlap. */

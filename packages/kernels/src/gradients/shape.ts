@@ -5,6 +5,7 @@ import {
   concat,
   DepthToSpace,
   ExpandDims,
+  FlipLeftRight,
   Pack,
   PadV2,
   pad,
@@ -94,6 +95,7 @@ export const shapeGradients: KernelGradient[] = [
   { kernel: ExpandDims, inputs: { input: { gradient: ({ dy, inputs }) => reshape(dy, inputs.input.shape) } } },
   { kernel: Transpose, inputs: { x: { gradient: ({ dy, attrs }) => transpose(dy, undone(attrs.perm as number[])) } } },
   { kernel: Reverse, inputs: { x: { gradient: ({ dy, attrs }) => reverse(dy, attrs.dims as number[]) } } },
+  { kernel: FlipLeftRight, inputs: { image: { gradient: ({ dy }) => reverse(dy, 2) } } },
   { kernel: Concat, inputs: { '*': { gradient: concatenated } } },
   { kernel: Pack, inputs: { '*': { gradient: packed } } },
   {

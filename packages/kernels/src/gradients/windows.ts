@@ -1,4 +1,4 @@
-import { pad, reshape, slice, stridedSlice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, pad, reshape, slice, stridedSlice, type Tensor, tidy } from '@tensorflow/tfjs-core';
 
 /** One spatial axis of a convolution or pooling. */
 export interface WindowAxis {
@@ -95,4 +95,16 @@ export function placeTap(spread: Tensor, axes: readonly WindowAxis[], tap: reado
     return [front, coveredLength(axis) - front - ((axis.output - 1) * axis.stride + 1)];
   });
   return pad(spread, [[0, 0], ...spatial, [0, 0]] as [number, number][]);
+}
+
+/** Adds up what `part` gives for each item, holding one part at a time. */
+export function sumOf<Item>(items: readonly Item[], part: (item: Item) => Tensor): Tensor {
+  let total: Tensor | undefined;
+  for (const item of items) {
+    const before = total;
+    total = tidy(() => (before === undefined ? part(item) : add(before, part(item))));
+    before?.dispose();
+  }
+  if (total === undefined) throw new Error('kernels: a window must have a tap; got none; check the filter size');
+  return total;
 }

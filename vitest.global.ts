@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import type { TestProject } from 'vitest/node';
 import { pythonExecutable } from './packages/testkit/src/python.ts';
 
@@ -20,6 +21,8 @@ export default async function globalSetup(project: TestProject): Promise<void> {
   if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
     process.env.VK_ICD_FILENAMES = SWIFTSHADER;
   }
+  // Vulkan's loader complains on stderr without one.
+  process.env.XDG_RUNTIME_DIR ??= tmpdir();
   const asked = process.env.RASS_TEST_BACKENDS?.split(',') as Name[] | undefined;
   const { listBackends } = await import('@rass/kernels');
   const found = await listBackends();

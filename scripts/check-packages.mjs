@@ -1,7 +1,8 @@
 // Packs every public package as it would be published and asks publint and are-the-types-wrong about the tarball.
-// The build comes first, since a published package resolves to dist/.
+// The build comes first, since a published package resolves to dist/. Then installs all tarballs in an empty project, as a
+// user would, and runs the program of each README there.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from './toolchain.mjs';
@@ -41,6 +42,33 @@ function checkPackage({ folder, manifest }, out) {
   return problems;
 }
 
+const FENCED_TS = /```ts\n([\s\S]*?)```/;
+
+/** Installs the tarballs with npm beside TensorFlow.js and runs each README's program; returns what went wrong. */
+function checkInstalled(packages, out) {
+  const project = join(out, 'project');
+  mkdirSync(project);
+  writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+  const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz'));
+  const versions = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8');
+  const tensorflow = ['core', 'backend-cpu', 'backend-wasm'].map((part) => {
+    const version = new RegExp(`'@tensorflow/tfjs-${part}': (\\S+)`).exec(versions)[1];
+    return `@tensorflow/tfjs-${part}@${version}`;
+  });
+  const specs = [...tarballs.map((file) => join(out, file)), ...tensorflow];
+  const installed = run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...specs], project);
+  if (!installed.ok) return [`npm install: ${installed.output}`];
+  const problems = [];
+  for (const { folder, manifest } of packages) {
+    const program = FENCED_TS.exec(readFileSync(join(folder, 'README.md'), 'utf8'))?.[1];
+    if (program === undefined) continue;
+    writeFileSync(join(project, 'program.ts'), program);
+    const result = run('node', ['program.ts'], project);
+    if (!result.ok) problems.push(`${manifest.name}, the program of its README: ${result.output}`);
+  }
+  return problems;
+}
+
 const build = run('turbo', ['run', 'build', '--output-logs=errors-only'], root);
 if (!build.ok) {
   console.error(build.output);
@@ -53,5 +81,10 @@ for (const each of publicPackages()) {
   console.log(`${each.manifest.name}: ${problems.length === 0 ? 'packs well' : `\n${problems.join('\n')}`}`);
   failed += problems.length;
 }
+const installed = checkInstalled(publicPackages(), out);
+console.log(
+  installed.length === 0 ? 'installed from the tarballs, the programs of the READMEs run' : installed.join('\n'),
+);
+failed += installed.length;
 rmSync(out, { recursive: true });
 process.exitCode = failed === 0 ? 0 : 1;

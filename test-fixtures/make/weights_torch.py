@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -167,6 +168,28 @@ def big_endian(data: bytes) -> bytes:
     return repacked(data, zipfile.ZIP_STORED, change)
 
 
+def zip64(data: bytes) -> bytes:
+    """The same archive with every size and offset in its 8-byte form, as archives above 4 GiB have them."""
+    end = data.rindex(b"PK\x05\x06")
+    count, size, start = struct.unpack_from("<HII", data, end + 10)
+    directory, at = b"", start
+    for _ in range(count):
+        fields = list(struct.unpack_from("<IHHHHHHIIIHHHHHII", data, at))
+        name_length, extra_length, comment_length = fields[10:13]
+        name = data[at + 46 : at + 46 + name_length]
+        extra = struct.pack("<HHHH", 0x7777, 4, 1, 2) + struct.pack("<HHQQQ", 1, 24, fields[9], fields[8], fields[16])
+        fields[8] = fields[9] = fields[16] = 0xFFFFFFFF
+        fields[11], fields[12] = len(extra), 0
+        directory += struct.pack("<IHHHHHHIIIHHHHHII", *fields) + name + extra
+        at += 46 + name_length + extra_length + comment_length
+    end64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, len(directory), start)
+    locator = struct.pack("<IIQI", 0x07064B50, 0, start + len(directory), 1)
+    last = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 7) + b"comment"
+    archive = data[:start] + directory + end64 + locator + last
+    assert zipfile.ZipFile(io.BytesIO(archive)).testzip() is None
+    return archive
+
+
 def main() -> None:
     for old in FOLDER.glob("*"):
         old.unlink()
@@ -191,6 +214,7 @@ def main() -> None:
     for protocol in (2, 4):
         write(f"plain-{protocol}", "pkl", pickle.dumps(module_state(2), protocol), module_state(2))
     write("deflated", "pt", repacked(saved(views()), zipfile.ZIP_DEFLATED), views())
+    write("zip64", "pt", zip64(saved(views())), views())
     pair = {"float": values((2, 3), 1), "long": torch.arange(3) * 2**40}
     write("big-endian", "pt", big_endian(saved(pair)), pair)
     total = sum(path.stat().st_size for path in FOLDER.glob("*"))

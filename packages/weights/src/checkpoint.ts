@@ -1,6 +1,6 @@
 import { closest } from '@rass/nn';
 import { toFloat32 } from './dtype/decode.ts';
-import { type Dtype, elementCount, type TensorArray } from './dtype/dtype.ts';
+import type { Dtype, TensorArray } from './dtype/dtype.ts';
 import { WeightsError } from './error.ts';
 
 /** What a checkpoint says of a tensor before it is read. */
@@ -61,10 +61,4 @@ export function tensorNotFound(name: string, key: string, keys: Iterable<string>
   const near = closestKeys(key, [...keys], 3);
   const remedy = near.length > 0 ? `closest: ${near.join(', ')}` : 'it has no tensors';
   return new WeightsError('TensorNotFound', `${name}: the tensor asked for is there; got "${key}"; ${remedy}`);
-}
-
-/** Checks that a tensor's elements fill its shape. @throws WeightsError `ShapeMismatch` */
-export function checkElements(where: string, shape: readonly number[], count: number): void {
-  if (elementCount(shape) === count) return;
-  throw new WeightsError('ShapeMismatch', `${where}: elements fill the shape; got ${count} for [${shape.join(', ')}]`);
 }

@@ -11,14 +11,8 @@ export interface DiffusersComponent {
   readonly checkpoint: Checkpoint;
 }
 
-/** The files of a CLIP tokenizer. */
-export interface TokenizerFiles {
-  /** Token to id, vocab.json. */
-  readonly vocabulary: Record<string, number>;
-  /** merges.txt as it is. */
-  readonly merges: string;
-  readonly config: Record<string, unknown> | undefined;
-}
+/** The texts of a tokenizer's files, by name: `tokenizerFromFiles` of `@rass/text-encoder` reads them. */
+export type TokenizerFiles = Readonly<Record<string, string>>;
 
 /** A Stable Diffusion model as diffusers saves it. What the folder does not have is undefined. */
 export interface DiffusersFolder {
@@ -50,6 +44,17 @@ const WEIGHT_FILES = [
   'pytorch_model.bin',
   'diffusion_pytorch_model.bin.index.json',
   'pytorch_model.bin.index.json',
+];
+
+// transformers 4 saves the first five, or some of them; transformers 5 the last beside the configuration. The padding token
+// of Stable Diffusion 2 stands in the map alone.
+const TOKENIZER_FILES = [
+  'vocab.json',
+  'merges.txt',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'tokenizer.json',
 ];
 
 // `model.fp16.safetensors`, but `model.safetensors.index.fp16.json`, as both libraries spell them.
@@ -91,15 +96,9 @@ async function openComponent(
 
 async function openTokenizer(root: ByteFolder): Promise<TokenizerFiles | undefined> {
   const folder = inside(root, 'tokenizer');
-  const vocabulary = await readJson(folder, 'vocab.json');
-  const merges = await readText(folder, 'merges.txt');
-  if (vocabulary === undefined || merges === undefined) return undefined;
-  const config = await readJson(folder, 'tokenizer_config.json');
-  return {
-    vocabulary: asObject(`${folder.name}/vocab.json`, vocabulary) as Record<string, number>,
-    merges,
-    config: config === undefined ? undefined : asObject(`${folder.name}/tokenizer_config.json`, config),
-  };
+  const texts = await Promise.all(TOKENIZER_FILES.map(async (name) => [name, await readText(folder, name)] as const));
+  const found = texts.filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return found.length === 0 ? undefined : Object.fromEntries(found);
 }
 
 /** Opens a Stable Diffusion model in diffusers' layout: on the web, or any ByteFolder; `@rass/weights/node` takes paths.

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -103,6 +105,25 @@ describe('a file being written', () => {
     }
     expect(readdirSync(folder)).toEqual(['m.safetensors']);
     expect(readFileSync(path('m.safetensors'), 'utf8')).toBe('old');
+  });
+
+  it('is the old one after the process is killed in the middle', async () => {
+    put('m.safetensors', 'old');
+    const program = `
+      import { createSafetensors } from ${JSON.stringify(new URL('./node.ts', import.meta.url).href)};
+      const spec = { dtype: 'F32', shape: [1000] };
+      const writer = await createSafetensors(process.argv[1], { a: spec, b: spec });
+      await writer.write('a', new Float32Array(1000));
+      console.log('written');
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program, path('m.safetensors')]);
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(readFileSync(path('m.safetensors'), 'utf8')).toBe('old');
+    const left = readdirSync(folder).filter((name) => name !== 'm.safetensors');
+    expect(left).toHaveLength(1);
+    expect(left[0]).toMatch(/^\.m\.safetensors\.\d+-[0-9a-f]{8}\.tmp$/);
   });
 
   it('leaves the old file when the new one cannot take its place', async () => {
@@ -246,12 +267,21 @@ describe('a diffusers folder', () => {
     expect(model.unet?.checkpoint.keys()).toEqual(['u']);
     expect(model.vae?.checkpoint.has('conv.weight')).toBe(true);
     expect(model.textEncoder?.checkpoint.format).toBe('sharded');
-    expect(model.tokenizer).toEqual({ vocabulary: { a: 0 }, merges: '#version: 0.2\na b\n', config: undefined });
+    expect(model.tokenizer).toEqual({ 'vocab.json': '{"a": 0}', 'merges.txt': '#version: 0.2\na b\n' });
     expect(model.scheduler).toEqual({ prediction_type: 'epsilon' });
     await model.close();
     const half = await openDiffusersFolder(folder, { variant: 'fp16' });
     expect(half.unet?.checkpoint.keys()).toEqual(['half']);
     await half.close();
+  });
+
+  it('gives the attention of an old VAE today’s names', async () => {
+    put('model_index.json', '{}');
+    put('vae/config.json', '{}');
+    const old = { 'decoder.mid_block.attentions.0.query.weight': tensors['b.weight'] };
+    put('vae/diffusion_pytorch_model.safetensors', await encodeSafetensors(old));
+    const { vae } = await openDiffusersFolder(folder);
+    expect(vae?.checkpoint.keys()).toEqual(['decoder.mid_block.attentions.0.to_q.weight']);
   });
 
   it('says what is missing', async () => {

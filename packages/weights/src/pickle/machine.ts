@@ -98,7 +98,8 @@ export class PickleMachine {
     if (full !== undefined) return new PyGlobal(full);
     return this.fail(
       'GlobalRefused',
-      `a pickle names only what is on the list of tensors and plain data; got ${printable(`${module}.${name}`)}; nothing was run`,
+      `a pickle names only what is on the list of tensors and plain data; got ${printable(`${module}.${name}`)}; nothing was run; ` +
+        'inertGlobals lets classes through that are mere data',
     );
   }
 

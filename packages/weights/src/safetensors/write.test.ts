@@ -5,10 +5,10 @@ import { pythonExecutable, runPython } from '@rass/testkit';
 import { afterAll, describe, expect, it } from 'vitest';
 import { bitsOf, DTYPES, type Dtype, viewAs } from '../dtype/dtype.ts';
 import { contentsOf, fixturePath } from '../fixtures.test-support.ts';
-import { memorySink } from '../sink/byte-sink.ts';
+import { type ByteSink, memorySink } from '../sink/byte-sink.ts';
 import { bufferSource } from '../source/byte-source.ts';
 import { openSafetensors } from './read.ts';
-import { encodeSafetensors, startSafetensors, type TensorToWrite } from './write.ts';
+import { encodeSafetensors, startSafetensors, type TensorToWrite, writeSafetensors } from './write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'rass-write-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -80,6 +80,25 @@ describe('files written here', () => {
     const ours = await encodeSafetensors(tensors, { metadata: checkpoint.metadata });
     expect(Buffer.compare(ours, theirs)).toBe(0);
   });
+});
+
+it('gives up, once and without a trace, at whichever write fails', async () => {
+  const writes = 1 + Object.keys(everyType).length;
+  for (let failing = 0; failing < writes; failing++) {
+    const calls: string[] = [];
+    const sink = memorySink();
+    const full: ByteSink = {
+      ...sink,
+      writeAt(position, bytes) {
+        if (calls.push('write') - 1 === failing) return Promise.reject(new Error('no space left on device'));
+        return sink.writeAt(position, bytes);
+      },
+      commit: async () => void calls.push('commit'),
+      abort: async () => void calls.push('abort'),
+    };
+    await expect(writeSafetensors(full, everyType)).rejects.toThrow('no space left on device');
+    expect(calls).toEqual([...new Array(failing + 1).fill('write'), 'abort']);
+  }
 });
 
 describe('a writer', () => {

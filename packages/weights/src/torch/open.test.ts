@@ -1,6 +1,18 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pythonExecutable, runPython } from '@rass/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readFloat32 } from '../checkpoint.ts';
-import { contentsOf, fixtureBytes, fixtureNames, fixtureSource, openFixture } from '../fixtures.test-support.ts';
+import {
+  contentsOf,
+  fixtureBytes,
+  fixtureNames,
+  fixturePath,
+  fixtureSource,
+  openFixture,
+} from '../fixtures.test-support.ts';
+import { fileSource, openCheckpoint } from '../node.ts';
 import type { ByteSource } from '../source/byte-source.ts';
 import { bufferSource } from '../source/byte-source.ts';
 import { openTorch } from './open.ts';
@@ -77,6 +89,33 @@ describe('real files of torch.save, pickle.dump and numpy', () => {
     await checkpoint.read('slice');
     // Two rows of six floats, twice, and where they are: a local header or a length, once.
     expect(read() - before).toBeLessThanOrEqual(2 * 48 + 30);
+  });
+});
+
+describe.skipIf(pythonExecutable() === undefined)('files that Python has just written', () => {
+  let folder = '';
+  let names: string[] = [];
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'rass-torch-'));
+    names = runPython(fixturePath('oracle', 'weights_torch.py'), [folder]).trim().split('\n');
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('are read, larger than every buffer on the way, and no tensor before it is asked for', async () => {
+    expect(names).toHaveLength(10);
+    for (const name of names) {
+      const reference = await openCheckpoint(join(folder, `${name}.safetensors`));
+      const { source, read } = counted(await fileSource(join(folder, name)));
+      const checkpoint = await openTorch(source);
+      if (name.startsWith('large')) {
+        // One window of the file, which is three times as long, and the directory of a zip.
+        expect(source.size).toBeGreaterThan(3e6);
+        expect(read()).toBeLessThan(1.2e6);
+      }
+      expect(await contentsOf(checkpoint), name).toEqual(await contentsOf(reference));
+      await checkpoint.close();
+      await reference.close();
+    }
   });
 });
 

@@ -7,6 +7,7 @@ export {
   clipTextFromEmbeddings,
   type TokenRows,
 } from './forward.ts';
+export { loadClipText } from './load.ts';
 export { type ClipText, type ClipTextLayer, clipTextParams, clipTextPrefix } from './params.ts';
 export {
   type BatchOptions,

@@ -1,4 +1,5 @@
 import {
+  addN,
   cast,
   conv3dTranspose,
   cumprod,

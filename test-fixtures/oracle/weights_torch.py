@@ -32,7 +32,7 @@ def large_state() -> dict[str, torch.Tensor]:
 def many_state() -> dict[str, torch.Tensor]:
     """A pickle of some megabytes: longer than the reader's window."""
     shared = values(64, seed=5)
-    return {f"module.{'x' * (i % 50)}.{i}.weight": shared[i % 60 : i % 60 + 3] for i in range(20000)}
+    return {f"module.{'x' * (i % 50)}.{i}.weight": shared[i % 60 : i % 60 + 3] for i in range(12000)}
 
 
 def arrays() -> dict[str, np.ndarray]:

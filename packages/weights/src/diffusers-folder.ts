@@ -1,7 +1,7 @@
 import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from './error.ts';
 import { type OpenOptions, openCheckpoint } from './open.ts';
-import { renamedCheckpoint } from './rename/view.ts';
+import { renamedCheckpoint, viewCheckpoint } from './rename/view.ts';
 import { type ByteFolder, readJson, readText, urlFolder } from './source/folder.ts';
 import { OLD_VAE_ATTENTION } from './stable-diffusion/vae-names.ts';
 
@@ -127,6 +127,14 @@ export async function openDiffusersFolder(
     const found = await component('vae');
     return found && { ...found, checkpoint: renamedCheckpoint(found.checkpoint, OLD_VAE_ATTENTION) };
   };
+  // Older transformers saved the numbers 0 to 76 with the weights; nothing asks for them.
+  const textEncoder = async () => {
+    const found = await component('text_encoder');
+    const keys = found?.checkpoint.keys().filter((key) => !/(^|\.)embeddings\.position_ids$/.test(key)) ?? [];
+    return (
+      found && { ...found, checkpoint: viewCheckpoint(found.checkpoint, new Map(keys.map((key) => [key, { key }]))) }
+    );
+  };
   try {
     const scheduler = await readJson(folder, 'scheduler/scheduler_config.json');
     return {
@@ -134,7 +142,7 @@ export async function openDiffusersFolder(
       modelIndex: asObject(`${folder.name}/model_index.json`, modelIndex),
       unet: await component('unet'),
       vae: await vae(),
-      textEncoder: await component('text_encoder'),
+      textEncoder: await textEncoder(),
       tokenizer: await openTokenizer(folder),
       scheduler: scheduler === undefined ? undefined : asObject(`${folder.name}/scheduler`, scheduler),
       close,

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -22,7 +31,24 @@ let folder = '';
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'rass-weights-'));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => {
+  const open = openFiles();
+  rmSync(folder, { recursive: true });
+  expect(open, 'files left open').toEqual([]);
+});
+
+/** What this process holds open in the test's folder; known on Linux alone. */
+function openFiles(): string[] {
+  if (!existsSync('/proc/self/fd')) return [];
+  const links = readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the one that listed the folder
+    }
+  });
+  return links.filter((link) => link.startsWith(folder));
+}
 
 const tensors = {
   'b.weight': { dtype: 'F32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) },
@@ -229,14 +255,18 @@ describe('what a file is', () => {
 
   it('does not hang on its name, but a damaged .safetensors is refused for its damage', async () => {
     put('really-safetensors.bin', await encodeSafetensors(tensors));
-    expect((await openCheckpoint(path('really-safetensors.bin'))).format).toBe('safetensors');
-    expect((await openCheckpoint(fixturePath('golden', 'weights', 'torch', 'views-legacy.pt'))).format).toBe(
-      'torch legacy',
-    );
-    expect((await openCheckpoint(fixturePath('golden', 'weights', 'torch', 'numpy-0.pkl'))).format).toBe('pickle');
-    expect((await openCheckpoint(fixturePath('golden', 'weights', 'torch', 'module-zip.pth'))).format).toBe(
-      'torch zip',
-    );
+    const golden = (name: string) => fixturePath('golden', 'weights', 'torch', name);
+    const formats: Record<string, string> = {
+      [path('really-safetensors.bin')]: 'safetensors',
+      [golden('views-legacy.pt')]: 'torch legacy',
+      [golden('numpy-0.pkl')]: 'pickle',
+      [golden('module-zip.pth')]: 'torch zip',
+    };
+    for (const [file, format] of Object.entries(formats)) {
+      const checkpoint = await openCheckpoint(file);
+      expect(checkpoint.format).toBe(format);
+      await checkpoint.close();
+    }
     put('cut.safetensors', (await encodeSafetensors(tensors)).slice(0, 4));
     await expect(openCheckpoint(path('cut.safetensors'))).rejects.toMatchObject({ rule: 'HeaderTooSmall' });
   });
@@ -275,13 +305,24 @@ describe('a diffusers folder', () => {
     await half.close();
   });
 
+  it('leaves out the position numbers that older text encoders are saved with', async () => {
+    put('model_index.json', '{}');
+    put('text_encoder/config.json', '{}');
+    const file = { 'text_model.embeddings.position_ids': tensors.c, 'text_model.final_layer_norm.bias': tensors.a };
+    put('text_encoder/model.safetensors', await encodeSafetensors(file));
+    const model = await openDiffusersFolder(folder);
+    expect(model.textEncoder?.checkpoint.keys()).toEqual(['text_model.final_layer_norm.bias']);
+    await model.close();
+  });
+
   it('gives the attention of an old VAE today’s names', async () => {
     put('model_index.json', '{}');
     put('vae/config.json', '{}');
     const old = { 'decoder.mid_block.attentions.0.query.weight': tensors['b.weight'] };
     put('vae/diffusion_pytorch_model.safetensors', await encodeSafetensors(old));
-    const { vae } = await openDiffusersFolder(folder);
-    expect(vae?.checkpoint.keys()).toEqual(['decoder.mid_block.attentions.0.to_q.weight']);
+    const model = await openDiffusersFolder(folder);
+    await model.close();
+    expect(model.vae?.checkpoint.keys()).toEqual(['decoder.mid_block.attentions.0.to_q.weight']);
   });
 
   it('says what is missing', async () => {

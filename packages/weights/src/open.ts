@@ -34,14 +34,15 @@ function looksLikeSafetensors(first: Uint8Array): boolean {
 const looksLikePickle = (first: Uint8Array): boolean =>
   first[0] === 0x80 || ['(', ']', '}', 'c', ')'].includes(String.fromCharCode(first[0] ?? 0));
 
-async function openDetected(source: ByteSource, options: OpenOptions): Promise<Checkpoint> {
+/** `isShard`: an index that named an index, itself even, would never end. */
+async function openDetected(source: ByteSource, options: OpenOptions, isShard = false): Promise<Checkpoint> {
   const first = await source.read(0, Math.min(32, source.size), options.signal);
   const text = String.fromCharCode(...first);
   const other = OTHER_FORMATS.find(([start]) => text.startsWith(start));
   // The name counts only where the content does not say: so that a damaged file is refused for its damage.
   if (looksLikeZip(first)) return openTorch(source, options);
   if (looksLikeSafetensors(first)) return openSafetensors(source, options.signal);
-  if (other === undefined && /^\s*\{\s*"/.test(text)) return openIndex(source, options);
+  if (other === undefined && !isShard && /^\s*\{\s*"/.test(text)) return openIndex(source, options);
   if (other === undefined && looksLikePickle(first)) return openTorch(source, options);
   if (/\.safetensors(\?|$)/.test(source.name)) return openSafetensors(source, options.signal);
   throw new WeightsError(
@@ -63,7 +64,7 @@ async function openIndex(source: ByteSource, options: OpenOptions): Promise<Chec
     throw new WeightsError('NoFolder', `${source.name}: an index needs its shards; got no folder; pass options.folder`);
   }
   const shards = folder ?? urlFolder(new URL('.', source.name), options);
-  return openSharded(source, shards, (shard) => openDetected(shard, options), options.signal);
+  return openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal);
 }
 
 /** Opens a checkpoint of any kind that is read, told by its content: safetensors, PyTorch zip or older format, a pickle of

@@ -50,14 +50,18 @@ async function openShards(
   signal?: AbortSignal,
 ): Promise<Map<string, Checkpoint>> {
   const shards = new Map<string, Checkpoint>();
+  let opening: ByteSource | undefined;
   try {
     for (const file of new Set(index.files.values())) {
       const source = await folder.open(file, signal);
       if (source === undefined)
         return refuse(name, 'every shard lies beside the index', `no "${file}" in ${folder.name}`);
+      opening = source;
       shards.set(file, await open(source));
+      opening = undefined;
     }
   } catch (error) {
+    await opening?.close();
     await Promise.all([...shards.values()].map((shard) => shard.close()));
     throw error;
   }

@@ -1,9 +1,9 @@
 import { describeOnBackends, expectClose } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
-import { arithmeticCases } from './cases/arithmetic.ts';
-import { arrayCases } from './cases/arrays.ts';
-import { linearCases } from './cases/linear.ts';
-import { analyticGradients, outputOf, referenceOf } from './cases/reference.ts';
+import { arithmeticCases } from './cases/arithmetic.test-support.ts';
+import { arrayCases } from './cases/arrays.test-support.ts';
+import { linearCases } from './cases/linear.test-support.ts';
+import { analyticGradients, outputOf, referenceOf } from './cases/reference.test-support.ts';
 import { kernelGradients } from './registry.ts';
 
 const cases = [...arithmeticCases, ...arrayCases, ...linearCases];

@@ -21,7 +21,7 @@ import {
   type Tensor4D,
   type Tensor5D,
 } from '@tensorflow/tfjs-core';
-import { distinct, type GradientCase, uniform } from './case.ts';
+import { distinct, type GradientCase, uniform } from './case.test-support.ts';
 
 function product(a: number[], b: number[], transposeA = false, transposeB = false): GradientCase {
   return {

@@ -45,7 +45,7 @@ import {
   unstack,
   where,
 } from '@tensorflow/tfjs-core';
-import { distinct, type GradientCase, given, indices, mask, uniform } from './case.ts';
+import { distinct, type GradientCase, given, indices, mask, uniform } from './case.test-support.ts';
 
 const one = (name: string, covers: string[], shape: number[], f: (x: Tensor) => Tensor): GradientCase => ({
   name,

@@ -56,7 +56,7 @@ import {
   tanh,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import { type CaseInput, distinct, type GradientCase, given, uniform } from './case.ts';
+import { type CaseInput, distinct, type GradientCase, given, uniform } from './case.test-support.ts';
 
 type Unary = (x: Tensor) => Tensor;
 

@@ -1,6 +1,6 @@
 import { activateBackend, type BackendName, randomValues } from '@rass/testkit';
 import { grads, memory, mul, sum, type Tensor, tensor, tidy } from '@tensorflow/tfjs-core';
-import { type CaseInput, caseTensor, type GradientCase } from './case.ts';
+import { type CaseInput, caseTensor, type GradientCase } from './case.test-support.ts';
 
 /** Half the distance of the inner pair of points of a difference quotient. */
 const step = 0.01;

@@ -1,4 +1,4 @@
-import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, peakBytes } from '@rass/testkit';
 import {
   add,
   argMax,
@@ -23,7 +23,6 @@ import {
 import { expect, it } from 'vitest';
 import { checkpoint } from './checkpoint.ts';
 import { gradients } from './gradients.ts';
-import { peakBytes } from './peak-bytes.fixture.ts';
 
 const width = 8;
 const random = (seed: number, shape: [number, number] = [width, width]): Tensor2D =>

@@ -1,4 +1,4 @@
-import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, peakBytes } from '@rass/testkit';
 import {
   add,
   cast,
@@ -31,7 +31,6 @@ import {
 } from '@tensorflow/tfjs-core';
 import { expect, it, vi } from 'vitest';
 import { installGradients } from '../gradients/install.ts';
-import { peakBytes } from './peak-bytes.fixture.ts';
 
 const sumOfSquares = (x: Tensor): Scalar => sum(square(x));
 

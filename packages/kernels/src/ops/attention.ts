@@ -153,13 +153,15 @@ export function attention(q_BLC: Tensor3D, k_BSC: Tensor3D, v_BSC: Tensor3D, opt
     // A fused kernel may hand back, beside the result, what its backward pass needs (the log of each row's sum).
     const fusedResult = mask ? undefined : runFusedKernel('RassAttention', { q, k, v }, { heads, scale, causal });
     const value = fusedResult?.[0] ?? tidy(() => attentionForward(q, k, v, o));
-    save(fusedResult ? [q, k, v, ...fusedResult] : [q, k, v]);
+    // The mask too: the forward pass may have made it, and dispose of it before the backward pass.
+    save([q, k, v, ...(fusedResult ?? (mask ? [mask] : []))]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
       const [sq, sk, sv, out, logSums] = saved;
       const inputs = { q: sq, k: sk, v: sv, out, logSums, dy };
       const fused =
         fusedResult && logSums ? runFusedKernel('RassAttentionGrad', inputs, { heads, scale, causal }) : undefined;
-      return fused ?? (tidy(() => attentionBackward(saved as Tensor3D[], dy as Tensor3D, o)) as Tensor[]);
+      const kept: Block = { ...o, mask: mask && (saved[3] as Tensor4D) };
+      return fused ?? (tidy(() => attentionBackward(saved as Tensor3D[], dy as Tensor3D, kept)) as Tensor[]);
     };
     return { value, gradFunc };
   });

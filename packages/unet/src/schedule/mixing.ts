@@ -1,0 +1,129 @@
+import { add, mul, type Tensor, type Tensor4D, tensor4d, tidy } from '@tensorflow/tfjs-core';
+import type { Prediction } from './config.ts';
+import { type NoiseSchedule, shareAt } from './noise-schedule.ts';
+
+/** One timestep for all samples of a batch, or one for each. */
+export type ScheduleTimestep = number | readonly number[];
+
+type Weights = readonly [ofFirst: number, ofSecond: number];
+
+/** a * first + b * second, with weights for each sample. @shape [B, ...] -> same */
+function mix(
+  first: Tensor4D,
+  second: Tensor4D,
+  timestep: ScheduleTimestep,
+  weightsAt: (timestep: number) => Weights,
+): Tensor4D {
+  if (`${first.shape}` !== `${second.shape}`) {
+    throw new Error(
+      `schedule: two tensors of one shape are mixed; got [${first.shape}] and [${second.shape}]; give images of one size`,
+    );
+  }
+  if (typeof timestep === 'number') {
+    const [a, b] = weightsAt(timestep);
+    return tidy(() => add(mul(first, a), mul(second, b)));
+  }
+  const [batch] = first.shape;
+  if (timestep.length !== batch) {
+    throw new Error(
+      `schedule: one timestep for all samples or one for each; got ${timestep.length} for ${batch} samples; give ${batch}`,
+    );
+  }
+  const weights = timestep.map(weightsAt);
+  const column = (which: 0 | 1): Tensor => tensor4d(weights.map((w) => w[which]), [batch, 1, 1, 1]); // biome-ignore format: short
+  return tidy(() => add(mul(first, column(0)), mul(second, column(1))));
+}
+
+/** Noises clean samples as far as a timestep: sqrt(alphaBar) x0 + sqrt(1 - alphaBar) e.
+ * @shape [B, H, W, C] -> same @source diffusers DDPMScheduler.add_noise */
+export function addNoise(
+  schedule: NoiseSchedule,
+  clean_BHWC: Tensor4D,
+  noise_BHWC: Tensor4D,
+  timestep: ScheduleTimestep,
+): Tensor4D {
+  return mix(clean_BHWC, noise_BHWC, timestep, (t) => {
+    const share = shareAt(schedule, t);
+    return [Math.sqrt(share), Math.sqrt(1 - share)];
+  });
+}
+
+/** What a v-predicting model is trained to say: sqrt(alphaBar) e - sqrt(1 - alphaBar) x0.
+ * @shape [B, H, W, C] -> same @source diffusers DDPMScheduler.get_velocity, arXiv 2202.00512 */
+export function velocity(
+  schedule: NoiseSchedule,
+  clean_BHWC: Tensor4D,
+  noise_BHWC: Tensor4D,
+  timestep: ScheduleTimestep,
+): Tensor4D {
+  return mix(clean_BHWC, noise_BHWC, timestep, (t) => {
+    const share = shareAt(schedule, t);
+    return [-Math.sqrt(1 - share), Math.sqrt(share)];
+  });
+}
+
+/** result = [0] * prediction + [1] * noised sample, where signal^2 + noise^2 = 1. */
+function conversion(from: Prediction, to: Prediction, signal: number, noise: number): Weights {
+  if (from === to) return [1, 0];
+  switch (`${from} ${to}` as const) {
+    case 'epsilon sample':
+      return [-noise / signal, 1 / signal];
+    case 'v_prediction sample':
+      return [-noise, signal];
+    case 'sample epsilon':
+      return [-signal / noise, 1 / noise];
+    case 'v_prediction epsilon':
+      return [signal, noise];
+    case 'epsilon v_prediction':
+      return [1 / signal, -noise / signal];
+    default:
+      // From the clean sample to the velocity.
+      return [-1 / noise, signal / noise];
+  }
+}
+
+/** Turns one kind of prediction into another: the noise, the clean sample or the velocity, all said of the same noised
+ * sample. @shape prediction, noised [B, H, W, C] -> same
+ * @throws where the noised sample holds no signal (or no noise) to tell it from @source diffusers DDIMScheduler.step */
+export function convertPrediction(
+  schedule: NoiseSchedule,
+  prediction_BHWC: Tensor4D,
+  noised_BHWC: Tensor4D,
+  timestep: ScheduleTimestep,
+  kinds: { from?: Prediction; to: Prediction },
+): Tensor4D {
+  const { from = schedule.config.prediction, to } = kinds;
+  return mix(prediction_BHWC, noised_BHWC, timestep, (t) => {
+    const share = shareAt(schedule, t);
+    const weights = conversion(from, to, Math.sqrt(share), Math.sqrt(1 - share));
+    if (weights.every(Number.isFinite)) return weights;
+    throw new Error(
+      `schedule: ${from} becomes ${to} where a sample holds both signal and noise; got timestep ${t}, whose share of signal is ${share}; predict v_prediction there`,
+    );
+  });
+}
+
+export interface OneStepOptions {
+  /** `ddpm` (default): the clean sample that the prediction implies, (z - sqrt(1 - alphaBar) e) / sqrt(alphaBar).
+   * `residual`: z - e, in which at small timesteps the network weighs far more: 24 times at t = 1 of Stable Diffusion. */
+  form?: 'ddpm' | 'residual';
+  /** What the model predicts; default the schedule's. */
+  prediction?: Prediction;
+}
+
+/** One step from a sample straight to the clean one, as one-step restoration takes it.
+ * @shape [B, H, W, C] -> same @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
+export function oneStepUpdate(
+  schedule: NoiseSchedule,
+  prediction_BHWC: Tensor4D,
+  sample_BHWC: Tensor4D,
+  timestep: ScheduleTimestep,
+  { form = 'ddpm', prediction: from }: OneStepOptions = {},
+): Tensor4D {
+  if (form === 'ddpm')
+    return convertPrediction(schedule, prediction_BHWC, sample_BHWC, timestep, { from, to: 'sample' });
+  return tidy(() => {
+    const noise_BHWC = convertPrediction(schedule, prediction_BHWC, sample_BHWC, timestep, { from, to: 'epsilon' });
+    return mix(sample_BHWC, noise_BHWC, timestep, () => [1, -1]);
+  });
+}

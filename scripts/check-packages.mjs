@@ -52,7 +52,7 @@ function checkInstalled(packages, out) {
   const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz'));
   const versions = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8');
   const tensorflow = ['core', 'backend-cpu', 'backend-wasm'].map((part) => {
-    const version = new RegExp(`'@tensorflow/tfjs-${part}': (\\S+)`).exec(versions)[1];
+    const version = new RegExp(`['"]@tensorflow/tfjs-${part}['"]: (\\S+)`).exec(versions)[1];
     return `@tensorflow/tfjs-${part}@${version}`;
   });
   const specs = [...tarballs.map((file) => join(out, file)), ...tensorflow];

@@ -1,7 +1,7 @@
 import { disposeParams } from '@rass/nn';
 import { describeOnBackends, loadGolden } from '@rass/testkit';
 import { dispose, memory } from '@tensorflow/tfjs-core';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import {
   expectForward,
   expectGradients,
@@ -10,6 +10,9 @@ import {
   goldenUnet,
   lossGradients,
 } from './golden.test-support.ts';
+
+// On a busy machine a software adapter takes a minute or two for a backward pass.
+vi.setConfig({ testTimeout: 300_000 });
 
 const styles = ['sd1', 'sd2'];
 const sizes = ['8x8', '4x8', '7x5'];

@@ -1,3 +1,4 @@
+export { alignedBytes, alignedFloats } from './aligned-arrays.ts';
 export { type BlockOutputs, checkpoint } from './autodiff/checkpoint.ts';
 export { type GradientsOf, type GradientsOptions, gradients, valueAndGradients } from './autodiff/gradients.ts';
 export { BackendError, type BackendErrorCode } from './backends/errors.ts';

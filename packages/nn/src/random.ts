@@ -1,3 +1,4 @@
+import { alignedFloats } from '@rass/kernels';
 import { type Tensor, tensor } from '@tensorflow/tfjs-core';
 import type { Initializer } from './param-source.ts';
 
@@ -18,7 +19,7 @@ export function namedRandom(seed: number, name: string): () => number {
 
 /** Values from a uniform generator. */
 export function initialValues(count: number, init: Initializer, next: () => number): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(count);
+  const values = alignedFloats(count);
   if (init.kind === 'constant') return values.fill(init.value);
   if (init.kind === 'uniform') {
     for (let i = 0; i < count; i++) values[i] = (2 * next() - 1) * init.bound;

@@ -1,3 +1,4 @@
+import { alignedFloats } from '@rass/kernels';
 import { WeightsError } from '../error.ts';
 import { bytesOf, type Dtype, elementCount, type TensorArray } from './dtype.ts';
 
@@ -59,10 +60,14 @@ export function smallFloatValues(name: SmallFloatName): Float32Array<ArrayBuffer
   return new Float32Array(tableOf(name).slice().buffer);
 }
 
+const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Uint32Array =>
+  new Uint32Array(buffer, byteOffset, length);
+
 function lookUp(codes: ArrayLike<number>, table: Uint32Array): Float32Array<ArrayBuffer> {
-  const bits = new Uint32Array(codes.length);
+  const values = alignedFloats(codes.length);
+  const bits = bitsOf(values);
   for (let i = 0; i < codes.length; i++) bits[i] = table[codes[i]];
-  return new Float32Array(bits.buffer);
+  return values;
 }
 
 /** Codes of `width` bits, the first in the lowest bits of the first byte. */
@@ -78,9 +83,10 @@ function unpack(bytes: Uint8Array, width: number, count: number): Uint8Array {
 }
 
 function decodeBrain(codes: Uint16Array): Float32Array<ArrayBuffer> {
-  const bits = new Uint32Array(codes.length);
+  const values = alignedFloats(codes.length);
+  const bits = bitsOf(values);
   for (let i = 0; i < codes.length; i++) bits[i] = codes[i] << 16;
-  return new Float32Array(bits.buffer);
+  return values;
 }
 
 /** 2 to the power of code - 127; 255 is NaN. Code 0, 2^-127, is a float32 subnormal. */

@@ -69,7 +69,7 @@ export function byteLengthOf(dtype: Dtype, shape: readonly number[]): number {
   );
 }
 
-/** The bytes of a tensor as an array of its type: a view of the same memory. The bytes start their buffer. */
+/** The bytes of a tensor as an array of its type: a view of the same memory. The bytes lie at a multiple of its size. */
 export function viewAs(dtype: Dtype, bytes: Uint8Array<ArrayBuffer>): TensorArray {
   const { buffer, byteOffset, byteLength } = bytes;
   switch (dtype) {

@@ -1,3 +1,5 @@
+import { alignedFloats } from '@rass/kernels';
+
 // Outputs moved at a time, so that the streams read and the run written stay in the processor's caches.
 const BLOCK = 64;
 
@@ -7,7 +9,7 @@ export function toHwio(values: Float32Array<ArrayBuffer>, oihw: readonly number[
   const [outputs, inputs, rows, columns] = oihw;
   const places = rows * columns;
   const perOutput = inputs * places;
-  const out = new Float32Array(values.length);
+  const out = alignedFloats(values.length);
   for (let first = 0; first < outputs; first += BLOCK) {
     const count = Math.min(BLOCK, outputs - first);
     for (let i = 0; i < inputs; i++) {

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { alignedBytes } from '@rass/kernels';
 import { throwIfAborted, WeightsError } from '../error.ts';
 import { type ByteSource, checkRange } from '../source/byte-source.ts';
 
@@ -43,7 +44,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
       throwIfAborted(signal);
       if (closed) throw new WeightsError('Closed', `${path}: a closed file is not read; open it again`);
       checkRange(path, status.size, start, end);
-      const bytes = new Uint8Array(end - start);
+      const bytes = alignedBytes(end - start);
       await readFully(file, path, bytes, start, signal);
       return bytes;
     },

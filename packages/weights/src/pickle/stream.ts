@@ -49,7 +49,7 @@ export class PickleStream {
     const end = Math.min(this.size, position + Math.max(bytes, WINDOW_BYTES));
     if (end === position) this.truncated();
     this.#window = await this.#source.read(position, end, this.#signal);
-    this.#view = new DataView(this.#window.buffer);
+    this.#view = new DataView(this.#window.buffer, this.#window.byteOffset);
     this.#start = position;
     this.#at = 0;
   }

@@ -6,7 +6,7 @@ export interface ByteSource {
   readonly name: string;
   /** Length in bytes. */
   readonly size: number;
-  /** Exactly the bytes [start, end) in a new array that starts its own buffer. @throws when the range is outside */
+  /** Exactly the bytes [start, end) in a new array, at a multiple of 8 of its buffer. @throws when the range is outside */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { describeOnBackends, expectClose, randomValues } from '@rass/testkit';
 import { add, backend, type Tensor, tensor } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
+import { alignedFloats } from '../../aligned-arrays.ts';
 
 const MEGABYTE = 2 ** 20;
 
@@ -12,6 +13,14 @@ describeOnBackends('tensors from JavaScript', () => {
     const held = process.memoryUsage().arrayBuffers - before;
     for (const each of made) each.dispose();
     expect(held / MEGABYTE).toBeLessThan(40 * 8 * 0.6);
+  });
+
+  it('share the memory of large aligned arrays, so that weights are not copied', async () => {
+    const values = alignedFloats(MEGABYTE);
+    const x = tensor(values);
+    values[7] = 3;
+    expect((await x.data())[7]).toBe(3);
+    x.dispose();
   });
 
   it.each([4095, 4096, 4097])('hold what they were made of, %d values', async (count) => {

@@ -1,8 +1,9 @@
-import { checkpoint, upsampleNearest } from '@rass/kernels';
+import { checkpoint } from '@rass/kernels';
 import { type Conv2d, conv2d, type GroupNorm, groupNorm, multiHeadAttention } from '@rass/nn';
 import { add, reshape, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import type { AttentionBlock, Resnet } from './params.ts';
 import type { Layer } from './stages.ts';
+import { foldedUpsampler, upsampleConv } from './upsample.ts';
 
 function normSiluConv(norm: GroupNorm, conv: Conv2d, x_BHWC: Tensor4D): Tensor4D {
   return tidy(() => conv2d(conv, groupNorm(norm, x_BHWC, 'silu')));
@@ -35,7 +36,7 @@ export function wholeLayer(layer: Layer, x_BHWC: Tensor4D): Tensor4D {
       case 'attention':
         return attention(layer.block, x_BHWC);
       case 'upsample':
-        return conv2d(layer.conv, upsampleNearest(x_BHWC));
+        return upsampleConv(foldedUpsampler(layer.conv), x_BHWC);
       case 'head':
         return normSiluConv(layer.norm, layer.conv, x_BHWC);
     }

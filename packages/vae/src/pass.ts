@@ -51,7 +51,7 @@ function widestRow(stages: readonly Stage[], size: Size): number {
   return Math.max(
     ...stages.map(({ layer }) => {
       const [inputs, outputs] = channelsOf(layer);
-      const before = layer.kind === 'upsample' ? 2 * at[1] : at[1];
+      const before = at[1];
       at = sizeAfter(layer, at);
       return 4 * Math.max(before * inputs, at[1] * outputs);
     }),

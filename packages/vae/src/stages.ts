@@ -112,7 +112,8 @@ export function costOf(layer: Layer, size: Size): number {
     const tokens = size[0] * size[1];
     return tokens * (4 * channels ** 2 + 2 * tokens * channels);
   }
-  return convCost(layer.conv, after);
+  // Nine taps fold into four.
+  return convCost(layer.conv, after) * (layer.kind === 'upsample' ? 4 / 9 : 1);
 }
 
 /** Multiplications of one image's pass through the chain. */

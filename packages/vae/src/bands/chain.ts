@@ -10,6 +10,7 @@ import { type Bands, joinRows, oneBand } from './bands.ts';
 import type { BandContext } from './context.ts';
 import { type BandConvolution, besideBands, convolveBands } from './convolution.ts';
 import { freeStatistics, holdStatistics, normalized } from './statistics.ts';
+import { upsampleBands } from './upsample.ts';
 
 /** Norm, SiLU and a convolution, where the norm sees the whole image and the others one band. */
 function* normSiluConv(x: Bands, norm: GroupNorm, spec: Omit<BandConvolution, 'prepare'>, c: BandContext): Work<Bands> {
@@ -36,7 +37,7 @@ function bandedLayer(layer: Layer, x: Bands, c: BandContext): Work<Bands> {
     case 'attention':
       return attendBands(x, layer.block, c);
     case 'upsample':
-      return convolveBands(x, { conv: layer.conv, upsample: true }, c);
+      return upsampleBands(x, layer.conv, c);
     case 'head':
       return normSiluConv(x, layer.norm, { conv: layer.conv }, c);
   }

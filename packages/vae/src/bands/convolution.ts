@@ -1,6 +1,5 @@
-import { conv2d as convolve, upsampleNearest } from '@rass/kernels';
-import { type Conv2d, conv2d as layer } from '@rass/nn';
-import { add, slice, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { type Conv2d, conv2d } from '@rass/nn';
+import { add, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import type { Work } from '../work.ts';
 import { type Bands, freeAbove, takeRows } from './bands.ts';
 import type { BandContext } from './context.ts';
@@ -9,8 +8,6 @@ export interface BandConvolution {
   readonly conv: Conv2d;
   /** Done to the rows before the convolution; it must treat each pixel by itself. */
   readonly prepare?: (rows_BHWC: Tensor4D) => Tensor4D;
-  /** Repeat each pixel twice in both directions first. */
-  readonly upsample?: boolean;
   /** Added to the result, and freed row by row as it is used. */
   readonly skip?: Bands;
   /** A 1x1 convolution of the same rows as they were before, so that they need not be kept for it. */
@@ -29,17 +26,15 @@ interface Geometry {
   readonly stride: number;
   readonly top: number;
   readonly columns: readonly [number, number];
-  /** Of what the convolution sees. */
   readonly input: { readonly height: number; readonly width: number };
   readonly output: { readonly height: number; readonly width: number };
 }
 
-function geometryOf(x: Bands, { conv, upsample }: BandConvolution): Geometry {
+function geometryOf({ height, width }: Bands, { conv }: BandConvolution): Geometry {
   const { stride, padding } = conv;
   const [rows, columns] =
     typeof padding === 'number' ? [[padding, padding] as const, [padding, padding] as const] : padding;
-  const factor = upsample ? 2 : 1;
-  const input = { height: factor * x.height, width: factor * x.width };
+  const input = { height, width };
   const kernel = conv.weight.shape[0];
   const after = (size: number, [before, behind]: readonly [number, number]): number =>
     Math.floor((size + before + behind - kernel) / stride) + 1;
@@ -47,10 +42,17 @@ function geometryOf(x: Bands, { conv, upsample }: BandConvolution): Geometry {
   return { kernel, stride, top: rows[0], columns, input, output };
 }
 
+/** What to throw where not even one row fits. */
+export function tooNarrow(path: string, least: number, maxTensorBytes: number): Error {
+  return new Error(
+    `${path}: a band of one row takes tensors of ${least} bytes; got maxTensorBytes ${maxTensorBytes}; raise it, or make the image narrower`,
+  );
+}
+
 /** How many rows to make at a time, so that neither what goes in, with its neighbours, nor what comes out is over the limit. */
 function rowsAtATime(
   g: Geometry,
-  { conv, skip, beside, upsample }: BandConvolution,
+  { conv, skip, beside }: BandConvolution,
   path: string,
   maxTensorBytes: number,
 ): number {
@@ -58,15 +60,10 @@ function rowsAtATime(
   // With the columns of zeros, which some bands have to be copied between.
   const inputRow = 4 * (g.input.width + g.columns[0] + g.columns[1]) * inputs;
   const outputRow = 4 * g.output.width * Math.max(outputs, skip?.channels ?? 0, beside?.into.channels ?? 0);
-  // Doubled rows come in pairs, so there can be one too many at either end.
-  const neighbours = upsample ? g.kernel + 2 : g.kernel;
-  const byInput = Math.floor((Math.floor(maxTensorBytes / inputRow) - neighbours) / g.stride) + 1;
+  const byInput = Math.floor((Math.floor(maxTensorBytes / inputRow) - g.kernel) / g.stride) + 1;
   const rows = Math.min(byInput, Math.floor(maxTensorBytes / outputRow), g.output.height);
-  if (rows >= 1) return rows;
-  const least = Math.max(neighbours * inputRow, outputRow);
-  throw new Error(
-    `${path}: a band of one row takes tensors of ${least} bytes; got maxTensorBytes ${maxTensorBytes}; raise it, or make the image narrower`,
-  );
+  if (rows < 1) throw tooNarrow(path, Math.max(g.kernel * inputRow, outputRow), maxTensorBytes);
+  return rows;
 }
 
 /** The rows that go into the result's rows, and the zeros above and below them. */
@@ -77,22 +74,13 @@ function inputRows({ from, to }: Rows, g: Geometry): Rows & { padding: readonly 
   return { ...inside, padding: [inside.from - first, end - inside.to] };
 }
 
-/** Rows of the image at twice the size. @shape [1, to - from, 2 W, C] */
-function upsampledRows(x: Bands, { from, to }: Rows): Tensor4D {
-  const source = Math.floor(from / 2);
-  const doubled = upsampleNearest(takeRows(x, source, Math.ceil(to / 2)));
-  if (doubled.shape[1] === to - from) return doubled;
-  return slice(doubled, [0, from - 2 * source, 0, 0], [1, to - from, -1, -1]);
-}
-
 function convolvedRows(x: Bands, spec: BandConvolution, g: Geometry, rows: Rows): Tensor4D {
-  const { conv, prepare, upsample, skip } = spec;
+  const { conv, prepare, skip } = spec;
   return tidy(() => {
     const need = inputRows(rows, g);
     const y = tidy(() => {
-      const seen = upsample ? upsampledRows(x, need) : takeRows(x, need.from, need.to);
-      const padding = [need.padding, g.columns] as const;
-      return convolve(prepare?.(seen) ?? seen, conv.weight, { bias: conv.bias, stride: g.stride, padding });
+      const seen = takeRows(x, need.from, need.to);
+      return conv2d({ ...conv, padding: [need.padding, g.columns] }, prepare?.(seen) ?? seen);
     });
     return skip === undefined ? y : add(takeRows(skip, rows.from, rows.to), y);
   });
@@ -109,7 +97,7 @@ export function* convolveBands(
   spec: BandConvolution,
   { held, maxTensorBytes, at }: BandContext,
 ): Work<Bands> {
-  const { conv, skip, beside, upsample, keep } = spec;
+  const { conv, skip, beside, keep } = spec;
   const g = geometryOf(x, spec);
   const size = rowsAtATime(g, spec, at, maxTensorBytes);
   const result: Bands = { ...g.output, channels: conv.weight.shape[3], strips: [] };
@@ -118,12 +106,12 @@ export function* convolveBands(
     const made = held.hold(convolvedRows(x, spec, g, rows));
     result.strips.push({ from, rows: made });
     if (beside !== undefined) {
-      const also = held.hold(tidy(() => layer(beside.conv, takeRows(x, rows.from, rows.to))));
+      const also = held.hold(tidy(() => conv2d(beside.conv, takeRows(x, rows.from, rows.to))));
       beside.into.strips.push({ from, rows: also });
     }
     const end = rows.to === g.output.height;
     const next = end ? g.input.height : inputRows({ from: rows.to, to: rows.to + 1 }, g).from;
-    if (!keep) freeAbove(x, end ? x.height : Math.floor(next / (upsample ? 2 : 1)), held);
+    if (!keep) freeAbove(x, next, held);
     if (skip !== undefined) freeAbove(skip, rows.to, held);
     const cost = made.shape[1] * g.output.width * (conv.weight.size + (beside?.conv.weight.size ?? 0));
     yield { cost, at, made };

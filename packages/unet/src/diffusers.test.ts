@@ -27,14 +27,10 @@ describeOnBackends("against diffusers' UNet2DConditionModel", (backend) => {
       const p = goldenUnet(weights, weights.config);
       const inputs = goldenInputs(golden);
       await expectForward(golden, p, inputs);
-      // A software adapter takes long for a backward pass: there one stands for all, and the small model below, which
-      // has the first style.
-      if (backend !== 'webgpu' || (size === '7x5' && style === 'sd2')) {
-        const found = lossGradients(golden, p, inputs);
-        await expectGradients(golden, p, found);
-        if (size === '7x5') await expectWeightGradients(loadGolden(`unet/${style}-7x5-gradients`), p, found);
-        dispose(found);
-      }
+      const found = lossGradients(golden, p, inputs);
+      await expectGradients(golden, p, found);
+      if (size === '7x5') await expectWeightGradients(loadGolden(`unet/${style}-7x5-gradients`), p, found);
+      dispose(found);
       disposeParams(p);
     });
   }

@@ -39,14 +39,16 @@ const random = (shape: [number, number, number, number], seed: number): Tensor4D
 /** Bands of one or two rows at the image's size, a few at the latents'. */
 const tiling: VaeOptions['tiling'] = { kind: 'exact', maxTensorBytes: 4 * 22 * 8 * 5 };
 
-describeOnBackends('exact tiling', () => {
+describeOnBackends('exact tiling', (backend) => {
   it('encodes to what the untiled pass gives, taps too', async () => {
     const vae = vaeParams(randomParams(1), config);
     const taps = ['encoder.down_blocks.1', 'encoder.mid_block', 'quant_conv'] as const;
-    for (const [height, width] of [
-      [32, 20],
+    // A software GPU compiles shaders for each size.
+    const sizes = [
       [19, 13],
-    ] as const) {
+      [32, 20],
+    ] as const;
+    for (const [height, width] of backend === 'webgpu' ? sizes.slice(0, 1) : sizes) {
       const image = random([2, height, width, 3], 2);
       const whole = vaeEncode(vae, image, { taps });
       const banded = vaeEncode(vae, image, { taps, tiling });

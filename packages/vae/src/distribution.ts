@@ -17,12 +17,12 @@ import {
 } from '@tensorflow/tfjs-core';
 
 /** What the encoder says of an image: independent normal distributions, one per latent value. Its mode is the mean. */
-export interface LatentDistribution {
+export type LatentDistribution = {
   /** [B, h, w, latent channels] */
   readonly mean: Tensor4D;
   /** [B, h, w, latent channels], in [-30, 20] */
   readonly logVariance: Tensor4D;
-}
+};
 
 /** Where exp stays finite and above zero. @source diffusers DiagonalGaussianDistribution */
 const LOG_VARIANCE_RANGE = [-30, 20] as const;

@@ -5,18 +5,19 @@ import { type Pass, passOf, type VaeOptions } from './pass.ts';
 import { decoderStages, encoderStages } from './stages.ts';
 import { type AsyncOptions, runInPieces, runNow, tidied } from './work.ts';
 
-export interface Encoded<Tap extends string> {
+// Types and not interfaces, so that TensorFlow.js's tidy and dispose take them.
+export type Encoded<Tap extends string = never> = {
   readonly posterior: LatentDistribution;
   /** The features that were asked for, by name. [B, h, w, C] */
   readonly taps: Readonly<Record<Tap, Tensor4D>>;
-}
+};
 
-export interface Decoded<Tap extends string> {
+export type Decoded<Tap extends string = never> = {
   /** [B, H, W, 3], in about [-1, 1], not clipped */
   readonly image: Tensor4D;
   /** The features that were asked for, by name. [B, h, w, C] */
   readonly taps: Readonly<Record<Tap, Tensor4D>>;
-}
+};
 
 /** What an asynchronous pass takes: gradients cannot be taken through one. */
 export type VaeAsyncOptions<Tap extends string = never> = Omit<VaeOptions<Tap>, 'checkpointing'> & AsyncOptions;

@@ -16,6 +16,7 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
+import { isRecording } from '../ops/fused-kernel.ts';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
 import { coveredLength, padToWindows, tapIndices, tapValues, unpadFromWindows, type WindowAxis } from './windows.ts';
@@ -143,8 +144,10 @@ function filterGradientByTaps(x: Tensor4D, dy: Tensor4D, axes: readonly WindowAx
   return taps.length === 1 ? taps[0] : concat(taps, 0);
 }
 
-/** Native TensorFlow's own kernel is the fastest there; elsewhere products of matrices beat it or it is missing. */
-const prefersFilterKernel = (): boolean => getBackend() === 'tensorflow' && hasKernel(Conv2DBackpropFilter);
+/** Native TensorFlow's own kernel is the fastest there; elsewhere products of matrices beat it or it is missing. An outer
+ * tape records the products, which have gradients of their own. */
+const prefersFilterKernel = (): boolean =>
+  getBackend() === 'tensorflow' && hasKernel(Conv2DBackpropFilter) && !isRecording();
 
 /** Gradient by the filter of a convolution. @shape x [B, h, w, in], dy [B, oh, ow, out] -> [kh, kw, in, out] */
 export function convolutionFilterGradient(x: Tensor4D, dy: Tensor4D, geometry: Convolution): Tensor {

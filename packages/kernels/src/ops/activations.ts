@@ -13,7 +13,7 @@ import {
   type Tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
-import { runFusedKernel } from './fused-kernel.ts';
+import { runFusedGradient, runFusedKernel } from './fused-kernel.ts';
 
 const SQRT_HALF = Math.SQRT1_2;
 const INVERSE_SQRT_TWO_PI = 1 / Math.sqrt(2 * Math.PI);
@@ -28,7 +28,7 @@ function elementwise(kernelName: string, forward: Unary, slope: Unary): <T exten
     (save as (tensors: Tensor[]) => void)([x as Tensor]);
     const value = runFusedKernel(kernelName, { x: x as Tensor }, {})?.[0] ?? tidy(() => forward(x as Tensor));
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor =>
-      runFusedKernel(`${kernelName}Grad`, { x: saved[0], dy }, {})?.[0] ?? tidy(() => mul(dy, slope(saved[0])));
+      runFusedGradient(`${kernelName}Grad`, { x: saved[0], dy }, {})?.[0] ?? tidy(() => mul(dy, slope(saved[0])));
     return { value, gradFunc };
   });
   return <T extends Tensor>(x: T) => op(x) as T;
@@ -90,7 +90,7 @@ export function geglu<T extends Tensor>(x: T): T {
     (save as (tensors: Tensor[]) => void)([t]);
     const value = runFusedKernel('RassGeglu', { x: t }, {})?.[0] ?? tidy(() => gegluComposed(t));
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor =>
-      runFusedKernel('RassGegluGrad', { x: saved[0], dy }, {})?.[0] ??
+      runFusedGradient('RassGegluGrad', { x: saved[0], dy }, {})?.[0] ??
       tidy(() => {
         const parts = gegluGradient(saved[0], dy);
         return concat([parts.value, parts.gate], -1);

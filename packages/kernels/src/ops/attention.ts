@@ -16,7 +16,7 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { runFusedKernel } from './fused-kernel.ts';
+import { runFusedGradient, runFusedKernel } from './fused-kernel.ts';
 
 type Save = (tensors: Tensor[]) => void;
 
@@ -159,7 +159,7 @@ export function attention(q_BLC: Tensor3D, k_BSC: Tensor3D, v_BSC: Tensor3D, opt
       const [sq, sk, sv, out, logSums] = saved;
       const inputs = { q: sq, k: sk, v: sv, out, logSums, dy };
       const fused =
-        fusedResult && logSums ? runFusedKernel('RassAttentionGrad', inputs, { heads, scale, causal }) : undefined;
+        fusedResult && logSums ? runFusedGradient('RassAttentionGrad', inputs, { heads, scale, causal }) : undefined;
       const kept: Block = { ...o, mask: mask && (saved[3] as Tensor4D) };
       return fused ?? (tidy(() => attentionBackward(saved as Tensor3D[], dy as Tensor3D, kept)) as Tensor[]);
     };

@@ -18,3 +18,13 @@ export function isRecording(): boolean {
   const { gradientDepth, kernelDepth } = engine().state;
   return gradientDepth > 0 && kernelDepth === 0;
 }
+
+/** Runs a fused kernel that is itself a gradient, unless an outer tape records: it has no gradient in its turn, and the
+ * caller composes the result then, too. */
+export function runFusedGradient(
+  name: string,
+  inputs: Record<string, Tensor>,
+  attrs: NamedAttrMap,
+): Tensor[] | undefined {
+  return isRecording() ? undefined : runFusedKernel(name, inputs, attrs);
+}

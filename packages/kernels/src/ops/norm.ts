@@ -14,7 +14,7 @@ import {
   tidy,
   tile,
 } from '@tensorflow/tfjs-core';
-import { runFusedKernel } from './fused-kernel.ts';
+import { runFusedGradient, runFusedKernel } from './fused-kernel.ts';
 
 type Save = (tensors: Tensor[]) => void;
 
@@ -96,7 +96,7 @@ export function groupNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor
       runFusedKernel('RassGroupNorm', { x: input, weight: gamma, bias: beta }, attrs)?.[0] ??
       tidy(() => reshape(groupNormForward(reshape(input, flat), gamma, beta, { groups, epsilon }, silu), input.shape));
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
-      runFusedKernel('RassGroupNormGrad', { x: saved[0], weight: saved[1], bias: saved[2], dy }, attrs) ??
+      runFusedGradient('RassGroupNormGrad', { x: saved[0], weight: saved[1], bias: saved[2], dy }, attrs) ??
       (tidy(() => {
         const [dx, ...rest] = groupNormBackward(
           reshape(saved[0], flat),
@@ -142,7 +142,7 @@ export function layerNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor
         return add(mul(mul(centred, inverseDeviation), gamma), beta);
       });
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
-      runFusedKernel('RassLayerNormGrad', { x: saved[0], weight: saved[1], dy }, { epsilon }) ??
+      runFusedGradient('RassLayerNormGrad', { x: saved[0], weight: saved[1], dy }, { epsilon }) ??
       (tidy(() => layerNormBackward(saved[0], saved[1], dy, epsilon)) as Tensor[]);
     return { value, gradFunc };
   });

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import type { TestProject } from 'vitest/node';
+import { chromiumExecutable } from './packages/testkit/src/browser.ts';
 import { pythonExecutable } from './packages/testkit/src/python.ts';
 
 const ALL = ['native', 'wasm', 'cpu', 'webgpu'] as const;
@@ -37,5 +38,5 @@ export default async function globalSetup(project: TestProject): Promise<void> {
   if (pythonExecutable() === undefined) {
     console.log('tests that compare with Python are skipped: set RASS_PYTHON, or run `pnpm golden` once');
   }
-  if (!process.env.RASS_TEST_DATA) console.log('tests on photographs are skipped: RASS_TEST_DATA is not set');
+  if (chromiumExecutable() === undefined) console.log('tests in a browser are skipped: Chromium is not installed');
 }

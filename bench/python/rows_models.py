@@ -1,0 +1,99 @@
+"""Stable Diffusion 2.1's parts in diffusers, with random weights."""
+
+import json
+from pathlib import Path
+
+import torch
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TIMESTEP = 1
+
+
+def config(name):
+    return json.loads((CONFIGS / f"{name}.json").read_text())
+
+
+def without_gradients(forward):
+    def run():
+        with torch.no_grad():
+            return forward()
+
+    return run
+
+
+def text_row():
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    model = CLIPTextModel(CLIPTextConfig(**config("text-encoder"))).eval()
+    ids = torch.tensor([[49407 if i == 76 else 100 * i for i in range(77)]])
+    return without_gradients(lambda: model(ids))
+
+
+def unet_model():
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_config(config("unet"))
+
+
+def unet_inputs(size):
+    return torch.randn(1, 4, size, size), torch.randn(1, 77, 1024)
+
+
+def unet_row(size, channels_last=False):
+    model = unet_model().eval()
+    sample, text = unet_inputs(size)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        sample = sample.to(memory_format=torch.channels_last)
+    return without_gradients(lambda: model(sample, TIMESTEP, encoder_hidden_states=text))
+
+
+def vae_model(channels_last=False):
+    from diffusers import AutoencoderKL
+
+    model = AutoencoderKL.from_config(config("vae")).eval()
+    return model.to(memory_format=torch.channels_last) if channels_last else model
+
+
+def encode_row(channels_last=False):
+    model = vae_model(channels_last)
+    image = torch.randn(1, 3, 512, 512)
+    del model.decoder
+    if channels_last:
+        image = image.to(memory_format=torch.channels_last)
+    return without_gradients(lambda: model.encode(image).latent_dist.mean)
+
+
+def decode_row(channels_last=False):
+    model = vae_model(channels_last)
+    latents = torch.randn(1, 4, 64, 64)
+    del model.encoder
+    if channels_last:
+        latents = latents.to(memory_format=torch.channels_last)
+    return without_gradients(lambda: model.decode(latents).sample)
+
+
+def training_row(size, frozen):
+    """The gradients of a mean square by the inputs, and by all weights where they are not frozen."""
+    model = unet_model().train()
+    model.enable_gradient_checkpointing()
+    model.requires_grad_(not frozen)
+    sample, text = (x.requires_grad_() for x in unet_inputs(size))
+    leaves = [sample, text, *([] if frozen else model.parameters())]
+
+    def run():
+        out = model(sample, TIMESTEP, encoder_hidden_states=text).sample
+        gradients = torch.autograd.grad(out.square().mean(), leaves)
+        return gradients
+
+    return run
+
+
+ROWS = {
+    "text-encoder": text_row,
+    "unet": lambda: unet_row(64),
+    "vae-encode": encode_row,
+    "vae-decode": decode_row,
+    "unet-frozen": lambda: training_row(32, frozen=True),
+    "unet-training": lambda: training_row(32, frozen=False),
+}

@@ -1,0 +1,105 @@
+// pnpm bench [row ...] [--rounds n] [--threads n]: times our side against PyTorch's, in one interleaved run.
+import { cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { pythonExecutable } from '@rass/testkit/python';
+import { Contestant } from './contestant.ts';
+import { duel } from './duel.ts';
+import { type ModelRow, modelList } from './model-list.ts';
+import { opRows, opTitle } from './rows/op-list.ts';
+import { type Line, table, writeBetweenMarks } from './table.ts';
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+interface Settings {
+  rounds: number | undefined;
+  threads: number;
+  python: string;
+}
+
+function contestants({ threads, python }: Settings): { ours: Contestant; theirs: Contestant } {
+  const count = `${threads}`;
+  return {
+    ours: new Contestant('ours', process.execPath, [file('./ours.ts')], { TF_NUM_INTRAOP_THREADS: count }),
+    theirs: new Contestant('PyTorch', python, [file('../python/theirs.py')], { OMP_NUM_THREADS: count }),
+  };
+}
+
+let versions: Record<string, string> = {};
+
+/** The machine and the versions, in a line. */
+function facts({ threads }: Settings): string {
+  const [{ model }] = cpus();
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const machine = `${model.trim()}, ${cpus().length} cores, ${memory} GiB, ${process.platform} ${process.arch}`;
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `${machine}; ${threads} threads each. ${named.join(', ')}.`;
+}
+
+async function modelLine(row: ModelRow, settings: Settings): Promise<Line> {
+  const { ours, theirs } = contestants(settings);
+  try {
+    versions = { ...(await ours.prepare(row.name)).versions, ...(await theirs.prepare(row.name)).versions };
+    const result = await duel(ours, theirs, { rounds: settings.rounds ?? 5, secondsPerTurn: 0.5 });
+    return { title: row.title, result };
+  } finally {
+    await Promise.all([ours.close(), theirs.close()]);
+  }
+}
+
+async function* modelLines(rows: readonly ModelRow[], settings: Settings): AsyncGenerator<Line> {
+  for (const row of rows) yield await modelLine(row, settings);
+}
+
+async function* opLines(settings: Settings): AsyncGenerator<Line> {
+  const { ours, theirs } = contestants(settings);
+  try {
+    for (const row of opRows) {
+      versions = { ...(await ours.prepare(row)).versions, ...(await theirs.prepare(row)).versions };
+      const result = await duel(ours, theirs, { rounds: settings.rounds ?? 9, secondsPerTurn: 0.05 });
+      yield { title: opTitle(row), result };
+    }
+  } finally {
+    await Promise.all([ours.close(), theirs.close()]);
+  }
+}
+
+async function report(
+  name: string,
+  unit: 'ms' | 's',
+  source: AsyncIterable<Line>,
+  settings: Settings,
+  write: boolean,
+): Promise<void> {
+  // biome-ignore format: one line
+  const lines: Line[] = [];
+  for await (const line of source) {
+    lines.push(line);
+    console.log(table([line], { unit, theirs: 'PyTorch' }).split('\n')[2]);
+  }
+  const text = `${table(lines, { unit, theirs: 'PyTorch' })}\n\n${facts(settings)}`;
+  console.log(`\n${text}`);
+  if (write) writeBetweenMarks(name, text);
+}
+
+async function main(): Promise<void> {
+  const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
+  const { positionals, values } = parseArgs({ allowPositionals: true, options });
+  const names = ['ops', ...modelList.map(({ name }) => name)];
+  const unknown = positionals.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
+  const python = pythonExecutable();
+  if (python === undefined) {
+    throw new Error(
+      'bench: it compares with PyTorch; no Python is set up; set RASS_PYTHON to one that has ' +
+        'test-fixtures/make/requirements.txt, or run `pnpm golden` once',
+    );
+  }
+  const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python }; // biome-ignore format: one line
+  if (positionals.includes('ops')) await report('ops', 'ms', opLines(settings), settings, true);
+  const chosen = modelList.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  // A part of the rows is for looking; the table in the README is of one run.
+  if (chosen.length > 0) await report('models', 's', modelLines(chosen, settings), settings, positionals.length === 0);
+}
+
+await main();

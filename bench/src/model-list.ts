@@ -1,0 +1,14 @@
+/** A part of Stable Diffusion 2.1, by the name that both sides know it by. */
+export interface ModelRow {
+  name: string;
+  title: string;
+}
+
+export const modelList: readonly ModelRow[] = [
+  { name: 'text-encoder', title: 'Text encoder, 77 tokens' },
+  { name: 'unet', title: 'UNet step, 64 x 64 latents' },
+  { name: 'vae-encode', title: 'VAE encode, 512 x 512 pixels' },
+  { name: 'vae-decode', title: 'VAE decode, 512 x 512 pixels' },
+  { name: 'unet-frozen', title: 'UNet forward and backward, 32 x 32 latents, checkpointed; weights frozen, gradients by the inputs' },
+  { name: 'unet-training', title: 'The same with the gradients by all 866 million weights' },
+]; // biome-ignore format: a table

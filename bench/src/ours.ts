@@ -1,0 +1,50 @@
+// Our side of the bench: a process that answers lines of JSON on its standard input (see contestant.ts).
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { selectBackend } from '@rass/kernels';
+import { engine, type Tensor } from '@tensorflow/tfjs-core';
+import { modelRows } from './rows/models.ts';
+import type { OpRow } from './rows/op-list.ts';
+import { opRow } from './rows/ops.ts';
+
+/** Sets a row up and returns what is timed; it hands back the tensors that it made, which are read and disposed of. */
+export type Row = () => Promise<() => Tensor[]> | (() => Tensor[]);
+
+/** The high-water mark of this process's memory. */
+function peakBytes(): number {
+  if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;
+  const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return Number(kilobytes) * 1024;
+}
+
+async function once(run: () => Tensor[]): Promise<number> {
+  const start = performance.now();
+  const made = run();
+  // A backend may work ahead of the calls; a value that has been read is there.
+  const smallest = made.reduce((a, b) => (b.size < a.size ? b : a));
+  await smallest.data();
+  const seconds = (performance.now() - start) / 1000;
+  for (const tensor of made) tensor.dispose();
+  return seconds;
+}
+
+const { description } = await selectBackend('native');
+const versions = { ours: description, node: process.version };
+let run: (() => Tensor[]) | undefined;
+engine().startScope();
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const question = JSON.parse(line) as { prepare?: string | OpRow; run?: number };
+  if (question.prepare !== undefined) {
+    const { prepare } = question;
+    // Ends what the row before holds; a model's parameters are kept, and have a process of their own.
+    engine().endScope();
+    engine().startScope();
+    run = await (typeof prepare === 'string' ? modelRows[prepare] : opRow(prepare))();
+    console.log(JSON.stringify({ versions }));
+    continue;
+  }
+  const seconds: number[] = [];
+  for (let i = 0; i < (question.run ?? 0); i++) seconds.push(await once(run!));
+  console.log(JSON.stringify({ seconds, peakBytes: peakBytes() }));
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { gradients } from '@rass/kernels';
+import { namedTensors, randomParams } from '@rass/nn';
+import { randomValues } from '@rass/testkit/random';
+import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
+import { parseUnetConfig, unet, unetParams } from '@rass/unet';
+import { parseVaeConfig, vaeDecode, vaeDecoderParams, vaeEncode, vaeEncoderParams } from '@rass/vae';
+import { mean, square, type Tensor, type Tensor3D, type Tensor4D, tensor } from '@tensorflow/tfjs-core';
+import type { Row } from '../ours.ts';
+
+const SEED = 1;
+const TIMESTEP = 1;
+
+function config(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../../configs/${name}.json`, import.meta.url), 'utf8'));
+}
+
+const random = <T>(...shape: number[]): T =>
+  tensor(
+    randomValues(
+      shape.reduce((a, b) => a * b, 1),
+      { seed: SEED },
+    ),
+    shape,
+  ) as T;
+
+const unetModel = () => unetParams(randomParams(SEED), parseUnetConfig(config('unet')));
+
+function textRow(): ReturnType<Row> {
+  const model = clipTextParams(randomParams(SEED), parseClipTextConfig(config('text-encoder')));
+  const ids = Int32Array.from({ length: 77 }, (_, i) => (i === 76 ? 49407 : 100 * i));
+  return () => {
+    const { lastHiddenState, pooled } = clipText(model, { shape: [1, 77], ids });
+    return [lastHiddenState, pooled];
+  };
+}
+
+function unetRow(size: number): ReturnType<Row> {
+  const model = unetModel();
+  const sample_BHWC = random<Tensor4D>(1, size, size, 4);
+  const text_BTD = random<Tensor3D>(1, 77, 1024);
+  return () => [unet(model, { sample_BHWC, text_BTD, timestep: TIMESTEP }).sample];
+}
+
+function encodeRow(): ReturnType<Row> {
+  const model = vaeEncoderParams(randomParams(SEED), parseVaeConfig(config('vae')));
+  const image = random<Tensor4D>(1, 512, 512, 3);
+  return () => {
+    const { posterior } = vaeEncode(model, image);
+    return [posterior.mean, posterior.logVariance];
+  };
+}
+
+function decodeRow(): ReturnType<Row> {
+  const model = vaeDecoderParams(randomParams(SEED), parseVaeConfig(config('vae')));
+  const latents = random<Tensor4D>(1, 64, 64, 4);
+  return () => [vaeDecode(model, latents).image];
+}
+
+/** The gradients of a mean square by the inputs, and by all weights where they are not frozen. */
+function trainingRow(size: number, frozen: boolean): ReturnType<Row> {
+  const model = unetModel();
+  const inputs = { sample: random<Tensor4D>(1, size, size, 4), text: random<Tensor3D>(1, 77, 1024) };
+  const weights = frozen ? {} : Object.fromEntries(namedTensors(model).map(({ key, tensor }) => [key, tensor]));
+  const loss = ({ sample, text }: typeof inputs): Tensor =>
+    mean(square(unet(model, { sample_BHWC: sample, text_BTD: text, timestep: TIMESTEP, checkpointing: true }).sample));
+  return () => Object.values(gradients(loss, { ...inputs, ...weights }));
+}
+
+/** The rows by the names that main.ts gives them. */
+export const modelRows: Readonly<Record<string, Row>> = {
+  'text-encoder': textRow,
+  unet: () => unetRow(64),
+  'vae-encode': encodeRow,
+  'vae-decode': decodeRow,
+  'unet-frozen': () => trainingRow(32, true),
+  'unet-training': () => trainingRow(32, false),
+};

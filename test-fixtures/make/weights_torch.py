@@ -190,9 +190,38 @@ def zip64(data: bytes) -> bytes:
     return archive
 
 
+def signs() -> dict[str, torch.Tensor]:
+    """Tensors whose sign PyTorch has put off: their storages hold the opposite one."""
+    # torch.save refuses views of one storage as several types, so the parts have storages of their own.
+    z, parts = (torch.complex(values((2, 3), 20), values((2, 3), 21)) for _ in range(2))
+    return {
+        "plain": z,
+        "conjugate": z.conj(),
+        "conjugate_transposed": z.mH,
+        "imaginary": parts.conj().imag,
+        "real": parts.conj().real,
+        "negative": torch._neg_view(values((2, 3), 22)),
+        "negative_complex": torch._neg_view(z),
+        "negative_conjugate": torch._neg_view(z.conj()),
+        "half": torch._neg_view(values((3, 2), 23, torch.float16).t()),
+        "bfloat": torch._neg_view(values((4,), 24, torch.bfloat16)),
+        "double": torch._neg_view(values((4,), 25, torch.float64)),
+    }
+
+
+def write_signs() -> None:
+    resolved = {key: tensor.resolve_conj().resolve_neg() for key, tensor in signs().items()}
+    write("signs-zip", "pt", saved(signs()), resolved)
+    write("signs-legacy", "pt", saved(signs(), _use_new_zipfile_serialization=False), resolved)
+    # A whole number has no sign bit to flip: this one is refused.
+    (FOLDER.parent / "torch-refused").mkdir(exist_ok=True)
+    (FOLDER.parent / "torch-refused" / "negative-int.pt").write_bytes(saved({"count": torch._neg_view(torch.arange(3))}))
+
+
 def main() -> None:
     for old in FOLDER.glob("*"):
         old.unlink()
+    write_signs()
     checkpoint, plain = training()
     lora, lora_plain = adapter()
     for legacy in (False, True):

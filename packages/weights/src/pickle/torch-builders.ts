@@ -1,6 +1,15 @@
 import { bitsOf, type Dtype } from '../dtype/dtype.ts';
 import { PickleError } from './pickle-error.ts';
-import { describeValue, LazyBytes, PyGlobal, PyTuple, type PyValue, TorchStorage, TorchTensor } from './values.ts';
+import {
+  describeValue,
+  LazyBytes,
+  PyGlobal,
+  PyTuple,
+  type PyValue,
+  type TensorSigns,
+  TorchStorage,
+  TorchTensor,
+} from './values.ts';
 
 /** PyTorch's element types. Those that no file format of ours can hold are not here and are refused by name. */
 export const DTYPE_NAMES: Readonly<Record<string, Dtype>> = {
@@ -62,7 +71,21 @@ function sizes(name: string, value: PyValue | undefined): number[] {
   return whole ? (list as number[]) : refuse(name, 'sizes and strides are tuples of whole numbers', value);
 }
 
-/** (storage, offset, size, stride, requires grad, hooks, [dtype], ...): what counts are the first four. */
+const SIGNS: readonly PyValue[] = ['neg', 'conj'];
+
+/** A tensor's metadata, {'neg': True, 'conj': True} or less: without it a lazily negated tensor has the wrong sign.
+ * @source torch._utils.get_tensor_metadata */
+function signsOf(name: string, metadata: PyValue | undefined): TensorSigns {
+  if (metadata === undefined || metadata === null) return { negative: false, conjugate: false };
+  if (!(metadata instanceof Map)) return refuse(name, 'metadata is a dict or None', metadata);
+  for (const [key, value] of metadata) {
+    if (!SIGNS.includes(key)) return refuse(name, 'metadata says neg and conj alone', key);
+    if (typeof value !== 'boolean') return refuse(name, `metadata ${describeValue(key)} is true or false`, value);
+  }
+  return { negative: metadata.get('neg') === true, conjugate: metadata.get('conj') === true };
+}
+
+/** (storage, offset, size, stride, requires grad, hooks, [dtype in v3], metadata): the fifth and sixth change nothing. */
 export function rebuildTensor(args: PyValue[], version: 'v1' | 'v2' | 'v3'): TorchTensor {
   const name = 'torch._utils._rebuild_tensor';
   const [storage, offset, size, stride] = args;
@@ -73,10 +96,11 @@ export function rebuildTensor(args: PyValue[], version: 'v1' | 'v2' | 'v3'): Tor
   const shape = sizes(name, size);
   const strides = sizes(name, stride);
   if (shape.length !== strides.length) return refuse(name, 'there is a stride for each size', stride);
-  if (version !== 'v3') return new TorchTensor(storage, offset, shape, strides);
+  const signs = signsOf(name, args[version === 'v3' ? 7 : 6]);
+  if (version !== 'v3') return new TorchTensor(storage, offset, shape, strides, signs);
   const dtype = args[6] instanceof PyGlobal ? DTYPE_NAMES[args[6].name] : undefined;
   if (dtype === undefined) return refuse(name, 'a dtype is one of PyTorch’s', args[6]);
-  return new TorchTensor(storage, offset, shape, strides, dtype);
+  return new TorchTensor(storage, offset, shape, strides, signs, dtype);
 }
 
 /** (tensor, requires grad, hooks): the tensor. */

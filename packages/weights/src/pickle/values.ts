@@ -68,6 +68,12 @@ export class TorchStorage {
   }
 }
 
+/** What PyTorch has put off: the tensor's elements are those of its storage negated, conjugated or both. */
+export interface TensorSigns {
+  readonly negative: boolean;
+  readonly conjugate: boolean;
+}
+
 /** A tensor: a strided view of a storage, in elements. */
 export class TorchTensor {
   readonly storage: TorchStorage;
@@ -76,11 +82,20 @@ export class TorchTensor {
   readonly stride: readonly number[];
   /** Undefined: the storage's own. */
   readonly dtype: Dtype | undefined;
-  constructor(storage: TorchStorage, offset: number, shape: number[], stride: number[], dtype?: Dtype) {
+  readonly signs: TensorSigns;
+  constructor(
+    storage: TorchStorage,
+    offset: number,
+    shape: number[],
+    stride: number[],
+    signs: TensorSigns,
+    dtype?: Dtype,
+  ) {
     this.storage = storage;
     this.offset = offset;
     this.shape = shape;
     this.stride = stride;
+    this.signs = signs;
     this.dtype = dtype;
   }
 }

@@ -40,6 +40,22 @@ describe('real files of torch.save, pickle.dump and numpy', () => {
     expect(checkpoint.value).toMatchObject(JSON.parse(reference.metadata.plain));
   });
 
+  it.each(['signs-zip.pt', 'signs-legacy.pt'])('%s: negates and conjugates what PyTorch has put off', async (name) => {
+    const checkpoint = await open(name);
+    const [plain, conjugate, imaginary] = await Promise.all(
+      ['plain', 'conjugate', 'imaginary'].map(async (key) => Array.from((await checkpoint.read(key)).data, Number)),
+    );
+    expect(conjugate).toEqual(plain.map((x, i) => (i % 2 === 1 ? -x : x)));
+    expect(imaginary).toEqual(plain.filter((_, i) => i % 2 === 1).map((x) => -x));
+  });
+
+  it('refuses a lazily negated tensor of whole numbers by name', async () => {
+    const source = fixtureSource('golden', 'weights', 'torch-refused', 'negative-int.pt');
+    await expect(openTorch(source).then((checkpoint) => checkpoint.read('count'))).rejects.toThrow(
+      'a lazily negated tensor is F64, F32, F16, BF16, C64; got I64; save tensor.resolve_neg()',
+    );
+  });
+
   it('covers both formats and plain pickles', async () => {
     const formats = await Promise.all(files.map(async (name) => (await open(name)).format));
     for (const format of ['torch zip', 'torch legacy', 'pickle']) expect(formats).toContain(format);

@@ -1,5 +1,7 @@
 import { bitsOf, bytesOf, type Dtype, elementCount, type TensorArray, viewAs } from '../dtype/dtype.ts';
 import { PickleError } from '../pickle/pickle-error.ts';
+import type { TensorSigns } from '../pickle/values.ts';
+import { applySigns } from './signs.ts';
 
 /** A tensor as a view of bytes that can be read by range. */
 export interface StridedTensor {
@@ -9,6 +11,7 @@ export interface StridedTensor {
   readonly stride: readonly number[];
   readonly offset: number;
   readonly bigEndian: boolean;
+  readonly signs?: TensorSigns;
   /** Length of the storage. */
   readonly byteLength: number;
   /** Reads bytes of the storage. */
@@ -93,8 +96,13 @@ export async function readStrided(tensor: StridedTensor, signal?: AbortSignal): 
   const bytes = await tensor.read(first * width, last * width, signal);
   // A complex number is two floats, each in the byte order of the file.
   if (bigEndian) swapBytes(bytes, dtype === 'C64' ? 4 : width);
-  if (isContiguous(tensor)) return viewAs(dtype, bytes);
+  if (isContiguous(tensor)) return signed(tensor, bytes);
   const out = new Uint8Array(elementCount(shape) * width);
   gather(wordsOf(bytes, width), wordsOf(bytesOf(out), width), shape, stride);
-  return viewAs(dtype, out);
+  return signed(tensor, out);
+}
+
+function signed({ dtype, signs }: StridedTensor, bytes: Uint8Array<ArrayBuffer>): TensorArray {
+  if (signs !== undefined) applySigns(dtype, bytes, signs);
+  return viewAs(dtype, bytes);
 }

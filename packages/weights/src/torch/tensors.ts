@@ -5,6 +5,7 @@ import { PickleError } from '../pickle/pickle-error.ts';
 import { LazyBytes, type NumpyArray, TorchTensor } from '../pickle/values.ts';
 import { type ByteSource, checkRange } from '../source/byte-source.ts';
 import type { TensorValue } from './flatten.ts';
+import { checkSigns } from './signs.ts';
 import type { StorageFinder } from './storages.ts';
 import { checkStrided, type StridedTensor } from './strided.ts';
 
@@ -81,9 +82,10 @@ export async function resolveTensor(
       `${where}: a tensor has an element type and a shape; got [${value.shape.join(', ')}]`,
     );
   }
-  const { shape, stride, offset } = value;
+  const { shape, stride, offset, signs } = value;
+  checkSigns(where, dtype, signs);
   const { byteLength, bigEndian } = storage;
-  const tensor: StridedTensor = { dtype, shape, stride, offset, bigEndian, byteLength, read: storage.read };
+  const tensor: StridedTensor = { dtype, shape, stride, offset, bigEndian, signs, byteLength, read: storage.read };
   checkStrided(where, tensor);
   return tensor;
 }

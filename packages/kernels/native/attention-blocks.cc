@@ -37,23 +37,23 @@ void pack_rows(const Rows& rows, float factor, long block, long padded, float* o
   std::fill(out + rows.count * padded, out + block * padded, 0.0f);
 }
 
-Buffer pack_keys_transposed(const Heads& h, const float* k) {
+const float* pack_keys_transposed(Context& context, const Heads& h, const float* k) {
   const long blocks = h.count * h.key_blocks();
-  Buffer out = new_buffer(blocks * h.size * kKeyBlock);
-  parallel_for(blocks, [&](long job) {
+  float* out = context.temporary(blocks * h.size * kKeyBlock);
+  parallel_for(blocks, [&](long job, long) {
     const Range range = h.key_range(job % h.key_blocks());
-    pack_transposed(h.rows(k, job / h.key_blocks(), range, h.keys), 1.0f, kKeyBlock, out.get() + job * h.size * kKeyBlock);
+    pack_transposed(h.rows(k, job / h.key_blocks(), range, h.keys), 1.0f, kKeyBlock, out + job * h.size * kKeyBlock);
   });
   return out;
 }
 
-Buffer pack_keys(const Heads& h, const float* k) {
+const float* pack_keys(Context& context, const Heads& h, const float* k) {
   const long blocks = h.count * h.key_blocks();
-  Buffer out = new_buffer(blocks * kKeyBlock * h.padded_size);
-  parallel_for(blocks, [&](long job) {
+  float* out = context.temporary(blocks * kKeyBlock * h.padded_size);
+  parallel_for(blocks, [&](long job, long) {
     const Range range = h.key_range(job % h.key_blocks());
     pack_rows(h.rows(k, job / h.key_blocks(), range, h.keys), 1.0f, kKeyBlock, h.padded_size,
-              out.get() + job * kKeyBlock * h.padded_size);
+              out + job * kKeyBlock * h.padded_size);
   });
   return out;
 }

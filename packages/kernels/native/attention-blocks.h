@@ -46,9 +46,10 @@ struct Heads {
 void pack_transposed(const Rows& rows, float factor, long block, float* out);
 // out [block, padded] = rows * factor; what is beyond the rows or their size is 0.
 void pack_rows(const Rows& rows, float factor, long block, long padded, float* out);
-// All key blocks of all heads, [heads, key blocks, size, kKeyBlock] and [heads, key blocks, kKeyBlock, padded size].
-Buffer pack_keys_transposed(const Heads& heads, const float* k);
-Buffer pack_keys(const Heads& heads, const float* k);
+// All key blocks of all heads, [heads, key blocks, size, kKeyBlock] and [heads, key blocks, kKeyBlock, padded size], in
+// temporary memory.
+const float* pack_keys_transposed(Context& context, const Heads& heads, const float* k);
+const float* pack_keys(Context& context, const Heads& heads, const float* k);
 
 // Adds rows [count, stride] * factor to rows of a tensor.
 void add_rows(const float* rows, long stride, float factor, const Rows& to);

@@ -72,7 +72,8 @@ class ForwardBlock {
     std::fill(out_.get(), out_.get() + kQueryBlock * h.padded_size, 0.0f);
   }
 
-  void run(long head, Range queries, const float* keys, const float* values, bool causal, float* out, float* log_total) {
+  void run(long head, Range queries, const float* keys, const float* values, bool causal, float* out,
+           float* log_total) {
     pack_transposed(heads_.rows(q_, head, queries, heads_.queries), scale_ * kLog2E, kQueryBlock, queries_.get());
     const long count = queries.end - queries.begin, padded = round_up(count, kernels().tile.columns);
     for (long block = 0; block < heads_.key_blocks(); block++) {
@@ -82,8 +83,8 @@ class ForwardBlock {
                values + block * kKeyBlock * heads_.padded_size, causal);
     }
     for (long i = 0; i < count; i++) {
-      kernels().scale(out_.get() + i * heads_.padded_size, 1.0f / total_[i], heads_.row(out, head, queries.begin + i, heads_.queries),
-                      heads_.size);
+      kernels().scale(out_.get() + i * heads_.padded_size, 1.0f / total_[i],
+                      heads_.row(out, head, queries.begin + i, heads_.queries), heads_.size);
       log_total[head * heads_.queries + queries.begin + i] = maximum_[i] + std::log2(total_[i]);
     }
   }
@@ -95,7 +96,8 @@ class ForwardBlock {
     kernels().multiply({round_up(count, tile.rows), padded, heads_.size, key_block, kKeyBlock, queries_.get(),
                         kQueryBlock, scores_.get(), kQueryBlock});
     if (causal) hide_later_keys(scores_.get(), keys, queries);
-    kernels().softmax_step(scores_.get(), count, padded, kQueryBlock, maximum_.data(), total_.data(), correction_.data());
+    kernels().softmax_step(scores_.get(), count, padded, kQueryBlock, maximum_.data(), total_.data(),
+                           correction_.data());
     const long rows = round_up(queries.end - queries.begin, tile.rows);
     correct_rows(out_.get(), correction_.data(), rows, heads_.padded_size);
     kernels().multiply_add({rows, heads_.padded_size, count, scores_.get(), kQueryBlock, value_block,
@@ -115,37 +117,39 @@ void run_attention(const AttentionOptions& options, Context& context) {
   float* out = context.output(0, q.shape);
   const Heads h(q.shape, k.shape, options.heads);
   float* log_total = context.output(1, {q.shape[0], options.heads, q.shape[1]});
-  const Buffer keys = pack_keys_transposed(h, k.data), values = pack_keys(h, v.data);
-  parallel_for(h.count * h.query_blocks(), [&](long job) {
+  const float* keys = pack_keys_transposed(context, h, k.data);
+  const float* values = pack_keys(context, h, v.data);
+  parallel_for(h.count * h.query_blocks(), [&](long job, long) {
     const long head = job / h.query_blocks(), block = job % h.query_blocks();
     ForwardBlock(h, q.data, options.scale)
-        .run(head, h.query_range(block), keys.get() + head * h.key_blocks() * kKeyBlock * h.size,
-             values.get() + head * h.key_blocks() * kKeyBlock * h.padded_size, options.causal, out, log_total);
+        .run(head, h.query_range(block), keys + head * h.key_blocks() * kKeyBlock * h.size,
+             values + head * h.key_blocks() * kKeyBlock * h.padded_size, options.causal, out, log_total);
   });
 }
 
 // What the backward pass reads of the queries' side, packed once.
 struct QuerySide {
-  Buffer q_transposed, q, dout_transposed, dout;  // blocks of all heads
-  std::vector<float> log_total, delta;            // [heads, query blocks, kQueryBlock]
+  float *q_transposed, *q, *dout_transposed, *dout;  // blocks of all heads
+  std::vector<float> log_total, delta;               // [heads, query blocks, kQueryBlock]
 };
 
-QuerySide pack_query_side(const Heads& h, const float* q, const float* out, const float* dout, const float* log_total,
-                          float scale) {
+QuerySide pack_query_side(Context& context, const Heads& h, const float* q, const float* out, const float* dout,
+                          const float* log_total, float scale) {
   const long blocks = h.count * h.query_blocks();
-  QuerySide side{new_buffer(blocks * h.size * kQueryBlock), new_buffer(blocks * kQueryBlock * h.padded_size),
-                 new_buffer(blocks * h.size * kQueryBlock), new_buffer(blocks * kQueryBlock * h.padded_size),
+  const long transposed = blocks * h.size * kQueryBlock, straight = blocks * kQueryBlock * h.padded_size;
+  QuerySide side{context.temporary(transposed), context.temporary(straight), context.temporary(transposed),
+                 context.temporary(straight),
                  // A row that pads the last block gets the probability exp2(0 - 1e30) = 0.
                  std::vector<float>(static_cast<std::size_t>(blocks * kQueryBlock), -kHidden),
                  std::vector<float>(static_cast<std::size_t>(blocks * kQueryBlock), 0.0f)};
-  parallel_for(blocks, [&](long job) {
+  parallel_for(blocks, [&](long job, long) {
     const long head = job / h.query_blocks();
     const Range range = h.query_range(job % h.query_blocks());
     const Rows q_rows = h.rows(q, head, range, h.queries), dout_rows = h.rows(dout, head, range, h.queries);
-    pack_transposed(q_rows, scale * kLog2E, kQueryBlock, side.q_transposed.get() + job * h.size * kQueryBlock);
-    pack_rows(q_rows, scale * kLog2E, kQueryBlock, h.padded_size, side.q.get() + job * kQueryBlock * h.padded_size);
-    pack_transposed(dout_rows, 1.0f, kQueryBlock, side.dout_transposed.get() + job * h.size * kQueryBlock);
-    pack_rows(dout_rows, 1.0f, kQueryBlock, h.padded_size, side.dout.get() + job * kQueryBlock * h.padded_size);
+    pack_transposed(q_rows, scale * kLog2E, kQueryBlock, side.q_transposed + job * h.size * kQueryBlock);
+    pack_rows(q_rows, scale * kLog2E, kQueryBlock, h.padded_size, side.q + job * kQueryBlock * h.padded_size);
+    pack_transposed(dout_rows, 1.0f, kQueryBlock, side.dout_transposed + job * h.size * kQueryBlock);
+    pack_rows(dout_rows, 1.0f, kQueryBlock, h.padded_size, side.dout + job * kQueryBlock * h.padded_size);
     for (long row = range.begin; row < range.end; row++) {
       const std::size_t i = static_cast<std::size_t>(job * kQueryBlock + row - range.begin);
       side.log_total[i] = log_total[head * h.queries + row];
@@ -156,7 +160,7 @@ QuerySide pack_query_side(const Heads& h, const float* q, const float* out, cons
 }
 
 struct KeySide {
-  Buffer k_transposed, k, v_transposed;
+  const float *k_transposed, *k, *v_transposed;
 };
 
 // The gradients of a block of keys and values, summed over the query blocks that one thread met.
@@ -183,7 +187,8 @@ class BackwardShare {
     }
   }
 
-  // The blocks' sums in the order in which they were met, and dq of every head met, [query blocks, kQueryBlock, padded].
+  // The blocks' sums in the order in which they were met, and dq of every head met, [query blocks, kQueryBlock,
+  // padded].
   std::vector<KeyGradients> key_gradients;
   std::vector<std::pair<long, Buffer>> query_gradients;
 
@@ -209,11 +214,11 @@ class BackwardShare {
     const long rows = round_up(queries.end - queries.begin, tile.rows);
     const long columns = round_up(keys.end - keys.begin, tile.columns);
     const long of_query = query * heads_.size * kQueryBlock, of_key = key * heads_.size * kKeyBlock;
-    kernels().multiply({rows, columns, heads_.size, queries_.q_transposed.get() + of_query, kQueryBlock,
-                        keys_.k_transposed.get() + of_key, kKeyBlock, scores_.get(), kKeyBlock});
+    kernels().multiply({rows, columns, heads_.size, queries_.q_transposed + of_query, kQueryBlock,
+                        keys_.k_transposed + of_key, kKeyBlock, scores_.get(), kKeyBlock});
     if (causal_) hide_later_keys_of_rows(scores_.get(), keys, queries);
-    kernels().multiply({rows, columns, heads_.size, queries_.dout_transposed.get() + of_query, kQueryBlock,
-                        keys_.v_transposed.get() + of_key, kKeyBlock, score_grads_.get(), kKeyBlock});
+    kernels().multiply({rows, columns, heads_.size, queries_.dout_transposed + of_query, kQueryBlock,
+                        keys_.v_transposed + of_key, kKeyBlock, score_grads_.get(), kKeyBlock});
     kernels().softmax_grad(scores_.get(), score_grads_.get(), queries_.log_total.data() + query * kQueryBlock,
                            queries_.delta.data() + query * kQueryBlock, rows, columns, kKeyBlock);
   }
@@ -224,12 +229,12 @@ class BackwardShare {
     const long key_rows = round_up(keys.end - keys.begin, tile.rows), depth = queries.end - queries.begin;
     const long of_query = query * kQueryBlock * size;
     KeyGradients& sums = key_gradients.back();
-    kernels().multiply_add({key_rows, size, depth, scores_.get(), kKeyBlock, queries_.dout.get() + of_query, size,
-                            sums.dv.get(), size});
-    kernels().multiply_add({key_rows, size, depth, score_grads_.get(), kKeyBlock, queries_.q.get() + of_query, size,
-                            sums.dk.get(), size});
+    kernels().multiply_add(
+        {key_rows, size, depth, scores_.get(), kKeyBlock, queries_.dout + of_query, size, sums.dv.get(), size});
+    kernels().multiply_add(
+        {key_rows, size, depth, score_grads_.get(), kKeyBlock, queries_.q + of_query, size, sums.dk.get(), size});
     kernels().multiply_add_rows({round_up(depth, tile.rows), size, keys.end - keys.begin, score_grads_.get(), kKeyBlock,
-                                 keys_.k.get() + key * kKeyBlock * size, size,
+                                 keys_.k + key * kKeyBlock * size, size,
                                  query_gradients.back().second.get() + query_block * kQueryBlock * size, size});
   }
 
@@ -264,7 +269,8 @@ void run_attention_grad(const AttentionOptions& options, Context& context) {
                     log_total = context.input(4), dy = context.input(5);
   check(q, k, v, options.heads);
   require(out.shape == q.shape && dy.shape == q.shape && log_total.size() * q.last() == q.size() * options.heads,
-          "attention: out and dy have the shape of q, log_total [B, heads, L]", {&out.shape, &dy.shape, &log_total.shape});
+          "attention: out and dy have the shape of q, log_total [B, heads, L]",
+          {&out.shape, &dy.shape, &log_total.shape});
   float* dq = context.output(0, q.shape);
   float* dk = context.output(1, k.shape);
   float* dv = context.output(2, v.shape);
@@ -272,11 +278,12 @@ void run_attention_grad(const AttentionOptions& options, Context& context) {
   std::fill(dk, dk + k.size(), 0.0f);
   std::fill(dv, dv + v.size(), 0.0f);
   const Heads h(q.shape, k.shape, options.heads);
-  const QuerySide queries = pack_query_side(h, q.data, out.data, dy.data, log_total.data, options.scale);
-  const KeySide keys{pack_keys_transposed(h, k.data), pack_keys(h, k.data), pack_keys_transposed(h, v.data)};
+  const QuerySide queries = pack_query_side(context, h, q.data, out.data, dy.data, log_total.data, options.scale);
+  const KeySide keys{pack_keys_transposed(context, h, k.data), pack_keys(context, h, k.data),
+                     pack_keys_transposed(context, h, v.data)};
   const long jobs = h.count * h.key_blocks() * h.query_blocks(), threads = std::min<long>(thread_count(), jobs);
   std::vector<std::unique_ptr<BackwardShare>> shares(static_cast<std::size_t>(threads));
-  parallel_for(threads, [&](long thread) {
+  parallel_for(threads, [&](long thread, long) {
     auto& share = shares[static_cast<std::size_t>(thread)];
     share = std::make_unique<BackwardShare>(h, queries, keys, options.causal);
     share->run(range_of(thread, threads, jobs));
@@ -288,7 +295,8 @@ void run_attention_grad(const AttentionOptions& options, Context& context) {
 
 void define_attention_operations() {
   const std::vector<const char*> attributes = {"heads: int", "scale: float", "causal: bool"};
-  define_operation<AttentionOptions, run_attention>({"RassAttention", {"q", "k", "v"}, {"out", "log_total"}, attributes});
+  define_operation<AttentionOptions, run_attention>(
+      {"RassAttention", {"q", "k", "v"}, {"out", "log_total"}, attributes});
   define_operation<AttentionOptions, run_attention_grad>(
       {"RassAttentionGrad", {"q", "k", "v", "out", "log_total", "dy"}, {"dq", "dk", "dv"}, attributes});
 }

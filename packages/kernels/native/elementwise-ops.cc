@@ -18,7 +18,7 @@ void run_unary(const NoOptions&, Context& context) {
   const InputTensor x = context.input(0);
   float* y = context.output(0, x.shape);
   const long count = x.size(), parts = parts_of(count, kElementsPerPart);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, count);
     kernels().unary(kind, x.data + r.begin, y + r.begin, r.end - r.begin);
   });
@@ -30,7 +30,7 @@ void run_unary_grad(const NoOptions&, Context& context) {
   require(x.shape == dy.shape, "dy has the shape of x", {&x.shape, &dy.shape});
   float* dx = context.output(0, x.shape);
   const long count = x.size(), parts = parts_of(count, kElementsPerPart);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, count);
     kernels().unary_grad(kind, x.data + r.begin, dy.data + r.begin, dx + r.begin, r.end - r.begin);
   });
@@ -44,7 +44,7 @@ void run_geglu(const NoOptions&, Context& context) {
   float* y = context.output(0, shape);
   const long rows = width == 0 ? 0 : size_of(shape) / width;
   const long parts = parts_of(rows, kElementsPerPart / (width + 1) + 1);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, rows);
     kernels().geglu(x.data + r.begin * 2 * width, y + r.begin * width, r.end - r.begin, width);
   });
@@ -58,7 +58,7 @@ void run_geglu_grad(const NoOptions&, Context& context) {
   const long width = static_cast<long>(dy.last());
   const long rows = width == 0 ? 0 : dy.size() / width;
   const long parts = parts_of(rows, kElementsPerPart / (width + 1) + 1);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, rows);
     kernels().geglu_grad(x.data + r.begin * 2 * width, dy.data + r.begin * width, dx + r.begin * 2 * width,
                          r.end - r.begin, width);

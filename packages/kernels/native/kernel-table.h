@@ -54,11 +54,12 @@ struct KernelTable {
   void (*layer_norm_grad)(const float* x, const float* weight, const float* dy, float epsilon, float* dx,
                           float* weight_grad, float* bias_grad, long rows, long columns);
 
-  // C += A^T B, in whole tiles: rows and columns are multiples of the tile's, and so padded are the operands.
-  void (*multiply_add)(const Product& product);
-  // As multiply_add with C = A^T B.
+  // C = A^T B, in whole tiles: rows and columns are multiples of the tile's, and so padded are the operands.
   void (*multiply)(const Product& product);
-  // C += A B for a read as a[i * stride + p]: rows first.
+  // C += A^T B.
+  void (*multiply_add)(const Product& product);
+  // The same two for a read as a[i * stride + p]: rows first.
+  void (*multiply_rows)(const Product& product);
   void (*multiply_add_rows)(const Product& product);
   // One step of the online softmax over scores [keys, queries], base 2: the scores become exp2(score - maximum) with
   // the columns' new maximum; total is their running sum; correction is what earlier results must be multiplied by.
@@ -71,6 +72,11 @@ struct KernelTable {
                        long columns, long stride);
   // y = x * factor; a row of `columns`.
   void (*scale)(const float* x, float factor, float* y, long columns);
+  // Winograd's transforms of a tile or of the weights of one input channel (winograd.inc).
+  void (*winograd_input)(const float* const* pixels, float* out, long component_stride, long channels);
+  void (*winograd_weight)(const float* const* taps, float* out, long component_stride, long channels);
+  void (*winograd_output)(const float* in, long component_stride, const float* bias, float* const* pixels,
+                          long channels);
   // The dot product of two rows.
   float (*dot)(const float* x, const float* y, long columns);
 };

@@ -9,9 +9,9 @@
 namespace rass {
 namespace {
 
-// glibc raises its threshold for mapping a block by itself up to 32 MiB, and then keeps what is freed below it, in holes
-// between what lives on: a model's weights and the arrays that they come from would leave hundreds of megabytes there.
-// TensorFlow's tensors are not affected, for it keeps a pool of them.
+// glibc raises its threshold for mapping a block by itself up to 32 MiB, and then keeps what is freed below it, in
+// holes between what lives on: a model's weights and the arrays that they come from would leave hundreds of megabytes
+// there. TensorFlow's tensors are not affected, for it keeps a pool of them.
 constexpr int kMapFrom = 256 * 1024;
 constexpr int kKeepAtMost = 16 * 1024 * 1024;
 

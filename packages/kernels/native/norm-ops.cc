@@ -45,7 +45,7 @@ struct Features {
 // Calls body(image, part, rows) for every part of every image.
 template <typename Body>
 void for_parts(const Features& f, Body body) {
-  parallel_for(f.batch * f.parts, [&](long job) {
+  parallel_for(f.batch * f.parts, [&](long job, long) {
     const long image = job / f.parts, part = job % f.parts;
     body(image, part, range_of(part, f.parts, f.rows));
   });
@@ -130,7 +130,8 @@ Statistics statistics(const InputTensor& x, const float* weight, const Features&
 void check_group_norm(const InputTensor& x, const InputTensor& weight, const InputTensor& bias, long groups) {
   require(x.shape.size() >= 2 && groups > 0 && x.last() % groups == 0 && weight.size() == x.last() &&
               bias.size() == x.last(),
-          "group norm: x [B, ..., C], weight [C], bias [C], groups that divide C", {&x.shape, &weight.shape, &bias.shape});
+          "group norm: x [B, ..., C], weight [C], bias [C], groups that divide C",
+          {&x.shape, &weight.shape, &bias.shape});
 }
 
 void run_group_norm(const GroupNormOptions& options, Context& context) {
@@ -152,7 +153,8 @@ struct Correction {
   Floats constant, slope;
 };
 
-Correction correction(const Features& f, const Statistics& s, const float* weight, const Doubles& sum, const Doubles& dot) {
+Correction correction(const Features& f, const Statistics& s, const float* weight, const Doubles& sum,
+                      const Doubles& dot) {
   const std::size_t size = static_cast<std::size_t>(f.batch * f.channels);
   Correction result{Floats(size), Floats(size)};
   const double count = static_cast<double>(f.rows) * static_cast<double>(f.width);
@@ -219,7 +221,7 @@ void run_layer_norm(const LayerNormOptions& options, Context& context) {
   float* y = context.output(0, x.shape);
   const long columns = static_cast<long>(x.last()), rows = columns == 0 ? 0 : x.size() / columns;
   const long parts = parts_of(rows, kElementsPerLayerNormPart / (columns + 1) + 1);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, rows);
     kernels().layer_norm(x.data + r.begin * columns, weight.data, bias.data, options.epsilon, y + r.begin * columns,
                          r.end - r.begin, columns);
@@ -237,7 +239,7 @@ void run_layer_norm_grad(const LayerNormOptions& options, Context& context) {
   // The parts are the same ones whatever the number of threads, and so is the order of the sums.
   const long parts = std::max(1L, std::min(64L, rows / (kElementsPerLayerNormPart / (columns + 1) + 1)));
   Floats partial(static_cast<std::size_t>(parts * 2 * columns), 0.0f);
-  parallel_for(parts, [&](long part) {
+  parallel_for(parts, [&](long part, long) {
     const Range r = range_of(part, parts, rows);
     float* sums = partial.data() + part * 2 * columns;
     kernels().layer_norm_grad(x.data + r.begin * columns, weight.data, dy.data + r.begin * columns, options.epsilon,

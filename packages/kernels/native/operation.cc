@@ -50,6 +50,7 @@ bool define_all() {
     define_elementwise_operations();
     define_norm_operations();
     define_attention_operations();
+    define_convolution_operations();
     return true;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "native backend: the package's own operations are left out: %s\n", error.what());
@@ -86,7 +87,20 @@ InputTensor Context::input(int index) {
 float* Context::output(int index, const Shape& shape) {
   Status status;
   const std::size_t bytes = static_cast<std::size_t>(size_of(shape)) * sizeof(float);
-  TF_Tensor* tensor = TF_AllocateOutput(context_, index, TF_FLOAT, shape.data(), static_cast<int>(shape.size()), bytes, status);
+  TF_Tensor* tensor =
+      TF_AllocateOutput(context_, index, TF_FLOAT, shape.data(), static_cast<int>(shape.size()), bytes, status);
+  if (tensor != nullptr) held_.push_back(tensor);
+  status.check();
+  return static_cast<float*>(TF_TensorData(tensor));
+}
+
+float* Context::temporary(long count) {
+  Status status;
+  TF_AllocatorAttributes attributes{};
+  attributes.struct_size = TF_ALLOCATOR_ATTRIBUTES_STRUCT_SIZE;
+  attributes.on_host = 1;
+  const std::int64_t extent = count > 0 ? count : 1;
+  TF_Tensor* tensor = TF_AllocateTemp(context_, TF_FLOAT, &extent, 1, &attributes, status);
   if (tensor != nullptr) held_.push_back(tensor);
   status.check();
   return static_cast<float*>(TF_TensorData(tensor));
@@ -144,8 +158,10 @@ void define_operation(const Signature& signature, void* (*create)(TF_OpKernelCon
   // A process may hold two builds of the addon; the first one's operations stay.
   if (is_registered(signature.name)) return;
   TF_OpDefinitionBuilder* operation = TF_NewOpDefinitionBuilder(signature.name);
-  for (const char* name : signature.inputs) TF_OpDefinitionBuilderAddInput(operation, (std::string(name) + ": float").c_str());
-  for (const char* name : signature.outputs) TF_OpDefinitionBuilderAddOutput(operation, (std::string(name) + ": float").c_str());
+  for (const char* name : signature.inputs)
+    TF_OpDefinitionBuilderAddInput(operation, (std::string(name) + ": float").c_str());
+  for (const char* name : signature.outputs)
+    TF_OpDefinitionBuilderAddOutput(operation, (std::string(name) + ": float").c_str());
   for (const char* attribute : signature.attributes) TF_OpDefinitionBuilderAddAttr(operation, attribute);
   TF_OpDefinitionBuilderSetShapeInferenceFunction(operation, unknown_shape);
   Status status;

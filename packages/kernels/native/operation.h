@@ -34,6 +34,9 @@ class Context {
 
   InputTensor input(int index);
   float* output(int index, const Shape& shape);
+  // Memory until the kernel ends, from TensorFlow's pool: fresh pages of the system's would cost more than what many
+  // kernels compute. To be asked for on the thread that runs the kernel.
+  float* temporary(long count);
 
  private:
   TF_OpKernelContext* context_;
@@ -57,8 +60,8 @@ void require(bool holds, const char* rule, std::initializer_list<const Shape*> s
 
 struct Signature {
   const char* name;
-  std::vector<const char*> inputs;   // names; all are float32
-  std::vector<const char*> outputs;  // names; all are float32
+  std::vector<const char*> inputs;      // names; all are float32
+  std::vector<const char*> outputs;     // names; all are float32
   std::vector<const char*> attributes;  // "groups: int"
 };
 
@@ -94,6 +97,7 @@ void define_operation(const Signature& signature) {
 void define_elementwise_operations();
 void define_norm_operations();
 void define_attention_operations();
+void define_convolution_operations();
 
 }  // namespace rass
 

@@ -31,11 +31,11 @@ int count_threads() {
 // What is being run: its parts are taken one after the other by whoever is free.
 class Region {
  public:
-  Region(const std::function<void(long)>& body, long parts) : body_(body), parts_(parts) {}
+  Region(const Body& body, long parts) : body_(body), parts_(parts) {}
 
-  void work() {
+  void work(long worker) {
     try {
-      for (long part = next_++; part < parts_; part = next_++) body_(part);
+      for (long part = next_++; part < parts_; part = next_++) body_(part, worker);
     } catch (...) {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!failure_) failure_ = std::current_exception();
@@ -47,7 +47,7 @@ class Region {
   }
 
  private:
-  const std::function<void(long)>& body_;
+  const Body& body_;
   const long parts_;
   std::atomic<long> next_{0};
   std::mutex mutex_;
@@ -58,7 +58,7 @@ class Region {
 class Pool {
  public:
   explicit Pool(int helpers) {
-    for (int i = 0; i < helpers; i++) std::thread([this] { serve(); }).detach();
+    for (int i = 0; i < helpers; i++) std::thread([this, i] { serve(i + 1); }).detach();
   }
 
   // False where another region is running: its caller has the helpers.
@@ -71,7 +71,7 @@ class Pool {
       number_++;
     }
     wake_.notify_all();
-    region.work();
+    region.work(0);
     std::unique_lock<std::mutex> lock(mutex_);
     // A helper that wakes from now on finds nothing; those at work are waited for.
     region_ = nullptr;
@@ -80,7 +80,7 @@ class Pool {
   }
 
  private:
-  void serve() {
+  void serve(long worker) {
     long seen = 0;
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
@@ -89,7 +89,7 @@ class Pool {
       seen = number_;
       busy_++;
       lock.unlock();
-      region->work();
+      region->work(worker);
       lock.lock();
       if (--busy_ == 0) done_.notify_one();
     }
@@ -109,11 +109,11 @@ int thread_count() {
   return count;
 }
 
-void parallel_for(long parts, const std::function<void(long)>& body) {
+void parallel_for(long parts, const Body& body) {
   Region region(body, parts);
   // Never destroyed: the helpers may still wait on it while the process ends.
   static Pool* pool = new Pool(thread_count() - 1);
-  if (parts < 2 || thread_count() < 2 || !pool->run(region)) region.work();
+  if (parts < 2 || thread_count() < 2 || !pool->run(region)) region.work(0);
   region.rethrow();
 }
 

@@ -14,9 +14,10 @@ namespace rass {
 // operations, else the processors that this process may run on.
 int thread_count();
 
-// Calls body(part) once for each part in [0, parts), on several threads, and returns when all are done. Which thread
-// takes which part is left open: results may not depend on it.
-void parallel_for(long parts, const std::function<void(long)>& body);
+// Calls body(part, worker) once for each part in [0, parts), on several threads, and returns when all are done. Workers
+// count from 0 to thread_count() - 1; which takes which part is left open, and results may not depend on it.
+using Body = std::function<void(long part, long worker)>;
+void parallel_for(long parts, const Body& body);
 
 // The number of parts to cut `count` items into, so that each is worth waking a thread for.
 long parts_of(long count, long least_per_part);

@@ -2,10 +2,20 @@
 // prints the differences as JSON: which instruction set and how many threads are used is settled once per process.
 import { pathToFileURL } from 'node:url';
 import { randomValues } from '@rass/testkit/random';
-import { backend, grads, type Tensor, type Tensor1D, type Tensor3D, tensor, tidy } from '@tensorflow/tfjs-core';
+import {
+  backend,
+  grads,
+  type Tensor,
+  type Tensor1D,
+  type Tensor3D,
+  type Tensor4D,
+  tensor,
+  tidy,
+} from '@tensorflow/tfjs-core';
 import { selectBackend } from '../backends/select.ts';
 import { geglu, gelu, quickGelu, silu } from '../ops/activations.ts';
 import { attention } from '../ops/attention.ts';
+import { conv2d } from '../ops/conv2d.ts';
 import { groupNorm, layerNorm } from '../ops/norm.ts';
 import { type NativeOperations, registerNativeOperations, unregisterNativeOperations } from './register.ts';
 
@@ -43,6 +53,14 @@ function attentionCase(B: number, L: number, S: number, heads: number, size: num
   };
 }
 
+function convolutionCase(B: number, H: number, W: number, inputs: number, outputs: number, bias = true): Case {
+  return {
+    name: `conv2d of [${[B, H, W, inputs]}] to ${outputs} channels${bias ? '' : ', no bias'}`,
+    shapes: [[B, H, W, inputs], [3, 3, inputs, outputs], ...(bias ? [[outputs]] : [])],
+    run: ([x, w, b]) => conv2d(x as Tensor4D, w as Tensor4D, { bias: b as Tensor1D | undefined, padding: 1 }),
+  };
+}
+
 export const cases: readonly Case[] = [
   ...unary('silu', silu),
   ...unary('gelu', gelu),
@@ -62,6 +80,12 @@ export const cases: readonly Case[] = [
   attentionCase(2, 300, 300, 2, 40, true),
   attentionCase(1, 64, 77, 5, 64),
   attentionCase(1, 200, 300, 1, 160),
+  convolutionCase(1, 1, 1, 16, 16),
+  convolutionCase(2, 5, 7, 33, 45),
+  convolutionCase(2, 6, 3, 16, 40, false),
+  convolutionCase(1, 40, 41, 32, 24),
+  convolutionCase(1, 8, 8, 320, 96),
+  convolutionCase(1, 20, 20, 256, 64),
 ];
 
 /** A case's value and its gradients, of a sum in which every output has another weight. */

@@ -54,4 +54,6 @@ export const NATIVE_OPERATIONS: readonly NativeOperation[] = [
     [...projections, 'out', 'logSums', 'dy'],
     3,
   ),
+  { name: 'RassConv3x3', inputs: ['x', 'weight'], outputs: 1, attributes: { transposed: 'bool' } },
+  { name: 'RassConv3x3Bias', inputs: ['x', 'weight', 'bias'], outputs: 1, attributes: { transposed: 'bool' } },
 ];

@@ -1,4 +1,5 @@
 import { getKernel, type KernelConfig, registerKernel, type TensorInfo, unregisterKernel } from '@tensorflow/tfjs-core';
+import { registerConvolutions } from './convolutions.ts';
 import { NATIVE_OPERATIONS, type NativeOperation } from './definitions.ts';
 
 /** TensorFlow.js's name of the native backend. */
@@ -59,6 +60,7 @@ export function registerNativeOperations(binding: NativeOperations, device: 'cpu
   for (const operation of NATIVE_OPERATIONS) {
     if (getKernel(operation.name, BACKEND) === undefined) registerKernel(kernelOf(operation));
   }
+  registerConvolutions(BACKEND);
   return NATIVE_OPERATIONS.map(({ name }) => name);
 }
 

@@ -1,6 +1,7 @@
 import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
 import { expect, it } from 'vitest';
 import { normalNoise } from './random.ts';
+import { randomParams } from './sources.ts';
 
 describeOnBackends('normalNoise', () => {
   it('is standard normal, and the same for the same seed, zero too', async () => {
@@ -17,4 +18,11 @@ describeOnBackends('normalNoise', () => {
       for (const t of [once, again, other]) t.dispose();
     });
   });
+});
+
+it.each([Number.NaN, undefined, null, 1.5, '1', Number.POSITIVE_INFINITY])('refuses %s as a seed', (seed) => {
+  expect(() => normalNoise([2], seed as number)).toThrow(
+    `normalNoise: a seed is a whole number; got ${seed}; give one, such as 0`,
+  );
+  expect(() => randomParams(seed as number)).toThrow(`randomParams: a seed is a whole number; got ${seed}`);
 });

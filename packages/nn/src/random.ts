@@ -4,6 +4,12 @@ import type { Initializer } from './param-source.ts';
 
 const MULBERRY_STEP = 0x6d2b79f5;
 
+/** @throws when a seed is no whole number */
+export function checkSeed(where: string, seed: number): void {
+  if (Number.isSafeInteger(seed)) return;
+  throw new Error(`${where}: a seed is a whole number; got ${seed}; give one, such as 0`);
+}
+
 /** A uniform generator on [0, 1) (mulberry32), started from a seed and a name, so that a tensor's values do not
  * depend on which others were asked for before it. */
 export function namedRandom(seed: number, name: string): () => number {
@@ -36,8 +42,9 @@ export function initialValues(count: number, init: Initializer, next: () => numb
 }
 
 /** Standard normal noise from a seed, the same on every backend, for any whole number (TensorFlow.js's own randomNormal
- * takes 0 for no seed). The values are not PyTorch's for that seed. @shape any */
+ * takes 0 for no seed). The values are not PyTorch's for that seed. @shape any @throws when the seed is no whole number */
 export function normalNoise<T extends Tensor>(shape: readonly number[], seed: number): T {
+  checkSeed('normalNoise', seed);
   const count = shape.reduce((a, b) => a * b, 1);
   const values = initialValues(count, { kind: 'normal', deviation: 1 }, namedRandom(seed, 'noise'));
   return tensor(values, [...shape]) as T;

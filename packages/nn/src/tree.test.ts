@@ -97,6 +97,20 @@ describeOnBackends('parameter trees', () => {
     );
   });
 
+  it('train a tensor that stands in two places as one variable', () => {
+    const shared = randomParams(1).at('words').embedding(5, 4);
+    const { weight } = shared;
+    const tied = { words: shared, again: shared, out: { kind: 'linear', path: 'out', weight } as const };
+    const training = trainable(tied, (key) => key === 'out.weight');
+    expect(training.words.weight).toBe(training.out.weight);
+    expect(training.again.weight).toBe(training.out.weight);
+    expect(training.out.weight).not.toBe(weight);
+    expect(Object.keys(trainableTensors(training))).toEqual(['words.weight']);
+    expect(Object.values(trainableTensors(training))).toEqual([training.out.weight]);
+    disposeParams(training);
+    disposeParams(tied);
+  });
+
   it('dispose of everything', async () => {
     await expectNoLeaks(() => disposeParams(block(randomParams(2))));
   });

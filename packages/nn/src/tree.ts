@@ -63,27 +63,26 @@ export function countParams(tree: unknown): number {
 }
 
 /** A new tree in which the chosen tensors are variables, copies that an optimiser may change; the others are shared.
+ * A tensor that stands in several places is one variable, in all of them where any is chosen.
  * @throws when nothing is chosen */
 export function trainable<Tree>(tree: Tree, choose: (key: string) => boolean): Tree {
-  let chosen = 0;
-  const result = mapTensors(tree, ({ key, tensor }) => {
-    if (!choose(key)) return tensor;
-    chosen++;
-    return variable(tensor, true) as Tensor;
-  });
-  if (chosen === 0) {
-    const some = namedTensors(tree)
-      .slice(0, 3)
-      .map(({ key }) => key);
+  const named = namedTensors(tree);
+  const chosen = new Set(named.filter(({ key }) => choose(key)).map(({ tensor }) => tensor));
+  if (chosen.size === 0) {
+    const some = named.slice(0, 3).map(({ key }) => key);
     throw new Error(`nn: at least one tensor is to be trained; none was chosen; keys look like ${some.join(', ')}`);
   }
-  return result;
+  const variables = new Map(Array.from(chosen, (tensor) => [tensor, variable(tensor, true) as Tensor]));
+  return mapTensors(tree, ({ tensor }) => variables.get(tensor) ?? tensor);
 }
 
-/** The variables of a tree, by checkpoint key: what an optimiser updates and gradients are taken of. */
+/** The variables of a tree, by checkpoint key: what an optimiser updates and gradients are taken of. One that stands in
+ * several places is there once, by its first key. */
 export function trainableTensors(tree: unknown): Record<string, Variable> {
   const variables = namedTensors(tree).filter(({ tensor }) => 'trainable' in tensor && tensor.trainable);
-  return Object.fromEntries(variables.map(({ key, tensor }) => [key, tensor as Variable]));
+  const keys = new Map(variables.toReversed().map(({ key, tensor }) => [tensor, key]));
+  const once = variables.filter(({ key, tensor }) => keys.get(tensor) === key);
+  return Object.fromEntries(once.map(({ key, tensor }) => [key, tensor as Variable]));
 }
 
 /** Disposes of every tensor of a tree. Tensors shared with another tree are gone there too. */

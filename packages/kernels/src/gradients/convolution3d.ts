@@ -14,6 +14,7 @@ import {
   type Tensor5D,
   tidy,
 } from '@tensorflow/tfjs-core';
+import { isRecording } from '../ops/fused-kernel.ts';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
 import {
@@ -63,9 +64,9 @@ export function convolution3d(xShape: number[], filterShape: number[], attrs: Gr
   };
 }
 
-/** The kernels know no dilation, and those of wasm give wrong answers. */
+/** The kernels know no dilation, those of wasm give wrong answers, and an outer tape needs what has gradients. */
 function usesKernel(kernel: string, { axes, padding }: Convolution3d): boolean {
-  if (!hasKernel(kernel) || getBackend() === 'wasm' || padding === undefined) return false;
+  if (!hasKernel(kernel) || getBackend() === 'wasm' || padding === undefined || isRecording()) return false;
   return axes.every(({ dilation }) => dilation === 1);
 }
 

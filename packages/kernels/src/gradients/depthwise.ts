@@ -12,6 +12,7 @@ import {
   type Tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
+import { isRecording } from '../ops/fused-kernel.ts';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
 import {
@@ -63,9 +64,9 @@ export function depthwise(xShape: number[], filterShape: number[], attrs: Gradie
   };
 }
 
-/** wasm has none of these kernels, and only native TensorFlow's know dilation. */
+/** wasm has none of these kernels, only native TensorFlow's know dilation, and an outer tape needs what has gradients. */
 function usesKernel(kernel: string, { axes }: Depthwise): boolean {
-  return hasKernel(kernel) && axes.every(({ dilation }) => dilation === 1);
+  return hasKernel(kernel) && !isRecording() && axes.every(({ dilation }) => dilation === 1);
 }
 
 function kernelAttrs({ axes, padding }: Depthwise): Record<string, number[] | string> {

@@ -21,6 +21,7 @@ import {
   where,
   zerosLike,
 } from '@tensorflow/tfjs-core';
+import { isRecording } from '../ops/fused-kernel.ts';
 import type { GradientContext, KernelGradient } from './definition.ts';
 import { hasKernel } from './definition.ts';
 import {
@@ -158,8 +159,8 @@ function toMaximum(dy: Tensor, x: Tensor, y: Tensor, axes: WindowAxis[]): Tensor
   return unpadFromWindows(gradient, axes);
 }
 
-/** The kernel of wasm picks wrong elements where windows overlap. */
-const usesKernel = (kernel: string): boolean => hasKernel(kernel) && getBackend() !== 'wasm';
+/** The kernel of wasm picks wrong elements where windows overlap; an outer tape needs what has gradients. */
+const usesKernel = (kernel: string): boolean => hasKernel(kernel) && getBackend() !== 'wasm' && !isRecording();
 
 function maximum(kernel: string, axesOf: typeof poolAxes2d): (context: GradientContext) => Tensor {
   return ({ dy, saved: { x, output }, attrs }) =>

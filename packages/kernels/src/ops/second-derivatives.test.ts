@@ -1,7 +1,11 @@
 import { describeOnBackends, gradientCheck, randomValues } from '@rass/testkit';
 import {
+  avgPool,
   concat,
+  conv3d,
+  depthwiseConv2d,
   grads,
+  maxPool,
   reshape,
   square,
   sum,
@@ -9,6 +13,7 @@ import {
   type Tensor1D,
   type Tensor3D,
   type Tensor4D,
+  type Tensor5D,
   tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
@@ -60,6 +65,22 @@ const cases: Record<string, Case> = {
   conv2d: { shapes: convolved, op: convolves(1, 1) },
   'conv2d with stride 2': { shapes: convolved, op: convolves(2, 1) },
   'conv2d with dilation 2': { shapes: convolved, op: convolves(1, 2, 2) },
+  'conv3d of TensorFlow.js': {
+    shapes: [
+      [1, 3, 3, 3, 2],
+      [2, 2, 2, 2, 1],
+    ],
+    op: (x, w) => conv3d(x as Tensor5D, w as Tensor5D, 1, 'same'),
+  },
+  'depthwiseConv2d of TensorFlow.js': {
+    shapes: [
+      [1, 4, 4, 2],
+      [3, 3, 2, 2],
+    ],
+    op: (x, w) => depthwiseConv2d(x as Tensor4D, w as Tensor4D, 1, 'same'),
+  },
+  'maxPool of TensorFlow.js': { shapes: [[1, 4, 4, 2]], op: (x) => maxPool(x as Tensor4D, 2, 2, 'valid') },
+  'avgPool of TensorFlow.js': { shapes: [[1, 4, 4, 2]], op: (x) => avgPool(x as Tensor4D, 3, 2, 'same') },
 };
 
 /** On a software GPU each probe takes long. */

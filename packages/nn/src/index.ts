@@ -6,6 +6,7 @@ export type { Conv2d, Embedding, GroupNorm, LayerNorm, Leaf, LeafKind, Linear, P
 export { type Initializer, ParamSource, type TensorProvider, type TensorRequest } from './param-source.ts';
 export { normalNoise } from './random.ts';
 export { randomParams, shapeParams } from './sources.ts';
+export { hostValues } from './table-lookup.ts';
 export {
   countParams,
   disposeParams,

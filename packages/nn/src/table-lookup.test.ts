@@ -1,6 +1,18 @@
 import { selectBackend } from '@rass/kernels';
 import { describeOnBackends, expectClose, expectNoLeaks, gradientCheck } from '@rass/testkit';
-import { add, grad, mul, scalar, sum, type Tensor, type Tensor2D, tensor, tensor2d, tidy } from '@tensorflow/tfjs-core';
+import {
+  add,
+  getBackend,
+  grad,
+  mul,
+  scalar,
+  sum,
+  type Tensor,
+  type Tensor2D,
+  tensor,
+  tensor2d,
+  tidy,
+} from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { embedding } from './layers.ts';
 import { tableRows } from './table-lookup.ts';
@@ -20,6 +32,14 @@ describeOnBackends('table lookup', () => {
     const x = tidy(() => tableRows(table(), ids()));
     expect(x.shape).toEqual([2, 2, 3]);
     await expectClose(await x.data(), rows);
+  });
+
+  it('refuses ids that the table has not', () => {
+    for (const id of [-1, 4]) expect(() => tableRows(table(), tensor([1, id], [2], 'int32'))).toThrow();
+    if (getBackend() === 'wasm') return;
+    expect(() => tableRows(table(), tensor([1, 4], [2], 'int32'))).toThrow(
+      'embedding: ids are whole numbers from 0 to 3; got 4 at 1; check what made them',
+    );
   });
 
   it('adds gradients up into the rows', () => gradientCheck((t) => tableRows(t as Tensor2D, ids()), [table()]));
@@ -51,7 +71,7 @@ describe.skipIf(!inject('backends').includes('webgpu'))('table lookup over the l
   it('refuses numbers that the table has not, and numbers that the device alone holds', () => {
     const tokens = { kind: 'embedding', path: 'tokens', weight: table() } as const;
     expect(() => embedding(tokens, tensor([4], [1], 'int32'))).toThrow(
-      'tokens: embedding: ids are from 0 to 3; got 4; check the tokens',
+      'tokens: embedding: ids are whole numbers from 0 to 3; got 4 at 0; check what made them',
     );
     const onDevice = tidy(() => add(tensor([1], [1], 'int32'), scalar(0, 'int32'))) as Tensor;
     expect(() => embedding(tokens, onDevice)).toThrow(/GatherV2: a tensor must fit into 32 B/);

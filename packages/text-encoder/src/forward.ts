@@ -65,12 +65,14 @@ function isTensor(value: Tensor | object): value is Tensor {
 function idsTensor(p: ClipText, tokens: Tensor2D | TokenRows): Tensor2D {
   if (isTensor(tokens)) return tokens;
   const count = p.tokens.weight.shape[0];
-  const ids = Int32Array.from(tokens.ids);
-  const wrong = ids.find((id) => id < 0 || id >= count);
-  if (wrong !== undefined) {
-    throw new Error(`clipText: token ids are below ${count}; got ${wrong}; use the model's own tokenizer`);
+  const ids = Array.from(tokens.ids);
+  const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < count));
+  if (wrong >= 0) {
+    throw new Error(
+      `clipText: token ids are whole numbers from 0 to ${count - 1}; got ${ids[wrong]}; use the model's own tokenizer`,
+    );
   }
-  return tensor2d(ids, [...tokens.shape], 'int32');
+  return tensor2d(Int32Array.from(ids), [...tokens.shape], 'int32');
 }
 
 /** Tokens as vectors with their positions: what goes into the first layer.

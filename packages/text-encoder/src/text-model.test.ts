@@ -12,6 +12,7 @@ import {
   type Tensor,
   type Tensor2D,
   type Tensor3D,
+  tensor2d,
   tensor3d,
 } from '@tensorflow/tfjs-core';
 import { describe, expect, inject, it } from 'vitest';
@@ -169,15 +170,25 @@ function rows(ids: number[][]): { shape: [number, number]; ids: number[] } {
   return { shape: [ids.length, ids[0].length], ids: ids.flat() };
 }
 
+describeOnBackends('clipText, ids as a tensor', () => {
+  it('refuses ids that the model has not', () => {
+    const p = clipTextParams(randomParams(3), small);
+    for (const id of [10, -1]) expect(() => clipText(p, tensor2d([[1, id]], [1, 2], 'int32'))).toThrow(`got ${id}`);
+    disposeParams(p);
+  });
+}, ['cpu', 'native', 'webgpu']);
+
 describe('clipText', () => {
   it('refuses what it cannot do, by name', () => {
     const p = clipTextParams(shapeParams(), small);
     expect(() => clipText(p, rows([[1, 2, 3, 4, 5, 6, 7]]))).toThrow(
       'clipText: rows have at most 6 tokens; got 7; truncate them',
     );
-    expect(() => clipText(p, rows([[1, 10]]))).toThrow(
-      "clipText: token ids are below 10; got 10; use the model's own tokenizer",
-    );
+    for (const id of [10, -1, 1.5, Number.NaN]) {
+      expect(() => clipText(p, rows([[1, id]]))).toThrow(
+        `clipText: token ids are whole numbers from 0 to 9; got ${id}; use the model's own tokenizer`,
+      );
+    }
     const x = tensor3d([[[1, 2]]]);
     expect(() => clipTextFromEmbeddings(p, x, rows([[1]]), { skipLayers: 3 })).toThrow(
       'clipText: skipLayers is from 0 to the 2 layers; got 3; leave fewer out',

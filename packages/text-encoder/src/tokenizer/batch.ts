@@ -40,6 +40,8 @@ export interface Framing {
   readonly truncationSide?: Side;
 }
 
+const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
+
 /** A start and an end marker. */
 const MARKERS = 2;
 
@@ -50,7 +52,10 @@ function cut(tokens: readonly Token[], room: number, side: Side | undefined): re
 
 const marked = ({ id, text }: Marker, at: number): Token => ({ id, text, start: at, end: at, special: true });
 
-function rowLimit(framing: Framing, { padding, maxLength }: BatchOptions): number {
+function rowLimit(framing: Framing, { padding = 'max_length', maxLength }: BatchOptions): number {
+  if (padding !== 'max_length' && padding !== 'longest') {
+    throw new Error(`tokenizer: padding is max_length or longest; got ${shown(padding)}; give one of them`);
+  }
   const limit = maxLength ?? framing.maxLength ?? Number.POSITIVE_INFINITY;
   if (!(limit >= MARKERS)) {
     throw new Error(`tokenizer: maxLength holds the two markers; got ${limit}; pass 2 or more`);

@@ -277,9 +277,14 @@ export function tokenizerFromFiles(files: TokenizerFiles): Tokenizer {
 }
 
 /** The tokenizer of CLIP and Stable Diffusion, with the vocabulary that this package ships.
- * @source transformers CLIPTokenizer; openai/CLIP */
+ * @throws on an unknown preset @source transformers CLIPTokenizer; openai/CLIP */
 export function createTokenizer(options: TokenizerOptions = {}): Tokenizer {
   const { preset = 'stable-diffusion-1', maxLength = CLIP_LENGTH } = options;
+  if (preset !== 'stable-diffusion-1' && preset !== 'stable-diffusion-2') {
+    throw new Error(
+      `tokenizer: preset is stable-diffusion-1 or stable-diffusion-2; got ${JSON.stringify(preset)}; tokenizerFromFiles reads others' files`,
+    );
+  }
   const vocabulary = clipVocabulary();
   const second = preset === 'stable-diffusion-2';
   // As the published folders have it: only the padding token's own entry is matched in the text as given.

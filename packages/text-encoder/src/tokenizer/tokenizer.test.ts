@@ -105,6 +105,15 @@ describe('tokenizer', () => {
   });
 });
 
+it('refuses option words that it does not know', () => {
+  expect(() => createTokenizer({ preset: 'stable-diffusion-3' as 'stable-diffusion-1' })).toThrow(
+    'tokenizer: preset is stable-diffusion-1 or stable-diffusion-2; got "stable-diffusion-3"; tokenizerFromFiles reads others\' files',
+  );
+  expect(() => createTokenizer().encodeBatch(['cat'], { padding: 'max' as 'longest' })).toThrow(
+    'tokenizer: padding is max_length or longest; got "max"; give one of them',
+  );
+});
+
 describe('tokenizerFromFiles', () => {
   const tiny = {
     'vocab.json': JSON.stringify({

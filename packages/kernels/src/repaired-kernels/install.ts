@@ -12,6 +12,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { KernelInputs, RepairedKernel } from './definition.ts';
 import { repairedElementwise } from './elementwise.ts';
+import { repairedFusedMatMul } from './fused-matmul.ts';
 import { repairedIndexing } from './indexing.ts';
 import { repairedLinear } from './linear.ts';
 import { repairedMatMul } from './matmul.ts';
@@ -23,6 +24,7 @@ export const repairedKernels: readonly RepairedKernel[] = [
   ...repairedIndexing,
   ...repairedLinear,
   ...repairedMatMul,
+  ...repairedFusedMatMul,
   ...repairedSlice,
 ];
 

@@ -1,5 +1,5 @@
 import { randomValues } from '@rass/testkit';
-import { einsum, matMul, range, reshape, type Tensor, tensor } from '@tensorflow/tfjs-core';
+import { einsum, fused, matMul, range, reshape, type Tensor, type Tensor2D, tensor } from '@tensorflow/tfjs-core';
 
 /** A call of a repaired kernel with a result worked out by other means. */
 export interface KernelCase {
@@ -101,6 +101,20 @@ export const productCases: KernelCase[] = [
     covers: 'BatchMatMul',
     run: () => matMul(counting([2, 1, 2, 2]), counting([1, 3, 2, 2])),
     expected: productsByHand(),
+  },
+  {
+    name: 'a bias for each column, second matrix transposed, then relu',
+    covers: '_FusedMatMul',
+    // Products [[1, 3], [3, 13]] of [[0, 1], [2, 3]] with itself transposed.
+    run: () =>
+      fused.matMul({
+        a: counting([2, 2]) as Tensor2D,
+        b: counting([2, 2]) as Tensor2D,
+        transposeB: true,
+        bias: tensor([10, -5], [2]),
+        activation: 'relu',
+      }),
+    expected: [11, 0, 13, 8],
   },
   ...[
     [false, false],

@@ -18,7 +18,13 @@ const activation = v.pipe(
   v.toLowerCase(),
   v.picklist(['silu', 'swish', 'gelu', 'relu', 'mish'], ACTIVATIONS),
 );
-const number = v.number('is a number');
+const FINITE = 'is a finite number';
+const number = v.pipe(v.number(FINITE), v.finite(FINITE));
+const EPSILON = 'is a number from 0 up';
+const epsilon = v.pipe(v.number(EPSILON), v.finite(EPSILON), v.minValue(0, EPSILON));
+const DIVISOR = 'is a number other than 0';
+const divisor = v.pipe(v.number(DIVISOR), v.finite(DIVISOR), v.notValue(0, DIVISOR));
+const CHANNELS = 'is a list of at least one whole number from 1 up';
 const DOWN = ['CrossAttnDownBlock2D', 'DownBlock2D'] as const;
 const UP = ['CrossAttnUpBlock2D', 'UpBlock2D'] as const;
 const MID = ['UNetMidBlock2DCrossAttn', 'UNetMidBlock2D'] as const;
@@ -46,13 +52,13 @@ const fields = v.object({
     v.union([toggle, v.array(toggle)], 'is true or false, or one of them for each block'),
     false,
   ),
-  block_out_channels: v.optional(v.array(count, 'is a list of whole numbers from 1 up'), [320, 640, 1280, 1280]),
+  block_out_channels: v.optional(v.pipe(v.array(count, CHANNELS), v.minLength(1, CHANNELS)), [320, 640, 1280, 1280]),
   layers_per_block: v.optional(countPerBlock, 2),
   downsample_padding: v.optional(padding, 1),
-  mid_block_scale_factor: v.optional(number, 1),
+  mid_block_scale_factor: v.optional(divisor, 1),
   act_fn: v.optional(activation, 'silu'),
   norm_num_groups: v.optional(count, 32),
-  norm_eps: v.optional(number, 1e-5),
+  norm_eps: v.optional(epsilon, 1e-5),
   cross_attention_dim: v.optional(countPerBlock, 1280),
   transformer_layers_per_block: v.optional(v.union([count, layers], LAYERS), 1),
   reverse_transformer_layers_per_block: v.optional(v.nullable(layers), null),

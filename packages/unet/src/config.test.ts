@@ -257,6 +257,23 @@ describe('parseUnetConfig', () => {
       'unet: class_embed_type projection needs projection_class_embeddings_input_dim; got null',
     ],
     [
+      'no blocks',
+      { block_out_channels: [] },
+      'unet: block_out_channels is a list of at least one whole number from 1 up; got []; correct config.json',
+    ],
+    [
+      'a division by nothing',
+      { mid_block_scale_factor: 0 },
+      'unet: mid_block_scale_factor is a number other than 0; got 0; correct config.json',
+    ],
+    ['a negative epsilon', { norm_eps: -1e-5 }, 'unet: norm_eps is a number from 0 up; got -0.00001'],
+    [
+      'waves without end',
+      { freq_shift: 160 },
+      "unet: freq_shift is other than half of block_out_channels' first, 160; got 160; correct config.json",
+    ],
+    ["a name of JavaScript's own", { constructor: 1 }, 'unet: every field of the config is known; got "constructor"'],
+    [
       'nothing to join',
       { class_embeddings_concat: true },
       'unet: class_embeddings_concat joins a class embedding to the time embedding; got neither',

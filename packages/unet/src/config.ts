@@ -171,6 +171,15 @@ function classConfig(c: DiffusersUnetConfig): ClassConfig | undefined {
   return { kind, width };
 }
 
+/** @throws when the waves of the time embedding would divide by 0 */
+function checkShift({ sinusoid, frequencyShift }: UnetConfig['time']): void {
+  const half = Math.floor(sinusoid / 2);
+  if (half === 0 || half !== frequencyShift) return;
+  throw new Error(
+    `unet: freq_shift is other than half of block_out_channels' first, ${half}; got ${frequencyShift}; correct config.json`,
+  );
+}
+
 export interface UnetConfigOptions {
   /** Unknown or refused fields that the caller knows not to matter. */
   ignore?: readonly string[];
@@ -210,5 +219,6 @@ export function parseUnetConfig(json: unknown, { ignore = [] }: UnetConfigOption
     ...blockConfigs(c),
   };
   checkDivisions(config);
+  checkShift(config.time);
   return config;
 }

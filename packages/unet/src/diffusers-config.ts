@@ -50,7 +50,7 @@ export function readDiffusersConfig<Entries extends v.ObjectEntries>(
   const known = [...Object.keys(fields.entries), ...Object.keys(refused), ...idle];
   for (const [name, value] of Object.entries(json)) {
     if (name.startsWith('_') || ignore.includes(name)) continue;
-    if (name in refused) checkNeutral(where, name, value, refused[name], rules.remedy);
+    if (Object.hasOwn(refused, name)) checkNeutral(where, name, value, refused[name], rules.remedy);
     else if (!known.includes(name)) {
       throw new Error(
         `${where}: every field of the config is known; got "${name}"; closest: ${closest(name, known, 2).join(', ')}; ` +

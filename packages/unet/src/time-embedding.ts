@@ -1,4 +1,4 @@
-import { type Linear, linear, type ParamSource } from '@rass/nn';
+import { hostValues, type Linear, linear, type ParamSource } from '@rass/nn';
 import { gather, type Tensor, type Tensor1D, type Tensor2D, tensor2d } from '@tensorflow/tfjs-core';
 import { type Activation, activate } from './activation.ts';
 import type { UnetConfig } from './config.ts';
@@ -46,7 +46,8 @@ function sinusoids(steps: readonly number[], time: UnetConfig['time']): Float32A
 }
 
 /** Where in the noise schedule a sample is: one number for all samples, a number for each (fractions too), or an int32
- * tensor of whole steps from 0 to 999, [B]. Numbers are cheaper. */
+ * tensor of whole steps from 0 to 999, [B]. Numbers are cheaper. Of a tensor that the GPU has made, no one looks at the
+ * values: a step outside of that range then counts as no time at all, an embedding of zeros. */
 export type Timestep = number | readonly number[] | Tensor1D;
 
 function checkNumbers(steps: readonly number[], batch: number, what: string): void {
@@ -56,7 +57,8 @@ function checkNumbers(steps: readonly number[], batch: number, what: string): vo
   );
 }
 
-/** @shape [B, sinusoid width] @throws when there is not one step for each sample, or a tensor is not int32 */
+/** @shape [B, sinusoid width] @throws when there is not one step for each sample, a tensor is not int32, or holds what the
+ * host knows to be no step */
 export function timestepSinusoid(step: Timestep, batch: number, time: UnetConfig['time'], what = 'timestep'): Tensor2D {
   if (typeof step === 'object' && 'dtype' in step) return tensorSinusoid(step, batch, time, what);
   const steps = typeof step === 'number' ? Array<number>(batch).fill(step) : step;
@@ -68,6 +70,12 @@ function tensorSinusoid(step: Tensor, batch: number, time: UnetConfig['time'], w
   if (step.dtype !== 'int32' || step.size !== batch || step.rank > 1) {
     throw new Error(
       `unet: a tensor ${what} is int32 [B]; got ${step.dtype} [${step.shape}] for ${batch} samples; give numbers for fractions`,
+    );
+  }
+  const wrong = Array.from(hostValues(step) ?? []).find((value) => value < 0 || value >= TABLE_STEPS);
+  if (wrong !== undefined) {
+    throw new Error(
+      `unet: a tensor ${what} is from 0 to ${TABLE_STEPS - 1}; got ${wrong}; give numbers for other steps`,
     );
   }
   const steps = Array.from({ length: TABLE_STEPS }, (_, i) => i);

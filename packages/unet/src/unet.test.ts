@@ -173,6 +173,11 @@ describeOnBackends('unet', () => {
         { timestep: floats as Tensor1D },
         'unet: a tensor timestep is int32 [B]; got float32 [2] for 2 samples; give numbers for fractions',
       ],
+      ...[-1, 1000].map((step): [Unet, Partial<UnetInputs>, string] => [
+        p,
+        { timestep: tensor1d([1, step], 'int32') },
+        `unet: a tensor timestep is from 0 to 999; got ${step}; give numbers for other steps`,
+      ]),
       [p, { classLabels: 1 }, 'unet: this model has no class embedding; got classLabels; leave them out'],
       [classes, {}, 'unet: this model has a class embedding; got no classLabels; give one for each sample'],
       [

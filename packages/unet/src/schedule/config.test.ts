@@ -86,6 +86,16 @@ it('refuses by name', () => {
       'schedule: variance_type is fixed_small, fixed_small_log or fixed_large; got "learned"',
     ],
     [
+      { use_flow_sigmas: true },
+      'schedule: use_flow_sigmas true is not implemented; only false or null is; latent diffusion does without it',
+    ],
+    [{ timestep_type: 'continuous' }, 'schedule: timestep_type "continuous" is not implemented; only "discrete" is'],
+    [
+      { trained_betas: [] },
+      'schedule: trained_betas is a list of at least one number, or null; got []; correct config.json',
+    ],
+    [{ constructor: 1 }, 'schedule: every field of the config is known; got "constructor"; closest: '],
+    [
       { beta_strat: 1 },
       'schedule: every field of the config is known; got "beta_strat"; closest: beta_start, beta_end',
     ],

@@ -29,7 +29,7 @@ export interface NoiseScheduleConfig {
 
 const COUNT = 'is a whole number from 1 up';
 const SWITCH = 'is true or false';
-const NUMBERS = 'is a list of numbers or null';
+const NUMBERS = 'is a list of at least one number, or null';
 const WHOLE = 'is a whole number';
 const names = <const Names extends readonly string[]>(...list: Names) =>
   v.picklist(list, `is ${list.slice(0, -1).join(', ')} or ${list.at(-1)}`);
@@ -40,7 +40,7 @@ const fields = v.object({
   beta_start: v.optional(number, 0.0001),
   beta_end: v.optional(number, 0.02),
   beta_schedule: v.optional(names('linear', 'scaled_linear', 'squaredcos_cap_v2'), 'linear'),
-  trained_betas: v.optional(v.nullable(v.array(number, NUMBERS)), null),
+  trained_betas: v.optional(v.nullable(v.pipe(v.array(number, NUMBERS), v.minLength(1, NUMBERS))), null),
   variance_type: v.optional(names('fixed_small', 'fixed_small_log', 'fixed_large'), 'fixed_small'),
   clip_sample: v.optional(v.boolean(SWITCH), true),
   clip_sample_range: v.optional(number, 1),
@@ -66,15 +66,20 @@ const rules: ConfigRules<(typeof fields)['entries']> = {
     'LCMScheduler',
   ],
   fields,
-  refused: { thresholding: [false] },
+  refused: {
+    thresholding: [false],
+    // Another process altogether: x = (1 - t) x0 + t e, with no betas.
+    use_flow_sigmas: [false, null],
+    // The model was trained on the logarithm of the noise's deviation in place of a step's number.
+    timestep_type: ['discrete'],
+  },
   idle: [
     // Of dynamic thresholding, which is refused.
     'dynamic_thresholding_ratio',
     'sample_max_value',
-    // Of the other samplers in the list above; the noise schedule does not depend on them.
+    // How the other samplers in the list above walk over the same noise; DDPM and DDIM in diffusers pass over them too.
     'skip_prk_steps',
     'interpolation_type',
-    'timestep_type',
     'use_karras_sigmas',
     'use_exponential_sigmas',
     'use_beta_sigmas',
@@ -88,7 +93,6 @@ const rules: ConfigRules<(typeof fields)['entries']> = {
     'lower_order_final',
     'euler_at_final',
     'use_lu_lambdas',
-    'use_flow_sigmas',
     'flow_shift',
     'lambda_min_clipped',
     'predict_x0',

@@ -62,6 +62,15 @@ export function velocity(
   });
 }
 
+const KINDS: readonly Prediction[] = ['epsilon', 'sample', 'v_prediction'];
+
+function checkKind(what: string, kind: Prediction): void {
+  if (KINDS.includes(kind)) return;
+  throw new Error(
+    `schedule: ${what} is epsilon, sample or v_prediction; got ${JSON.stringify(kind)}; give what the model predicts`,
+  );
+}
+
 /** result = [0] * prediction + [1] * noised sample, where signal^2 + noise^2 = 1. */
 function conversion(from: Prediction, to: Prediction, signal: number, noise: number): Weights {
   if (from === to) return [1, 0];
@@ -77,14 +86,14 @@ function conversion(from: Prediction, to: Prediction, signal: number, noise: num
     case 'epsilon v_prediction':
       return [1 / signal, -noise / signal];
     default:
-      // From the clean sample to the velocity.
+      // From the clean sample to the velocity: the kinds have been checked.
       return [-1 / noise, signal / noise];
   }
 }
 
 /** Turns one kind of prediction into another: the noise, the clean sample or the velocity, all said of the same noised
  * sample. @shape prediction, noised [B, H, W, C] -> same
- * @throws where the noised sample holds no signal (or no noise) to tell it from @source diffusers DDIMScheduler.step */
+ * @throws on an unknown kind, and where the noised sample holds no signal (or no noise) to tell it from @source diffusers DDIMScheduler.step */
 export function convertPrediction(
   schedule: NoiseSchedule,
   prediction_BHWC: Tensor4D,
@@ -93,6 +102,8 @@ export function convertPrediction(
   kinds: { from?: Prediction; to: Prediction },
 ): Tensor4D {
   const { from = schedule.config.prediction, to } = kinds;
+  checkKind('the prediction to convert from', from);
+  checkKind('the prediction to convert to', to);
   return mix(prediction_BHWC, noised_BHWC, timestep, (t) => {
     const share = shareAt(schedule, t);
     const weights = conversion(from, to, Math.sqrt(share), Math.sqrt(1 - share));
@@ -112,7 +123,7 @@ export interface OneStepOptions {
 }
 
 /** One step from a sample straight to the clean one, as one-step restoration takes it.
- * @shape [B, H, W, C] -> same @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
+ * @shape [B, H, W, C] -> same @throws on an unknown form or kind @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
 export function oneStepUpdate(
   schedule: NoiseSchedule,
   prediction_BHWC: Tensor4D,
@@ -120,6 +131,9 @@ export function oneStepUpdate(
   timestep: ScheduleTimestep,
   { form = 'ddpm', prediction: from }: OneStepOptions = {},
 ): Tensor4D {
+  if (form !== 'ddpm' && form !== 'residual') {
+    throw new Error(`oneStepUpdate: form is ddpm or residual; got ${JSON.stringify(form)}; give one of them`);
+  }
   if (form === 'ddpm')
     return convertPrediction(schedule, prediction_BHWC, sample_BHWC, timestep, { from, to: 'sample' });
   return tidy(() => {

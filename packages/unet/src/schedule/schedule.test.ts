@@ -161,6 +161,26 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
         () => oneStepUpdate(zero, x, x, 999),
         'schedule: epsilon becomes sample where a sample holds both signal and noise; got timestep 999, whose share of signal is 0; predict v_prediction there',
       ],
+      [
+        () => oneStepUpdate(sd, x, x, 1, { form: 'residuel' as 'residual' }),
+        'oneStepUpdate: form is ddpm or residual; got "residuel"; give one of them',
+      ],
+      [
+        () => convertPrediction(sd, x, x, 1, { from: 'eps' as 'epsilon', to: 'sample' }),
+        'schedule: the prediction to convert from is epsilon, sample or v_prediction; got "eps"; give what the model predicts',
+      ],
+      [
+        () => convertPrediction(sd, x, x, 1, { to: 'v' as 'sample' }),
+        'schedule: the prediction to convert to is epsilon, sample or v_prediction; got "v"; give what the model predicts',
+      ],
+      [
+        () => oneStepUpdate(sd, x, x, 1, { prediction: 'eps' as 'epsilon' }),
+        'schedule: the prediction to convert from is epsilon, sample or v_prediction; got "eps"',
+      ],
+      [
+        () => ddpmStep(sd, step, x, x, { seed: Number.NaN }),
+        'normalNoise: a seed is a whole number; got NaN; give one, such as 0',
+      ],
       [() => timesteps(sd, 1001), 'schedule: sampling takes from 1 to 1000 steps, as many as training had; got 1001'],
       [
         () => timesteps(scheduleOf({ steps_offset: 1 }), 1000),

@@ -42,8 +42,11 @@ export type LatentNoise =
   | { readonly noise: Tensor4D };
 
 /** A draw: mean + deviation * noise, differentiable by both parameters. @shape [B, h, w, C]
- * @throws when the noise has another shape @source diffusers DiagonalGaussianDistribution.sample */
+ * @throws when the noise has another shape, or the seed is no whole number @source diffusers DiagonalGaussianDistribution.sample */
 export function sampleLatents({ mean, logVariance }: LatentDistribution, from: LatentNoise): Tensor4D {
+  if (!('noise' in from || 'seed' in from)) {
+    throw new Error('sampleLatents: a draw takes { seed } or { noise }; got neither; give one, such as { seed: 0 }');
+  }
   if ('noise' in from && `${from.noise.shape}` !== `${mean.shape}`) {
     throw new Error(
       `sampleLatents: the noise has the latents' shape; got noise [${from.noise.shape}], latents [${mean.shape}]; draw one value for each`,

@@ -35,11 +35,15 @@ describeOnBackends('vae, errors', () => {
       'vaeEncode: the image is [B, H, W, 3]; got [16,16,3]',
     );
     expect(encode(image(16, 7))).toThrow(
-      "vaeEncode: the image's sides are at least 8; got [1,16,7,3]; resize or pad it first",
+      'vaeEncode: sides of images are at least 8; got [1,16,7,3]; resize or pad first',
     );
-    expect(() => vaeDecode(vae, image(4, 4))).toThrow('vaeDecode: the latents is [B, H, W, 4]; got [1,4,4,3]');
+    expect(() => vaeDecode(vae, image(4, 4))).toThrow('vaeDecode: the latents are [B, H, W, 4]; got [1,4,4,3]');
     expect(() => scaleLatents(config, image(4, 4))).toThrow('scaleLatents: latents are [B, h, w, 4]; got [1,4,4,3]');
     const { posterior } = vaeEncode(vae, image(16, 16));
+    expect(() => sampleLatents(posterior, {} as { seed: number })).toThrow(
+      'sampleLatents: a draw takes { seed } or { noise }; got neither; give one, such as { seed: 0 }',
+    );
+    expect(() => sampleLatents(posterior, { seed: Number.NaN })).toThrow('a seed is a whole number; got NaN');
     expect(() => sampleLatents(posterior, { noise: image(2, 3, 4) })).toThrow(
       "sampleLatents: the noise has the latents' shape; got noise [1,2,3,4], latents [1,2,2,4]; draw one value for each",
     );
@@ -61,6 +65,15 @@ describeOnBackends('vae, errors', () => {
     expect(encode({ tiling: { kind: 'blend', tileSize: 48 } })).toThrow(
       'vae tiling: tileSize and tileSize x overlap are multiples of 8 pixels, with overlap in [0, 1); got tileSize 48, overlap 0.25; a multiple of 32 goes with 0.25',
     );
+    for (const tileSize of [0, -8, 4, Number.NaN]) {
+      expect(encode({ tiling: { kind: 'blend', tileSize } })).toThrow(
+        `vae tiling: tileSize is a whole number of pixels from 8 up; got ${tileSize}; a multiple of 32 will do`,
+      );
+    }
+    expect(encode({ tiling: 'tiled' as 'exact' })).toThrow(
+      "vae: tiling is 'exact', 'blend' or an object of that kind; got \"tiled\"; leave it out for the whole image at once",
+    );
+    expect(encode({ tiling: { kind: 'exakt' as 'exact' } })).toThrow('got {"kind":"exakt"}; leave it out');
     expect(encode({ tiling: { kind: 'blend', overlap: 1 } })).toThrow('got tileSize 64, overlap 1');
   });
 }, ['cpu']);

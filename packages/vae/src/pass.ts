@@ -66,15 +66,18 @@ function defaultMaxTensorBytes(stages: readonly Stage[], size: Size): number {
 
 function checkInput(direction: Direction, config: VaeConfig, { rank, shape }: Tensor4D): void {
   const where = direction === 'encode' ? 'vaeEncode' : 'vaeDecode';
-  const [what, channels] = direction === 'encode' ? ['image', config.inChannels] : ['latents', config.latentChannels];
+  const [what, channels] =
+    direction === 'encode' ? ['image is', config.inChannels] : ['latents are', config.latentChannels];
   if (rank !== 4 || shape[3] !== channels) {
     throw new Error(
-      `${where}: the ${what} is [B, H, W, ${channels}]; got [${shape}]; channels come last, with a batch axis first`,
+      `${where}: the ${what} [B, H, W, ${channels}]; got [${shape}]; channels come last, with a batch axis first`,
     );
   }
   const least = direction === 'encode' ? scaleOf(config) : 1;
   if (Math.min(shape[1], shape[2]) < least) {
-    throw new Error(`${where}: the ${what}'s sides are at least ${least}; got [${shape}]; resize or pad it first`);
+    throw new Error(
+      `${where}: sides of ${direction === 'encode' ? 'images' : 'latents'} are at least ${least}; got [${shape}]; resize or pad first`,
+    );
   }
 }
 
@@ -100,6 +103,11 @@ function chainOf(
   options: VaeOptions<string>,
 ): { chain: Chain; costPerImage: number; perImage: boolean } {
   const tiling = typeof options.tiling === 'string' ? { kind: options.tiling } : options.tiling;
+  if (tiling !== undefined && tiling.kind !== 'exact' && tiling.kind !== 'blend') {
+    throw new Error(
+      `vae: tiling is 'exact', 'blend' or an object of that kind; got ${JSON.stringify(options.tiling)}; leave it out for the whole image at once`,
+    );
+  }
   checkOptions(options, tiling?.kind ?? 'none');
   const perImage = options.slicing === true;
   if (tiling?.kind === 'exact') {

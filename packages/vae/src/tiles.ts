@@ -29,6 +29,11 @@ const DEFAULT_OVERLAP = 0.25;
 export function tileGrid(config: VaeConfig, direction: 'encode' | 'decode', options: TileOptions): TileGrid {
   const { tileSize = config.sampleSize, overlap = DEFAULT_OVERLAP } = options;
   const scale = scaleOf(config);
+  if (!(Number.isInteger(tileSize) && tileSize >= scale)) {
+    throw new Error(
+      `vae tiling: tileSize is a whole number of pixels from ${scale} up; got ${tileSize}; a multiple of ${4 * scale} will do`,
+    );
+  }
   const overlapLatents = (tileSize * overlap) / scale;
   if (!Number.isInteger(tileSize / scale) || !Number.isInteger(overlapLatents) || !(overlap >= 0 && overlap < 1)) {
     throw new Error(

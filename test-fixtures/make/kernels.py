@@ -75,6 +75,15 @@ def attention() -> None:
     case("attention-causal", {"k": k, "v": v}, out, {"heads": heads, "causal": True}, g)
 
 
+def resize_cases(method: str, options: dict[str, bool], g: torch.Generator) -> None:
+    for size in ((17, 5), (4, 20)):
+        x = torch.randn(2, 2, 9, 11, generator=g).requires_grad_()
+        out = F.interpolate(x, size=size, mode=method, **options)
+        suffix = "-".join(["", *options]).replace("_", "-")
+        config = {"method": method, "size": size, "alignCorners": "align_corners" in options, "antialias": "antialias" in options}
+        case(f"resize-{method}{suffix}-{size[0]}x{size[1]}", {"x": x}, out, config, g)
+
+
 def resizes() -> None:
     g = seeded(5)
     # Nine rows: where float32 positions round differently, nearest neighbours would show it.
@@ -85,12 +94,11 @@ def resizes() -> None:
         "nearest-exact": [{}],
     }.items():
         for o in options:
-            for size in ((17, 5), (4, 20)):
-                x = torch.randn(2, 2, 9, 11, generator=g).requires_grad_()
-                out = F.interpolate(x, size=size, mode=method, **o)
-                suffix = "-".join(["", *o]).replace("_", "-")
-                config = {"method": method, "size": size, "alignCorners": "align_corners" in o, "antialias": "antialias" in o}
-                case(f"resize-{method}{suffix}-{size[0]}x{size[1]}", {"x": x}, out, config, g)
+            resize_cases(method, o, g)
+    # Of a generator of their own: cases that are added leave the others as they are.
+    g = seeded(6)
+    for method in ("bilinear", "bicubic"):
+        resize_cases(method, {"antialias": True, "align_corners": True}, g)
 
 
 if __name__ == "__main__":

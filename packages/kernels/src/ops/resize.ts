@@ -23,6 +23,8 @@ export interface ResizeOptions {
 
 export type ResizeMethod = 'bilinear' | 'bicubic' | 'nearest' | 'nearest-exact';
 
+const METHODS: readonly ResizeMethod[] = ['bilinear', 'bicubic', 'nearest', 'nearest-exact'];
+
 type Size = readonly [height: number, width: number];
 type Kernel = (distance: number) => number;
 
@@ -42,7 +44,7 @@ function interpolationMatrix(from: number, to: number, method: 'bilinear' | 'bic
   const matrix = new Float32Array(to * from);
   const align = o.alignCorners === true;
   const ratio = align ? (to > 1 ? (from - 1) / (to - 1) : 0) : from / to;
-  if (o.antialias) return antialiasedMatrix(matrix, from, to, ratio, method, align);
+  if (o.antialias) return antialiasedMatrix(matrix, from, to, ratio, method);
   const taps = method === 'bilinear' ? [0, 1] : [-1, 0, 1, 2];
   const kernel = method === 'bilinear' ? triangle : cubic(-0.75);
   for (let row = 0; row < to; row++) {
@@ -64,13 +66,13 @@ function antialiasedMatrix(
   to: number,
   ratio: number,
   method: 'bilinear' | 'bicubic',
-  align: boolean,
 ): Float32Array {
   const kernel = method === 'bilinear' ? triangle : cubic(-0.5);
   const stretch = Math.max(1, ratio);
   const support = (method === 'bilinear' ? 1 : 2) * stretch;
   for (let row = 0; row < to; row++) {
-    const centre = ratio * (row + (align ? 0 : 0.5)) + (align ? 0.5 : 0);
+    // With aligned corners too, as in PyTorch: there only the ratio differs. @source aten UpSampleKernel
+    const centre = ratio * (row + 0.5);
     const first = Math.max(0, Math.trunc(centre - support + 0.5));
     const end = Math.min(from, Math.trunc(centre + support + 0.5));
     const weights = Array.from({ length: end - first }, (_, i) => kernel((first + i - centre + 0.5) / stretch));
@@ -115,10 +117,22 @@ function resizeNearest(x: Tensor4D, [h, w]: Size, exact: boolean): Tensor4D {
   return y;
 }
 
+function checkImages(op: string, { rank, shape }: Tensor): void {
+  if (rank === 4) return;
+  throw new Error(
+    `${op}: x is a batch of images, [B, H, W, C]; got [${shape}]; reshape it, a single image to [1, H, W, C]`,
+  );
+}
+
 /** Resizes images with PyTorch's conventions (half-pixel centres unless alignCorners), on every backend alike, with gradients.
- * @shape [B, H, W, C] -> [B, h, w, C] @throws when a size is not a positive integer, or an option does not go with the method
+ * @shape [B, H, W, C] -> [B, h, w, C] @throws when x is not of rank 4, a size is not a positive integer, the method is
+ * unknown, or an option does not go with it
  * @source torch.nn.functional.interpolate */
 export function resize(x_BHWC: Tensor4D, size: Size, method: ResizeMethod, options: ResizeOptions = {}): Tensor4D {
+  checkImages('resize', x_BHWC);
+  if (!METHODS.includes(method)) {
+    throw new Error(`resize: the method is one of ${METHODS.join(', ')}; got ${method}; choose one of them`);
+  }
   if (!size.every((n) => Number.isInteger(n) && n > 0)) {
     throw new Error(`resize: the size is two positive integers; got [${size}]; give [height, width] in pixels`);
   }
@@ -134,8 +148,13 @@ export function resize(x_BHWC: Tensor4D, size: Size, method: ResizeMethod, optio
 }
 
 /** Repeats every pixel `factor` times in both directions. @shape [B, H, W, C] -> [B, f H, f W, C]
+ * @throws when x is not of rank 4, or the factor not a positive integer
  * @source torch.nn.functional.interpolate(mode='nearest') with a whole factor */
 export function upsampleNearest(x_BHWC: Tensor4D, factor = 2): Tensor4D {
+  checkImages('upsampleNearest', x_BHWC);
+  if (!(Number.isInteger(factor) && factor > 0)) {
+    throw new Error(`upsampleNearest: the factor is a positive integer; got ${factor}; use resize for other sizes`);
+  }
   const [B, H, W, C] = x_BHWC.shape;
   const op = customGrad((x) => ({
     value: image.resizeNearestNeighbor(x as Tensor4D, [H * factor, W * factor]),

@@ -15,6 +15,7 @@ import {
   tensor2d,
   tidy,
   transpose,
+  util,
 } from '@tensorflow/tfjs-core';
 import { runFusedGradient, runFusedKernel } from './fused-kernel.ts';
 
@@ -134,7 +135,12 @@ function attentionBackward(saved: Tensor3D[], dy_BLC: Tensor3D, o: Block): Tenso
 
 function check(q: Tensor3D, k: Tensor3D, v: Tensor3D, heads: number): void {
   const channels = q.shape[2];
-  if (channels % heads !== 0 || k.shape[2] !== channels || k.shape[1] !== v.shape[1] || k.shape[0] !== q.shape[0]) {
+  if (
+    channels % heads !== 0 ||
+    k.shape[2] !== channels ||
+    !util.arraysEqual(k.shape, v.shape) ||
+    k.shape[0] !== q.shape[0]
+  ) {
     throw new Error(
       `attention: q [B, L, C], k [B, S, C], v [B, S, C], C divisible by the heads; got q [${q.shape}], k [${k.shape}], v [${v.shape}], heads ${heads}; check the projections`,
     );

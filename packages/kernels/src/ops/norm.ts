@@ -75,15 +75,17 @@ function groupNormBackward(
   return [mul(inverseDeviation, inner), sum(mul(dz, normal), [0, 1]), sum(dz, [0, 1])];
 }
 
+const isPerChannel = ({ rank, shape }: Tensor, channels: number): boolean => rank === 1 && shape[0] === channels;
+
 /** Group normalisation over channels-last features, with an affine map per channel and an optional SiLU after it.
  * @shape x [B, ..., C] (any number of spatial axes), weight [C], bias [C] -> same as x
- * @throws when the channels do not divide into the groups @source torch.nn.functional.group_norm */
+ * @throws when the channels do not divide into the groups, or match the weight and the bias @source torch.nn.functional.group_norm */
 export function groupNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor1D, options: GroupNormOptions): T {
   const { groups, epsilon = 1e-5, activation } = options;
   const channels = x.shape[x.rank - 1];
-  if (channels % groups !== 0 || weight.shape[0] !== channels) {
+  if (channels % groups !== 0 || !isPerChannel(weight, channels) || !isPerChannel(bias, channels)) {
     throw new Error(
-      `groupNorm: channels divide into the groups and match the weight; got x [${x.shape}], weight [${weight.shape}], groups ${groups}; check the layer's sizes`,
+      `groupNorm: channels divide into the groups and match the weight and the bias; got x [${x.shape}], weight [${weight.shape}], bias [${bias.shape}], groups ${groups}; check the layer's sizes`,
     );
   }
   const silu = activation === 'silu';
@@ -126,9 +128,10 @@ function layerNormBackward(x: Tensor, weight: Tensor, dy: Tensor, epsilon: numbe
 /** Layer normalisation over the last axis with an affine map. @shape x [..., C], weight [C], bias [C] -> same as x
  * @throws when the widths differ @source torch.nn.functional.layer_norm */
 export function layerNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor1D, epsilon = 1e-5): T {
-  if (weight.shape[0] !== x.shape[x.rank - 1]) {
+  const channels = x.shape[x.rank - 1];
+  if (!isPerChannel(weight, channels) || !isPerChannel(bias, channels)) {
     throw new Error(
-      `layerNorm: the last axis matches the weight; got x [${x.shape}], weight [${weight.shape}]; check the layer's sizes`,
+      `layerNorm: the last axis matches the weight and the bias; got x [${x.shape}], weight [${weight.shape}], bias [${bias.shape}]; check the layer's sizes`,
     );
   }
   const op = customGrad((...args) => {

@@ -81,8 +81,8 @@ const cases: Case[] = [
   },
   {
     names: [
-      ...named('resize-bilinear', ['', '-align-corners', '-antialias']),
-      ...named('resize-bicubic', ['', '-align-corners', '-antialias']),
+      ...named('resize-bilinear', ['', '-align-corners', '-antialias', '-antialias-align-corners']),
+      ...named('resize-bicubic', ['', '-align-corners', '-antialias', '-antialias-align-corners']),
       ...named('resize-nearest', ['', '-exact']),
     ],
     inputs: ['x'],
@@ -136,10 +136,10 @@ describeOnBackends('ops against torch', () => {
     );
     expect(() => geglu(x)).toThrow('geglu: the last axis holds values and gates, so it is even; got [2,6,9,3]');
     expect(() => groupNorm(x, b, b, { groups: 2 })).toThrow(
-      'groupNorm: channels divide into the groups and match the weight; got x [2,6,9,3]',
+      'groupNorm: channels divide into the groups and match the weight and the bias; got x [2,6,9,3]',
     );
     expect(() => layerNorm(x, b, b)).toThrow(
-      'layerNorm: the last axis matches the weight; got x [2,6,9,3], weight [4]',
+      'layerNorm: the last axis matches the weight and the bias; got x [2,6,9,3], weight [4]',
     );
     const weight = ours('weight', loadGolden('kernels/conv-3x3').tensor('in/weight'), true) as Tensor4D;
     expect(() => conv2d(transpose(x, [0, 3, 1, 2]), weight)).toThrow(

@@ -1,5 +1,6 @@
 import {
   add,
+  backend,
   Cast,
   cast,
   GatherV2,
@@ -54,6 +55,25 @@ function batchedGather({ inputs: { x, indices }, attrs }: KernelCall): Tensor {
   return reshape(transpose(picked, [0, 2, 1, 3]), [...batchShape, ...outer, ...picks, ...inner]);
 }
 
+/** The values of a tensor that came from the host; undefined where only the device has them. */
+function hostValues(x: Tensor): ArrayLike<number> | undefined {
+  const { tensorMap } = backend() as { tensorMap?: { get(id: object): { values?: ArrayLike<number> | null } } };
+  return tensorMap?.get(x.dataId)?.values ?? undefined;
+}
+
+/** The shader reads zeros at indices that are out of range. Those that only the device has cannot be looked at. */
+function checkedGather({ inputs: { x, indices }, attrs, original }: KernelCall): Tensor {
+  const axis = util.parseAxisParam(attrs.axis as number, x.shape)[0];
+  const last = x.shape[axis] - 1;
+  for (const index of Array.from(hostValues(indices) ?? [])) {
+    if (index >= 0 && index <= last) continue;
+    throw new Error(
+      `gather: indices along axis ${axis} of [${x.shape}] are from 0 to ${last}; got ${index}; check the indices`,
+    );
+  }
+  return original();
+}
+
 /** The cpu kernel writes its result over its first input; it is given a copy. */
 function scatterIntoCopy({ inputs, original }: KernelCall): Tensor {
   const { tensor } = inputs;
@@ -77,6 +97,7 @@ export const repairedIndexing: RepairedKernel[] = [
     applies: ({ attrs }) => Number(attrs.batchDims ?? 0) > 0,
     run: batchedGather,
   },
+  { kernel: GatherV2, backends: ['webgpu'], run: checkedGather },
   {
     kernel: GatherV2,
     backends: [nativeName],

@@ -1,5 +1,15 @@
 import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
-import { clone, einsum, engine, getKernel, memory, tensor, tensorScatterUpdate, tidy } from '@tensorflow/tfjs-core';
+import {
+  clone,
+  einsum,
+  engine,
+  gather,
+  getKernel,
+  memory,
+  tensor,
+  tensorScatterUpdate,
+  tidy,
+} from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { kernelCases } from './cases.test-support.ts';
 import { registerRepairedKernels, repairedKernels } from './install.ts';
@@ -60,6 +70,23 @@ describeOnBackends('repaired kernels', (backend) => {
     expect(() => einsum('ij,jk->ik', x, tensor([1, 2, 3], [3, 1]))).toThrow(
       'einsum: axis j must have one length; got 2 and 3',
     );
+    x.dispose();
+  });
+
+  it('GatherV2 refuses indices that are out of range', async () => {
+    const x = floats([3, 2]);
+    for (const wrong of [3, -1]) {
+      const message =
+        backend === 'webgpu'
+          ? `gather: indices along axis 0 of [3,2] are from 0 to 2; got ${wrong}; check the indices`
+          : /index|indices/;
+      expect(() => tidy(() => gather(x, tensor([0, wrong], [2], 'int32')))).toThrow(message);
+    }
+    expect(() => tidy(() => gather(x, tensor([2], [1], 'int32'), 1))).toThrow();
+    const picked = tidy(() => gather(x, tensor([2, 0], [2], 'int32')));
+    const values = await x.data();
+    await expectClose(picked, [values[4], values[5], values[0], values[1]]);
+    picked.dispose();
     x.dispose();
   });
 

@@ -230,6 +230,18 @@ describe.skipIf(!inject('backends').includes('webgpu'))('webgpu: nothing fails i
       await x.data();
       expect([...x.dataSync()]).toEqual([1]);
     });
+
+    it('says of a tensor that was left on the GPU to read it before switching backends', async () => {
+      await selectBackend('webgpu');
+      const [left, read] = [onGpu(tensor1d([1])), onGpu(tensor1d([2]))];
+      await read.data();
+      await selectBackend('cpu');
+      expect(await messageOfFailure(() => add(left, 1))).toMatch(
+        /^webgpu: a tensor that lives on the GPU .*; got one, while the backend is cpu; before switching, read it/,
+      );
+      expect([...(await add(read, 1).data())]).toEqual([3]);
+      await selectBackend('webgpu');
+    });
   });
 
   describe('memory', () => {

@@ -1,6 +1,6 @@
 import { WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
 import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
-import { type DataType, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { type DataType, engine, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { WebgpuOptions } from '../types.ts';
 import { type BufferLimits, BufferPool } from './buffer-pool.ts';
 import { effectiveLimits } from './device.ts';
@@ -20,6 +20,22 @@ type Limits = Record<
 
 function shapeText(tensor: TensorInfo): string {
   return `[${tensor.shape.join(',')}] ${tensor.dtype}`;
+}
+
+/** TensorFlow.js reads so by itself too, where a kernel of another backend is given a tensor of this one. */
+function syncReadError(currentBackend: string): DeviceError {
+  if (currentBackend === 'webgpu') {
+    return new DeviceError(
+      'sync-read',
+      'webgpu: a synchronous read cannot tell whether the computation failed; got dataSync, arraySync or print of a tensor on the GPU; ' +
+        'use `await tensor.data()`, or the option webgpu.syncReads in a browser',
+    );
+  }
+  return new DeviceError(
+    'sync-read',
+    'webgpu: a tensor that lives on the GPU cannot be used on another backend; ' +
+      `got one, while the backend is ${currentBackend}; before switching, read it (\`await tensor.data()\`) or dispose of it`,
+  );
 }
 
 /** TensorFlow.js's WebGPU backend with our own device, on which nothing fails in silence: what is over a limit of the
@@ -81,13 +97,7 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
   override readSync(dataId: DataId): ReturnType<WebGPUBackend['readSync']> {
     const { values, dtype } = this.tensorMap.get(dataId);
     if (values != null || dtype === 'string' || dtype === 'complex64') return super.readSync(dataId);
-    if (!this.syncReads || typeof OffscreenCanvas === 'undefined') {
-      throw new DeviceError(
-        'sync-read',
-        'webgpu: a synchronous read cannot tell whether the computation failed; got dataSync, arraySync or print of a tensor on the GPU; ' +
-          'use `await tensor.data()`, or the option webgpu.syncReads in a browser',
-      );
-    }
+    if (!this.syncReads || typeof OffscreenCanvas === 'undefined') throw syncReadError(engine().backendName);
     this.throwIfVoid(dataId);
     return super.readSync(dataId);
   }

@@ -18,9 +18,9 @@ constexpr long kComponents = 16;
 constexpr long kTaps = 9;
 // What one thread transforms of an image at a time.
 constexpr long kBlockBytes = 3 << 19;
-// Panels whose weights are transformed together: reading few outputs of each row would meet another page at each.
-constexpr long kPanelsAtOnce = 2;
-constexpr long kInputsAtOnce = 16;
+// Input channels whose weights are gathered together: a cache line.
+constexpr long kLineFloats = 16;
+constexpr long kInputsAtOnce = kLineFloats;
 // A row stride of a multiple of 4 KiB would put the rows of a tile into the same few places of the first-level cache.
 constexpr long kStridePadding = 16;
 
@@ -49,18 +49,14 @@ struct Convolution {
         tiles(batch * tile_rows * tile_columns),
         stride(inputs + (inputs % 256 == 0 ? kStridePadding : 0)),
         panel(kernels().tile.columns),
-        panels((outputs + panel - 1) / panel),
-        panel_component(spread(inputs * panel)) {}
+        panels((outputs + panel - 1) / panel) {}
   long batch, height, width, inputs, outputs;
   bool transposed;
   long tile_rows, tile_columns, tiles;
   long stride;         // between transformed tiles
   long panel, panels;  // outputs are taken `panel` at a time
-  long panel_component;
 
   long panel_width(long index) const { return std::min(panel, outputs - index * panel); }
-  // Floats of a panel's transformed weights, [16, inputs, panel].
-  long panel_size() const { return kComponents * panel_component; }
 };
 
 struct Tile2 {
@@ -100,31 +96,39 @@ void gather_turned(const Convolution& c, const float* weight, Range inputs, long
   }
 }
 
-// The weights of a panel of outputs and of a few input channels to out [16 components, inputs, panel].
-void transform_weights(const Convolution& c, const float* weight, long panel, Range inputs, float* gathered,
-                       float* out) {
-  const long first = panel * c.panel, width = c.panel_width(panel);
-  if (c.transposed) gather_turned(c, weight, inputs, first, width, gathered);
-  for (long input = inputs.begin; input < inputs.end; input++) {
-    const float* taps[kTaps];
-    for (long tap = 0; tap < kTaps; tap++) {
-      taps[tap] = c.transposed ? gathered + ((input - inputs.begin) * kTaps + tap) * width
-                               : weight + (tap * c.inputs + input) * c.outputs + first;
-    }
-    float* row = out + input * c.panel;
-    kernels().winograd_weight(taps, row, c.panel_component, width);
-    for (long k = 0; width < c.panel && k < kComponents; k++) {
-      std::fill(row + k * c.panel_component + width, row + k * c.panel_component + c.panel, 0.0f);
-    }
+// Asks for the taps of the input channel after the next: they lie too far apart for the processor to see it coming.
+void prefetch_taps(const float* const* taps, long distance, long width) {
+  for (long tap = 0; tap < kTaps; tap++) {
+    for (long o = 0; o < width; o += kLineFloats) __builtin_prefetch(taps[tap] + distance + o);
   }
 }
 
-void transform_panels(const Convolution& c, const float* weight, Range panels, float* out) {
-  std::vector<float> gathered(static_cast<std::size_t>(c.transposed ? kInputsAtOnce * kTaps * c.panel : 0));
-  for (long input = 0; input < c.inputs; input += kInputsAtOnce) {
-    const Range inputs{input, std::min(c.inputs, input + kInputsAtOnce)};
-    for (long panel = panels.begin; panel < panels.end; panel++) {
-      transform_weights(c, weight, panel, inputs, gathered.data(), out + (panel - panels.begin) * c.panel_size());
+// The transformed weights of one panel of outputs, [16 components, inputs, panel].
+struct PanelWeights {
+  float* data;
+  long component;
+
+  static long size(const Convolution& c) { return kComponents * spread(c.inputs * c.panel); }
+};
+
+void transform_weights(const Convolution& c, const float* weight, long panel, const PanelWeights& out) {
+  const long first = panel * c.panel, width = c.panel_width(panel);
+  std::vector<float> gathered(static_cast<std::size_t>(c.transposed ? kInputsAtOnce * kTaps * width : 0));
+  for (long start = 0; start < c.inputs; start += kInputsAtOnce) {
+    const Range few{start, std::min(c.inputs, start + kInputsAtOnce)};
+    if (c.transposed) gather_turned(c, weight, few, first, width, gathered.data());
+    for (long input = few.begin; input < few.end; input++) {
+      const float* taps[kTaps];
+      for (long tap = 0; tap < kTaps; tap++) {
+        taps[tap] = c.transposed ? gathered.data() + ((input - start) * kTaps + tap) * width
+                                 : weight + (tap * c.inputs + input) * c.outputs + first;
+      }
+      if (!c.transposed && input + 2 < c.inputs) prefetch_taps(taps, 2 * c.outputs, width);
+      float* row = out.data + input * c.panel;
+      kernels().winograd_weight(taps, row, out.component, width);
+      for (long k = 0; width < c.panel && k < kComponents; k++) {
+        std::fill(row + k * out.component + width, row + k * out.component + c.panel, 0.0f);
+      }
     }
   }
 }
@@ -138,13 +142,17 @@ class TileProducts {
 
   static long size(const Convolution& c, long most_tiles) { return kComponents * spread(most_tiles * c.panel); }
 
-  // `tiles` holds the tiles of the range; there is memory up to a multiple of the register tile's rows.
-  void run(Range range, const float* tiles, long tiles_component, const float* weights, long panel) {
-    const long rows = round_up(range.end - range.begin, kernels().tile.rows);
+  // The products of some tiles, in multiples of the register tile's rows, from place `at` on.
+  void multiply(const float* tiles, long tiles_component, long rows, long at, const PanelWeights& weights) {
     for (long k = 0; k < kComponents; k++) {
       kernels().multiply_rows({rows, c_.panel, c_.inputs, tiles + k * tiles_component, c_.stride,
-                               weights + k * c_.panel_component, c_.panel, products_ + k * component_, c_.panel});
+                               weights.data + k * weights.component, c_.panel,
+                               products_ + k * component_ + at * c_.panel, c_.panel});
     }
+  }
+
+  // The results of the tiles of a range, which begins at place 0.
+  void finish(Range range, long panel) {
     const long first = panel * c_.panel;
     for (long index = range.begin; index < range.end; index++) {
       const Tile2 tile = tile_at(c_, index);
@@ -173,11 +181,12 @@ void run_by_tiles(const Convolution& c, Context& context, const float* x, const 
   const long step = kernels().tile.rows;
   const long fitting = kBlockBytes / static_cast<long>(kComponents * c.stride * sizeof(float));
   const long block = std::min(round_up(c.tiles, step), std::max(2 * step, std::min(16 * step, fitting / step * step)));
-  float* weights = context.temporary(c.panels * c.panel_size());
-  parallel_for((c.panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [&](long job, long) {
-    const Range panels{job * kPanelsAtOnce, std::min(c.panels, (job + 1) * kPanelsAtOnce)};
-    transform_panels(c, weight, panels, weights + panels.begin * c.panel_size());
-  });
+  const long of_panel = PanelWeights::size(c);
+  float* weights = context.temporary(c.panels * of_panel);
+  const auto panel_weights = [&](long panel) {
+    return PanelWeights{weights + panel * of_panel, of_panel / kComponents};
+  };
+  parallel_for(c.panels, [&](long panel, long) { transform_weights(c, weight, panel, panel_weights(panel)); });
   const long component = spread(block * c.stride), of_tiles = kComponents * component;
   const long of_products = TileProducts::size(c, block);
   float* scratch = context.temporary(thread_count() * (of_tiles + of_products));
@@ -187,7 +196,8 @@ void run_by_tiles(const Convolution& c, Context& context, const float* x, const 
     transform_tiles(c, x, range, tiles, component);
     TileProducts products(c, bias, y, block, tiles + of_tiles);
     for (long panel = 0; panel < c.panels; panel++) {
-      products.run(range, tiles, component, weights + panel * c.panel_size(), panel);
+      products.multiply(tiles, component, round_up(range.end - range.begin, step), 0, panel_weights(panel));
+      products.finish(range, panel);
     }
   });
 }
@@ -195,7 +205,7 @@ void run_by_tiles(const Convolution& c, Context& context, const float* x, const 
 // Small images: all tiles first, then the weights panel by panel.
 void run_by_panels(const Convolution& c, Context& context, const float* x, const float* weight, const float* bias,
                    float* y) {
-  const long room = round_up(c.tiles, kernels().tile.rows), block = std::min(room, 8 * kernels().tile.rows);
+  const long step = kernels().tile.rows, room = round_up(c.tiles, step);
   const long component = spread(room * c.stride);
   float* tiles = context.temporary(kComponents * component);
   const long parts = parts_of(c.tiles, 8);
@@ -203,19 +213,16 @@ void run_by_panels(const Convolution& c, Context& context, const float* x, const
     const Range range = range_of(part, parts, c.tiles);
     transform_tiles(c, x, range, tiles + range.begin * c.stride, component);
   });
-  const long of_products = TileProducts::size(c, block), of_weights = kPanelsAtOnce * c.panel_size();
+  const long of_weights = PanelWeights::size(c), of_products = TileProducts::size(c, room);
   float* scratch = context.temporary(thread_count() * (of_weights + of_products));
-  parallel_for((c.panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [&](long job, long worker) {
-    float* weights = scratch + worker * (of_weights + of_products);
-    const Range panels{job * kPanelsAtOnce, std::min(c.panels, (job + 1) * kPanelsAtOnce)};
-    transform_panels(c, weight, panels, weights);
-    TileProducts products(c, bias, y, block, weights + of_weights);
-    for (long panel = panels.begin; panel < panels.end; panel++) {
-      const float* of_panel = weights + (panel - panels.begin) * c.panel_size();
-      for (long first = 0; first < c.tiles; first += block) {
-        products.run({first, std::min(c.tiles, first + block)}, tiles + first * c.stride, component, of_panel, panel);
-      }
+  parallel_for(c.panels, [&](long panel, long worker) {
+    const PanelWeights weights{scratch + worker * (of_weights + of_products), of_weights / kComponents};
+    transform_weights(c, weight, panel, weights);
+    TileProducts products(c, bias, y, room, weights.data + of_weights);
+    for (long at = 0; at < room; at += 8 * step) {
+      products.multiply(tiles + at * c.stride, component, std::min(8 * step, room - at), at, weights);
     }
+    products.finish({0, c.tiles}, panel);
   });
 }
 

@@ -106,10 +106,11 @@ function paddingMask(mask: Tensor2D | ArrayLike<number>, batch: number, length: 
   return mul(sub(1, allowed), MASKED) as Tensor4D;
 }
 
-interface LayerOutput {
+/** A type, not an interface: only those pass through tidy's types. */
+type LayerOutput = {
   out: Tensor3D;
   probabilities?: Tensor4D;
-}
+};
 
 function layer(
   p: ClipTextLayer,
@@ -164,7 +165,8 @@ export function clipTextFromEmbeddings(
     const maps: Tensor4D[] = [];
     let x = x_BTD;
     for (const each of layers) {
-      const { out, probabilities } = layer(each, x, p.activation, mask, attention);
+      // A tidy for each layer: what is inside it would add up to a tenth of the weights.
+      const { out, probabilities } = tidy(() => layer(each, x, p.activation, mask, attention));
       x = out;
       if (hiddenStates) states.push(x);
       if (probabilities !== undefined) maps.push(probabilities);

@@ -75,7 +75,7 @@ it("loads from a checkpoint with every key used, and gives diffusers' numbers", 
   await checkpoint.close();
 });
 
-describeOnBackends('unet', () => {
+describeOnBackends('unet', (backend) => {
   it('is what one works out by hand', async () => {
     const config = parseUnetConfig({
       in_channels: 1,
@@ -176,7 +176,10 @@ describeOnBackends('unet', () => {
       ...[-1, 1000].map((step): [Unet, Partial<UnetInputs>, string] => [
         p,
         { timestep: tensor1d([1, step], 'int32') },
-        `unet: a tensor timestep is from 0 to 999; got ${step}; give numbers for other steps`,
+        // wasm has the values in its own memory alone, and refuses them itself.
+        backend === 'wasm'
+          ? `the index value ${step} is not in [0, 999]`
+          : `unet: a tensor timestep is from 0 to 999; got ${step}; give numbers for other steps`,
       ]),
       [p, { classLabels: 1 }, 'unet: this model has no class embedding; got classLabels; leave them out'],
       [classes, {}, 'unet: this model has a class embedding; got no classLabels; give one for each sample'],

@@ -1,16 +1,29 @@
 export { type Attention, type AttentionInputs, type AttentionResult, multiHeadAttention } from './attention.ts';
 export { closest } from './closest.ts';
 export { type GegluFeedForward, gegluFeedForward, gegluFeedForwardParams } from './feed-forward.ts';
-export { conv2d, embedding, groupNorm, layerNorm, linear } from './layers.ts';
-export type { Conv2d, Embedding, GroupNorm, LayerNorm, Leaf, LeafKind, Linear, Parameter } from './leaf.ts';
+export { conv2d, embedding, groupNorm, layerNorm, linear, plainLayer } from './layers.ts';
+export type {
+  Adapter,
+  Conv2d,
+  Embedding,
+  GroupNorm,
+  Layer,
+  LayerForward,
+  LayerNorm,
+  Leaf,
+  LeafKind,
+  Linear,
+  Parameter,
+} from './leaf.ts';
 export { type Initializer, ParamSource, type TensorProvider, type TensorRequest } from './param-source.ts';
-export { normalNoise } from './random.ts';
+export { namedRandom, normalNoise } from './random.ts';
 export { randomParams, shapeParams } from './sources.ts';
 export { hostValues } from './table-lookup.ts';
 export {
   countParams,
   disposeParams,
   leaves,
+  mapLeaves,
   mapTensors,
   type NamedTensor,
   namedTensors,

@@ -26,35 +26,48 @@ const keyOf = (leaf: Leaf, property: string): string => {
   return leaf.path === '' ? property : `${leaf.path}.${property}`;
 };
 
-/** Every leaf of a tree, in the tree's own order. */
+/** The parameters that an adapter adds to a leaf. */
+const adapterParams = (leaf: Leaf): unknown => ('adapter' in leaf ? leaf.adapter?.params : undefined);
+
+/** Every leaf of a tree, in the tree's own order; an adapter's behind the layer that it is on. */
 export function leaves(tree: unknown): Leaf[] {
   if (typeof tree !== 'object' || tree === null) return [];
-  if (isLeaf(tree)) return [tree];
+  if (isLeaf(tree)) return [tree, ...leaves(adapterParams(tree))];
   return (Array.isArray(tree) ? tree : Object.values(tree)).flatMap(leaves);
+}
+
+function namedTensorsOf(leaf: Leaf): NamedTensor[] {
+  return leafTensors(leaf).map(([property, tensor]) => ({
+    key: keyOf(leaf, property),
+    leaf,
+    tensor,
+    layout: leaf.kind === 'conv2d' && property === 'weight' ? ('conv2d' as const) : ('same' as const),
+  }));
 }
 
 /** Every tensor of a tree with its checkpoint key, in the tree's own order. */
 export function namedTensors(tree: unknown): NamedTensor[] {
-  return leaves(tree).flatMap((leaf) =>
-    leafTensors(leaf).map(([property, tensor]) => ({
-      key: keyOf(leaf, property),
-      leaf,
-      tensor,
-      layout: leaf.kind === 'conv2d' && property === 'weight' ? ('conv2d' as const) : ('same' as const),
-    })),
-  );
+  return leaves(tree).flatMap(namedTensorsOf);
+}
+
+/** A new tree in which `replace` has made each leaf another, or the same; what stays is shared with the old tree. Adapters
+ * belong to their layer, and are not visited by themselves. */
+export function mapLeaves<Tree>(tree: Tree, replace: (leaf: Leaf) => Leaf): Tree {
+  if (typeof tree !== 'object' || tree === null) return tree;
+  if (Array.isArray(tree)) return tree.map((child) => mapLeaves(child, replace)) as Tree;
+  if (isLeaf(tree)) return replace(tree) as Tree;
+  return Object.fromEntries(Object.entries(tree).map(([name, child]) => [name, mapLeaves(child, replace)])) as Tree;
 }
 
 /** A new tree with every tensor replaced; what `replace` returns unchanged is shared with the old tree. */
 export function mapTensors<Tree>(tree: Tree, replace: (named: NamedTensor) => Tensor): Tree {
-  if (typeof tree !== 'object' || tree === null) return tree;
-  if (Array.isArray(tree)) return tree.map((child) => mapTensors(child, replace)) as Tree;
-  if (isLeaf(tree)) {
-    const replaced = namedTensors(tree).map((named) => [named, replace(named)] as const);
-    const names = leafTensors(tree).map(([property]) => property);
-    return { ...tree, ...Object.fromEntries(names.map((name, i) => [name, replaced[i][1]])) };
-  }
-  return Object.fromEntries(Object.entries(tree).map(([name, child]) => [name, mapTensors(child, replace)])) as Tree;
+  return mapLeaves(tree, (leaf) => {
+    const names = leafTensors(leaf).map(([property]) => property);
+    const replaced = namedTensorsOf(leaf).map((named, i) => [names[i], replace(named)]);
+    const mapped = { ...leaf, ...Object.fromEntries(replaced) } as Leaf;
+    if (!('adapter' in mapped) || mapped.adapter === undefined) return mapped;
+    return { ...mapped, adapter: { ...mapped.adapter, params: mapTensors(mapped.adapter.params, replace) } };
+  });
 }
 
 /** How many numbers a tree holds. */

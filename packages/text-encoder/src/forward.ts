@@ -1,5 +1,5 @@
 import { gelu, quickGelu } from '@rass/kernels';
-import { embedding, layerNorm, linear, multiHeadAttention } from '@rass/nn';
+import { embedding, layerNorm, linear, multiHeadAttention, plainLayer } from '@rass/nn';
 import {
   add,
   cast,
@@ -85,7 +85,10 @@ export function clipTextEmbeddings(p: ClipText, tokens: Tensor2D | TokenRows): T
     throw new Error(`clipText: rows have at most ${positions} tokens; got ${length}; truncate them`);
   }
   return tidy(() =>
-    add(embedding(p.tokens, idsTensor(p, tokens)) as Tensor3D, slice(p.positions.weight, [0, 0], [length, width])),
+    add(
+      embedding(p.tokens, idsTensor(p, tokens)) as Tensor3D,
+      slice(plainLayer(p.positions).weight, [0, 0], [length, width]),
+    ),
   );
 }
 

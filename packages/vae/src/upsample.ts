@@ -1,4 +1,4 @@
-import { type Conv2d, conv2d } from '@rass/nn';
+import { type Conv2d, conv2d, plainLayer } from '@rass/nn';
 import {
   matMul,
   reshape,
@@ -35,13 +35,17 @@ function foldingMatrix(): Float32Array {
  * @shape weight [3, 3, I, O] -> [2, 2, I, 4 O] */
 export function foldedUpsampler(p: Conv2d): Conv2d {
   const [, , inputs, outputs] = p.weight.shape;
-  return tidy(() => {
-    const taps = reshape(p.weight, [9, inputs * outputs]);
+  const { kind, path, stride } = p;
+  const folded = tidy(() => {
+    // An adapter's share is folded with the weight.
+    const plain = plainLayer(p);
+    const taps = reshape(plain.weight, [9, inputs * outputs]);
     const folded = reshape(matMul(tensor2d(foldingMatrix(), [16, 9]), taps), [4, 4, inputs, outputs]);
     const weight: Tensor4D = reshape(transpose(folded, [0, 2, 1, 3]), [2, 2, inputs, 4 * outputs]);
-    const bias: Tensor1D | undefined = p.bias === undefined ? undefined : tile(p.bias, [4]);
-    return { ...p, weight, bias, padding: 1 };
-  }) as Conv2d;
+    const bias: Tensor1D | undefined = plain.bias === undefined ? undefined : tile(plain.bias, [4]);
+    return { weight, bias };
+  });
+  return { kind, path, stride, ...folded, padding: 1 };
 }
 
 /** The four parities' channels to their places. @shape [B, H, W, 4 C] -> [B, 2 H, 2 W, C] */

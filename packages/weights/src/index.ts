@@ -11,6 +11,7 @@ export { toFloat32 } from './dtype/decode.ts';
 export { byteLengthOf, DTYPES, type Dtype, type TensorArray } from './dtype/dtype.ts';
 export { type EncodableDtype, fromFloat32 } from './dtype/encode.ts';
 export { WeightsError } from './error.ts';
+export { toHwio, toOihw } from './load/layout.ts';
 export { type KeyNames, type Loaded, type LoadOptions, type LoadProgress, loadParams } from './load/load-params.ts';
 export { LoadError, type LoadReport } from './load/report.ts';
 export { paramSpecs, type SaveOptions, saveParams } from './load/save-params.ts';

@@ -1,4 +1,4 @@
-import type { GroupNorm } from '@rass/nn';
+import { type GroupNorm, plainLayer } from '@rass/nn';
 import {
   add,
   batchNorm,
@@ -47,5 +47,6 @@ export function freeStatistics({ mean: centre, variance }: Statistics, held: Hel
 
 /** Some rows of an image, normalised by the whole image's statistics. @shape [1, h, W, C] -> same */
 export function normalized(p: GroupNorm, { mean, variance }: Statistics, rows: Tensor4D): Tensor4D {
-  return batchNorm(rows, mean, variance, p.bias, p.weight, p.epsilon);
+  const { bias, weight, epsilon } = plainLayer(p);
+  return batchNorm(rows, mean, variance, bias, weight, epsilon);
 }

@@ -1,0 +1,185 @@
+import { scaleFor } from '../config.ts';
+import type { HostTensor, LayerUpdate, LohaUpdate, LokrUpdate, LoraUpdate } from '../state.ts';
+
+type Shape = readonly number[];
+
+const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+
+function refuse(what: string, got: string): never {
+  throw new Error(`lora: ${what}; got ${got}; the adapter is of another model, or damaged`);
+}
+
+const text = ({ shape }: HostTensor): string => `[${shape.join(', ')}]`;
+
+/** C += A B, where A is [rows, inner] and B [inner, columns]. Rows of B are added up, so that memory is read in its order. */
+function multiplyInto(
+  out: Float64Array | Float32Array,
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  rows: number,
+  inner: number,
+  columns: number,
+): void {
+  for (let i = 0; i < rows; i++) {
+    const at = i * columns;
+    for (let k = 0; k < inner; k++) {
+      const factor = a[i * inner + k];
+      if (factor === 0) continue;
+      const from = k * columns;
+      for (let j = 0; j < columns; j++) out[at + j] += factor * b[from + j];
+    }
+  }
+}
+
+/** [rows, inner] by [inner, ...]. */
+function times(a: HostTensor, b: HostTensor): HostTensor {
+  const [rows, inner] = a.shape;
+  if (b.shape[0] !== inner) refuse('factors have the same rank', `${text(a)} and ${text(b)}`);
+  const columns = sizeOf(b.shape.slice(1));
+  const data = new Float32Array(rows * columns);
+  multiplyInto(data, a.data, b.data, rows, inner, columns);
+  return { shape: [rows, ...b.shape.slice(1)], data };
+}
+
+function transposed({ shape, data }: HostTensor): HostTensor {
+  const [rows, columns] = shape;
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j];
+  return { shape: [columns, rows], data: out };
+}
+
+/** Axes of a core [A, B, Kh, Kw] swapped to [B, A, Kh, Kw]. */
+function swapped({ shape, data }: HostTensor): HostTensor {
+  const [first, second, ...kernel] = shape;
+  const places = sizeOf(kernel);
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < first; i++) {
+    for (let j = 0; j < second; j++) {
+      const from = (i * second + j) * places;
+      out.set(data.subarray(from, from + places), (j * first + i) * places);
+    }
+  }
+  return { shape: [second, first, ...kernel], data: out };
+}
+
+const flat = ({ shape, data }: HostTensor): HostTensor => ({ shape: [shape[0], sizeOf(shape.slice(1))], data });
+
+/** out[o, i, ...] = sum over p, q of left[o, p] core[p, q, ...] right[q, i]: Tucker's decomposition of a convolution. */
+function tucker(left: HostTensor, core: HostTensor, right: HostTensor): HostTensor {
+  const outer = times(left, core);
+  return swapped(times(transposed(right), swapped(outer)));
+}
+
+function loraProduct({ down, up, mid, embedding }: LoraUpdate): HostTensor {
+  const left = flat(up);
+  if (mid !== undefined) return tucker(left, mid, flat(down));
+  const product = times(left, down);
+  return embedding ? transposed(product) : product;
+}
+
+/** One of LoHa's two factors. With a core: sum over p, q of core[p, q, ...] a[p, o] b[q, i]. */
+function lohaFactor({ a, b, t }: LohaUpdate['w1']): HostTensor {
+  return t === undefined ? times(a, b) : tucker(transposed(a), t, b);
+}
+
+function lohaProduct({ w1, w2 }: LohaUpdate): HostTensor {
+  const [first, second] = [lohaFactor(w1), lohaFactor(w2)];
+  if (first.data.length !== second.data.length)
+    refuse('the factors of LoHa have one size', `${text(first)} and ${text(second)}`);
+  return { shape: first.shape, data: first.data.map((value, i) => value * second.data[i]) };
+}
+
+function lokrFactor(factor: LokrUpdate['w1'] | LokrUpdate['w2']): HostTensor {
+  if ('data' in factor) return factor;
+  const { a, b } = factor;
+  return 't' in factor && factor.t !== undefined ? tucker(transposed(a), factor.t, b) : times(a, b);
+}
+
+/** Every element of w1 times the whole of w2. [A, B] and [C, D, ...] -> [A C, B D, ...] */
+function kronecker(w1: HostTensor, w2: HostTensor): HostTensor {
+  const [rows, columns] = w1.shape;
+  const [outputs, inputs, ...kernel] = w2.shape;
+  const places = sizeOf(kernel);
+  const data = new Float32Array(w1.data.length * w2.data.length);
+  for (let a = 0; a < rows; a++) {
+    for (let c = 0; c < outputs; c++) {
+      for (let b = 0; b < columns; b++) {
+        const factor = w1.data[a * columns + b];
+        const from = c * inputs * places;
+        const to = ((a * outputs + c) * columns + b) * inputs * places;
+        for (let i = 0; i < inputs * places; i++) data[to + i] = factor * w2.data[from + i];
+      }
+    }
+  }
+  return { shape: [rows * outputs, columns * inputs, ...kernel], data };
+}
+
+/** How many ranks the scale divides by. LoKr without a product is not scaled. */
+function rankOf(update: LayerUpdate): number | undefined {
+  if (update.kind === 'lora') return update.down.shape[0];
+  if (update.kind === 'loha') return update.w1.b.shape[0];
+  if (update.kind === 'diff') return undefined;
+  const product = [update.w2, update.w1].find((factor) => !('data' in factor));
+  return product === undefined || 'data' in product ? undefined : product.b.shape[0];
+}
+
+/** What an update's product is multiplied by. @source peft LoraLayer.scaling; LyCORIS */
+export function scaleOf(update: LayerUpdate, rsLora = false): number {
+  const rank = rankOf(update);
+  return rank === undefined || update.kind === 'diff' ? 1 : scaleFor(update.alpha, rank, rsLora);
+}
+
+function productOf(update: LayerUpdate): HostTensor {
+  if (update.kind === 'lora') return loraProduct(update);
+  if (update.kind === 'loha') return lohaProduct(update);
+  if (update.kind === 'lokr') return kronecker(lokrFactor(update.w1), lokrFactor(update.w2));
+  return update.weight;
+}
+
+/** What an adapter's update adds to a weight, its scale included, in the checkpoint's layout. DoRA's lengths are no part of it: see
+ * updatedWeight. @shape weight [O, I] or [O, I, Kh, Kw], an embedding's [V, C] -> the same number of values, row-major
+ * @throws when the factors do not fit each other or the weight */
+export function updateDelta(update: LayerUpdate, weightShape: Shape, rsLora = false): Float32Array<ArrayBuffer> {
+  const product = productOf(update);
+  const rows = update.kind === 'lora' && update.embedding ? weightShape[0] : product.shape[0];
+  if (product.data.length !== sizeOf(weightShape) || rows !== weightShape[0]) {
+    refuse(`an update has its weight's size, [${weightShape.join(', ')}]`, `${update.kind} ${text(product)}`);
+  }
+  const scale = scaleOf(update, rsLora);
+  const data = product.data as Float32Array<ArrayBuffer>;
+  if (update.kind === 'diff') return data.slice();
+  if (scale !== 1) for (let i = 0; i < data.length; i++) data[i] *= scale;
+  return data;
+}
+
+/** Scales outputs to DoRA's lengths, in place: rows, or for an embedding columns. */
+function toLengths(weight: Float32Array, outputs: number, lengths: Float32Array, byColumn: boolean): void {
+  const inner = weight.length / outputs;
+  for (let o = 0; o < outputs; o++) {
+    const [start, step] = byColumn ? [o, outputs] : [o * inner, 1];
+    let squares = 0;
+    for (let i = 0; i < inner; i++) squares += weight[start + i * step] ** 2;
+    const factor = lengths[o] / Math.sqrt(squares);
+    for (let i = 0; i < inner; i++) weight[start + i * step] *= factor;
+  }
+}
+
+/** A weight with an adapter's update in it. `strength` multiplies what the update adds; DoRA's rows are then turned that far.
+ * @throws like updateDelta, or when DoRA's lengths are not one for each output @source peft get_delta_weight, DoraLayer */
+export function updatedWeight(
+  update: LayerUpdate,
+  weight: HostTensor,
+  rsLora = false,
+  strength = 1,
+): Float32Array<ArrayBuffer> {
+  const updated = updateDelta(update, weight.shape, rsLora);
+  for (let i = 0; i < updated.length; i++) updated[i] = weight.data[i] + strength * updated[i];
+  if (update.kind === 'diff' || update.magnitude === undefined) return updated;
+  const byColumn = update.kind === 'lora' && update.embedding === true;
+  const outputs = weight.shape[byColumn ? 1 : 0];
+  const lengths = update.magnitude.data;
+  if (lengths.length !== outputs)
+    refuse(`DoRA has a length for each of ${outputs} outputs`, `${text(update.magnitude)}`);
+  toLengths(updated, outputs, lengths, byColumn);
+  return updated;
+}

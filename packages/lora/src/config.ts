@@ -1,19 +1,22 @@
+import { closest } from '@rass/nn';
+import * as v from 'valibot';
+
 /** Where an adapter's matrices start. `pissa` and `olora` also take what they start with out of the base weight.
- * @source PEFT init_lora_weights */
+ * @source PEFT init_lora_weights; arXiv 2404.02948 (PiSSA), 2406.01775 (OLoRA) */
 export type LoraInit = 'default' | 'gaussian' | 'pissa' | 'olora' | 'orthogonal' | { readonly pissaIterations: number };
 
 /** How an adapter is laid over a model; names and defaults are PEFT's. @source peft LoraConfig */
 export interface LoraConfig {
-  /** Columns of the low-rank product. */
+  /** Columns of the low-rank product; default 8. */
   readonly rank: number;
-  /** The product is scaled by alpha / rank. */
+  /** The product is scaled by alpha / rank; default 8. */
   readonly alpha: number;
-  /** A list: paths that are an entry or end with `.` and it. A text: a regular expression that the whole path fits.
-   * `all-linear`: every linear layer and convolution. */
+  /** A list: paths that are an entry, or end with `.` and it. A text: a regular expression that the whole path fits.
+   * `all-linear`: every linear layer. */
   readonly targets: readonly string[] | string;
   /** Paths left out, by the same rules. */
   readonly exclude?: readonly string[] | string;
-  /** Other ranks by pattern: a regular expression that the path, or the end of it behind a dot, fits. The first that fits counts. */
+  /** Other ranks by pattern: a regular expression that the path, or its end behind a dot, fits. The first that fits counts. */
   readonly rankPattern?: Readonly<Record<string, number>>;
   readonly alphaPattern?: Readonly<Record<string, number>>;
   /** Scale by alpha / sqrt(rank). @source arXiv 2312.03732 */
@@ -27,6 +30,67 @@ export interface LoraConfig {
   /** Share of the layers whose product a training step leaves out. @source kohya sd-scripts module_dropout */
   readonly moduleDropout?: number;
   readonly init?: LoraInit;
-  /** Layers trained whole, by the rules of `targets`: their weights belong to the adapter. A layer may be both. */
+  /** Layers trained whole, by the rules of a list in `targets`: their weights belong to the adapter. A layer may be both. */
   readonly modulesToSave?: readonly string[];
+}
+
+/** A LoraConfig in which all but the targets may be left out. */
+export type LoraOptions = Pick<LoraConfig, 'targets'> & Partial<LoraConfig>;
+
+const paths = v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))]);
+const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const share = v.optional(v.pipe(v.number(), v.minValue(0), v.ltValue(1)));
+
+const schema = {
+  rank: v.optional(size, 8),
+  alpha: v.optional(positive, 8),
+  targets: paths,
+  exclude: v.optional(paths),
+  rankPattern: v.optional(v.record(v.string(), size)),
+  alphaPattern: v.optional(v.record(v.string(), positive)),
+  rsLora: v.optional(v.boolean()),
+  dora: v.optional(v.boolean()),
+  dropout: share,
+  rankDropout: share,
+  moduleDropout: share,
+  init: v.optional(
+    v.union([
+      v.picklist(['default', 'gaussian', 'pissa', 'olora', 'orthogonal']),
+      v.strictObject({ pissaIterations: size }),
+    ]),
+  ),
+  modulesToSave: v.optional(v.array(v.string())),
+};
+
+/** Checks a configuration and fills in PEFT's defaults. @throws naming the field that is wrong or unknown */
+export function loraConfig(options: LoraOptions): LoraConfig {
+  const unknown = Object.keys(options).find((name) => !(name in schema));
+  if (unknown !== undefined) {
+    const [near] = closest(unknown, Object.keys(schema));
+    throw new Error(`lora: a configuration has known fields; got "${unknown}"; closest: ${near}`);
+  }
+  const result = v.safeParse(v.object(schema), options);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const field = v.getDotPath(issue) ?? 'targets';
+  throw new Error(`lora: ${field}: ${issue.message}; got ${JSON.stringify(issue.input)}; see LoraConfig`);
+}
+
+function patternValue(path: string, pattern: Readonly<Record<string, number>> = {}): number | undefined {
+  const key = Object.keys(pattern).find((each) => new RegExp(`^(.*\\.)?(${each})$`).test(path));
+  return key === undefined ? undefined : pattern[key];
+}
+
+/** The rank and alpha of one layer. @source peft get_pattern_key */
+export function rankAndAlpha(config: LoraConfig, path: string): { rank: number; alpha: number } {
+  return {
+    rank: patternValue(path, config.rankPattern) ?? config.rank,
+    alpha: patternValue(path, config.alphaPattern) ?? config.alpha,
+  };
+}
+
+/** What the low-rank product is multiplied by. */
+export function scaleFor(alpha: number, rank: number, rsLora = false): number {
+  return alpha / (rsLora ? Math.sqrt(rank) : rank);
 }

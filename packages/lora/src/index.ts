@@ -1,1 +1,34 @@
-export {};
+export { type AdapterChoice, type AdapterSummary, describeAdapters, removeAdapter, useAdapters } from './active.ts';
+export { type AddOptions, addAdapter } from './add-adapter.ts';
+export {
+  COMBINE_METHODS,
+  type CombineMethod,
+  type CombineOptions,
+  combineAdapters,
+} from './algebra/combine.ts';
+export { scaleOf, updateDelta, updatedWeight } from './algebra/delta.ts';
+export { type Extracted, type ExtractOptions, extractAdapter } from './algebra/extract.ts';
+export type { SignMethod } from './algebra/prune.ts';
+export {
+  convertToLora,
+  type RankRule,
+  type Resized,
+  type ResizedLayer,
+  type ResizeOptions,
+  resizeAdapter,
+} from './algebra/resize.ts';
+export { type LoraConfig, type LoraInit, type LoraOptions, loraConfig } from './config.ts';
+export { adapterState, addAdapterState, mergeState } from './convert.ts';
+export { type MergeOptions, mergeAdapters, mergeAndUnload, unloadAdapters, unmergeAdapters } from './merge.ts';
+export { adapterNames } from './names.ts';
+export type {
+  AdapterState,
+  DiffUpdate,
+  HostTensor,
+  LayerUpdate,
+  LohaUpdate,
+  LokrUpdate,
+  LoraUpdate,
+} from './state.ts';
+export { matchTargets, type TargetLayer } from './targets.ts';
+export { type TrainOptions, trainAdapters, withDropout } from './train.ts';

@@ -1,5 +1,6 @@
 import { scaleFor } from '../config.ts';
 import type { HostTensor, LayerUpdate, LohaUpdate, LokrUpdate, LoraUpdate } from '../state.ts';
+import { multiplyInto } from './matrix.ts';
 
 type Shape = readonly number[];
 
@@ -11,33 +12,13 @@ function refuse(what: string, got: string): never {
 
 const text = ({ shape }: HostTensor): string => `[${shape.join(', ')}]`;
 
-/** C += A B, where A is [rows, inner] and B [inner, columns]. Rows of B are added up, so that memory is read in its order. */
-function multiplyInto(
-  out: Float64Array | Float32Array,
-  a: ArrayLike<number>,
-  b: ArrayLike<number>,
-  rows: number,
-  inner: number,
-  columns: number,
-): void {
-  for (let i = 0; i < rows; i++) {
-    const at = i * columns;
-    for (let k = 0; k < inner; k++) {
-      const factor = a[i * inner + k];
-      if (factor === 0) continue;
-      const from = k * columns;
-      for (let j = 0; j < columns; j++) out[at + j] += factor * b[from + j];
-    }
-  }
-}
-
 /** [rows, inner] by [inner, ...]. */
 function times(a: HostTensor, b: HostTensor): HostTensor {
   const [rows, inner] = a.shape;
   if (b.shape[0] !== inner) refuse('factors have the same rank', `${text(a)} and ${text(b)}`);
   const columns = sizeOf(b.shape.slice(1));
   const data = new Float32Array(rows * columns);
-  multiplyInto(data, a.data, b.data, rows, inner, columns);
+  multiplyInto(data, a.data, b.data, [rows, inner, columns]);
   return { shape: [rows, ...b.shape.slice(1)], data };
 }
 

@@ -1,0 +1,226 @@
+import { closest } from '@rass/nn';
+import { type LoraConfig, loraConfig } from '../config.ts';
+import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
+import { scaleOf, updateDelta } from './delta.ts';
+import { matrixOf, scaleColumns, transpose } from './matrix.ts';
+import { disjointMean, pruneAtRandom, pruneByMagnitude, type SignMethod, weightedSum } from './prune.ts';
+import { factorTensors } from './starts.ts';
+import { truncatedSvd } from './svd.ts';
+
+const FACTOR_METHODS = ['linear', 'ties', 'dare_linear', 'dare_ties', 'magnitude_prune'] as const;
+const SVD_METHODS = ['svd', 'ties_svd', 'dare_linear_svd', 'dare_ties_svd', 'magnitude_prune_svd'] as const;
+
+/** Ways to make one adapter of several. @source peft add_weighted_adapter */
+export const COMBINE_METHODS = [...FACTOR_METHODS, 'cat', ...SVD_METHODS] as const;
+export type CombineMethod = (typeof COMBINE_METHODS)[number];
+
+export interface CombineOptions {
+  /** `cat` and `svd` are exact up to the rank; the others work on the factors and are rough, as in PEFT. */
+  method: CombineMethod;
+  /** One for each adapter; they may be negative. Default 1 each. */
+  weights?: readonly number[];
+  /** The share of values that ties, dare and magnitude_prune keep, in (0, 1]. */
+  density?: number;
+  majoritySign?: SignMethod;
+  /** The rank of an `svd` result; default the largest of the adapters'. */
+  svdRank?: number;
+  /** The quantile at which an `svd` result's factors are cut off. */
+  svdClamp?: number;
+  /** For dare. */
+  seed?: number;
+}
+
+interface Checked extends CombineOptions {
+  weights: readonly number[];
+}
+
+function check(states: readonly AdapterState[], options: CombineOptions): Checked {
+  const { method, weights = states.map(() => 1), density } = options;
+  if (!COMBINE_METHODS.includes(method)) {
+    throw new Error(
+      `lora: adapters are combined by ${COMBINE_METHODS.join(', ')}; got "${method}"; closest: ${closest(method, COMBINE_METHODS)[0]}`,
+    );
+  }
+  if (states.length < 1 || weights.length !== states.length || !weights.every(Number.isFinite)) {
+    throw new Error(
+      `lora: each adapter that is combined has a finite weight; got ${states.length} adapters and weights [${weights}]; give one each`,
+    );
+  }
+  const prunes = /ties|dare|prune/.test(method);
+  if (prunes !== (density !== undefined) || (density !== undefined && !(density > 0 && density <= 1))) {
+    throw new Error(
+      `lora: ${method} ${prunes ? 'keeps a density in (0, 1]' : 'has no density'}; got ${density}; ${prunes ? 'give one, such as 0.5' : 'leave it out'}`,
+    );
+  }
+  return { ...options, weights };
+}
+
+/** One layer of the adapters that have it. */
+interface Part {
+  readonly path: string;
+  readonly updates: readonly LoraUpdate[];
+  readonly weights: readonly number[];
+  readonly scales: readonly number[];
+}
+
+function plainLora(path: string, update: LayerUpdate): LoraUpdate {
+  if (update.kind === 'lora' && update.mid === undefined && update.magnitude === undefined) return update;
+  const what = update.kind !== 'lora' ? update.kind : update.mid !== undefined ? 'a Tucker core' : 'DoRA';
+  throw new Error(
+    `lora: ${path}: plain LoRA layers are combined; got ${what}; merge it into the model, or convertToLora first`,
+  );
+}
+
+function partsOf(states: readonly AdapterState[], weights: readonly number[]): Part[] {
+  const paths = new Set(states.flatMap(({ layers }) => [...layers.keys()]));
+  return [...paths].map((path) => {
+    const having = states.flatMap((state, i) => {
+      const update = state.layers.get(path);
+      return update === undefined
+        ? []
+        : [{ update: plainLora(path, update), weight: weights[i], rsLora: state.rsLora }];
+    });
+    return {
+      path,
+      updates: having.map(({ update }) => update),
+      weights: having.map(({ weight }) => weight),
+      scales: having.map(({ update, rsLora }) => scaleOf(update, rsLora)),
+    };
+  });
+}
+
+/** What becomes of several tensors, by the method's own name without `_svd`. */
+function reduce(
+  tensors: readonly Float32Array[],
+  weights: readonly number[],
+  options: Checked,
+  name: string,
+): Float32Array {
+  const { density = 1, majoritySign = 'total', seed = 0 } = options;
+  const method = options.method.replace(/_svd$/, '');
+  const atRandom = method.startsWith('dare');
+  const prunes = method !== 'linear' && method !== 'svd';
+  const kept = prunes
+    ? tensors.map((values, i) =>
+        atRandom ? pruneAtRandom(values, density, seed, `${name} ${i}`) : pruneByMagnitude(values, density),
+      )
+    : tensors;
+  return method.endsWith('ties') ? disjointMean(kept, weights, majoritySign) : weightedSum(kept, weights);
+}
+
+/** On the factors themselves; a weight's root goes to each, its sign to the first. */
+function byFactors({ path, updates, weights, scales }: Part, options: Checked): LoraUpdate {
+  const ranks = new Set(updates.map(({ down }) => down.shape[0]));
+  if (ranks.size > 1) {
+    throw new Error(
+      `lora: ${path}: ${options.method} takes adapters of one rank; got ${[...ranks].join(', ')}; use cat or svd`,
+    );
+  }
+  const strengths = weights.map((weight, i) => weight * scales[i]);
+  const roots = strengths.map((strength) => Math.sqrt(Math.abs(strength)));
+  const signed = roots.map((root, i) => (strengths[i] >= 0 ? root : -root));
+  const combined = (pick: 'down' | 'up', factors: readonly number[]): HostTensor => ({
+    shape: updates[0][pick].shape,
+    data: reduce(
+      updates.map((update) => update[pick].data),
+      factors,
+      options,
+      `${path} ${pick}`,
+    ) as Float32Array<ArrayBuffer>,
+  });
+  return { ...updates[0], down: combined('down', signed), up: combined('up', roots), alpha: updates[0].down.shape[0] };
+}
+
+/** One after the other: exactly the sum of the products. */
+function byConcatenation({ updates, weights, scales }: Part): LoraUpdate {
+  const total = updates.reduce((sum, { down }) => sum + down.shape[0], 0);
+  const { down, up } = updates[0];
+  const downData = updates.flatMap((update, i) => [...update.down.data.map((value) => value * weights[i] * scales[i])]);
+  const outputs = up.shape[0];
+  const upData = new Float32Array(outputs * total);
+  let at = 0;
+  for (const update of updates) {
+    const rank = update.down.shape[0];
+    for (let o = 0; o < outputs; o++) upData.set(update.up.data.subarray(o * rank, (o + 1) * rank), o * total + at);
+    at += rank;
+  }
+  return {
+    ...updates[0],
+    down: { shape: [total, ...down.shape.slice(1)], data: Float32Array.from(downData) },
+    up: { shape: [outputs, total, ...up.shape.slice(2)], data: upData },
+    alpha: total,
+  };
+}
+
+function clampTo(quantile: number, tensors: readonly Float32Array[]): void {
+  const sorted = Float32Array.from(tensors.flatMap((values) => [...values])).sort();
+  const position = quantile * (sorted.length - 1);
+  const [low, high] = [sorted[Math.floor(position)], sorted[Math.ceil(position)]];
+  const bound = low + (high - low) * (position - Math.floor(position));
+  for (const values of tensors)
+    for (let i = 0; i < values.length; i++) values[i] = Math.max(-bound, Math.min(bound, values[i]));
+}
+
+/** The weight that a low-rank update changes, as its factors say. */
+function weightShape({ down, up, embedding }: LoraUpdate): number[] {
+  return embedding ? [down.shape[1], up.shape[0]] : [up.shape[0], ...down.shape.slice(1)];
+}
+
+/** The combined difference, cut down to a rank again. */
+function bySvd(part: Part, options: Checked, rank: number): LoraUpdate {
+  const { path, updates, weights, scales } = part;
+  const [first] = updates;
+  // Of an embedding the product as the factors give it, [C, V].
+  const bare = updates.map((update) => ({ ...update, embedding: false }));
+  const shape = weightShape(bare[0]);
+  const deltas = bare.map((update, i) => {
+    const delta = updateDelta(update, shape);
+    const factor = scales[i] / scaleOf(update);
+    return factor === 1 ? delta : delta.map((value) => value * factor);
+  });
+  const whole = matrixOf(shape[0], reduce(deltas, weights, options, path));
+  const { u, s, v } = truncatedSvd(whole, Math.min(rank, whole.rows, whole.columns), { seed: options.seed });
+  const { down, up } = factorTensors(scaleColumns(u, s), transpose(v), shape);
+  if (options.svdClamp !== undefined) clampTo(options.svdClamp, [up.data, down.data]);
+  return { ...first, down, up, alpha: down.shape[0] };
+}
+
+/** Whole tensors cannot be added up as differences; those that one adapter alone has are kept as they are. */
+function combinedWholes(states: readonly AdapterState[]): Map<string, HostTensor> {
+  const whole = new Map<string, HostTensor>();
+  for (const [key, value] of states.flatMap((state) => [...state.whole])) {
+    if (whole.has(key)) {
+      throw new Error(
+        `lora: adapters that are combined share no tensor trained whole; got ${key} twice; leave it out of all but one`,
+      );
+    }
+    whole.set(key, value);
+  }
+  return whole;
+}
+
+function combinedConfig(states: readonly AdapterState[], rank: number): LoraConfig | undefined {
+  const first = states.find(({ config }) => config !== undefined)?.config;
+  if (first === undefined) return undefined;
+  const { rankPattern: _, alphaPattern: __, rsLora: ___, init: ____, ...rest } = first;
+  const targets = [...new Set(states.flatMap(({ layers }) => [...layers.keys()]))];
+  return loraConfig({ ...rest, targets, exclude: undefined, rank, alpha: rank });
+}
+
+/** One adapter of several, whose scale is 1. A layer that only some have is made of those.
+ * @throws on an unknown method, ranks that differ where they may not, or layers that are no plain LoRA
+ * @source peft LoraModel.add_weighted_adapter */
+export function combineAdapters(states: readonly AdapterState[], options: CombineOptions): AdapterState {
+  const checked = check(states, options);
+  const parts = partsOf(states, checked.weights);
+  const largest = Math.max(...parts.flatMap(({ updates }) => updates.map(({ down }) => down.shape[0])));
+  const layers = new Map(
+    parts.map((part): [string, LoraUpdate] => {
+      if (checked.method === 'cat') return [part.path, byConcatenation(part)];
+      const isSvd = (SVD_METHODS as readonly string[]).includes(checked.method);
+      return [part.path, isSvd ? bySvd(part, checked, checked.svdRank ?? largest) : byFactors(part, checked)];
+    }),
+  );
+  const rank = Math.max(...[...layers.values()].map(({ down }) => down.shape[0]));
+  return { config: combinedConfig(states, rank), rsLora: false, layers, whole: combinedWholes(states) };
+}

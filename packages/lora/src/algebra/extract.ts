@@ -1,0 +1,109 @@
+import { type Checkpoint, readFloat32 } from '@rass/weights';
+import { loraConfig } from '../config.ts';
+import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
+import { matchTargets } from '../targets.ts';
+import { lowRankUpdate, type RankRule, type ResizedLayer, type ResizeOptions } from './resize.ts';
+
+export interface ExtractOptions extends ResizeOptions {
+  /** Which layers, as a LoraConfig names them; default all whose weights are matrices or convolutions. */
+  targets?: readonly string[] | string;
+  exclude?: readonly string[] | string;
+  /** Differences of which no value is larger are left out; default 0. @source kohya extract_lora_from_models min_diff */
+  minDifference?: number;
+  /** Keep what has no low rank (norms, biases, tables outside the targets) as tensors trained whole; default false: it is reported. */
+  keepRest?: boolean;
+  seed?: number;
+  onProgress?: (progress: { path: string; done: number; total: number }) => void;
+  signal?: AbortSignal;
+}
+
+export interface Extracted {
+  readonly state: AdapterState;
+  readonly report: readonly ResizedLayer[];
+  /** Keys that differ between the two and are not in the adapter. */
+  readonly left: readonly string[];
+}
+
+const LAYER = /^(.*)\.weight$/;
+
+async function difference(
+  base: Checkpoint,
+  tuned: Checkpoint,
+  key: string,
+  signal?: AbortSignal,
+): Promise<{ delta: HostTensor; values: HostTensor }> {
+  const { shape } = base.info(key);
+  const [before, after] = [await readFloat32(base, key, { signal }), await readFloat32(tuned, key, { signal })];
+  const data = after.map((value, i) => value - before[i]) as Float32Array<ArrayBuffer>;
+  return { delta: { shape, data }, values: { shape, data: after } };
+}
+
+const largest = ({ data }: HostTensor): number => data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+function checkAlike(base: Checkpoint, tuned: Checkpoint): string[] {
+  const keys = base.keys();
+  const wrong =
+    keys.find((key) => !tuned.has(key) || tuned.info(key).shape.join() !== base.info(key).shape.join()) ??
+    tuned.keys().find((key) => !base.has(key));
+  if (wrong === undefined) return keys;
+  const shape = (checkpoint: Checkpoint): string =>
+    checkpoint.has(wrong) ? `[${checkpoint.info(wrong).shape.join(', ')}]` : 'nothing';
+  throw new Error(
+    `lora: an adapter is extracted from two checkpoints of one model; got "${wrong}" ${shape(base)} in ${base.name} and ${shape(tuned)} in ${tuned.name}; choose two that belong together`,
+  );
+}
+
+/** Paths of the layers whose difference is decomposed. */
+function chosenPaths(base: Checkpoint, keys: readonly string[], { targets, exclude }: ExtractOptions): Set<string> {
+  const layers = keys.flatMap((key) => {
+    const path = LAYER.exec(key)?.[1];
+    const rank = base.info(key).shape.length;
+    return path !== undefined && (rank === 2 || rank === 4) ? [{ path, kind: rank === 2 ? 'linear' : 'conv2d' }] : [];
+  });
+  if (targets === undefined && exclude === undefined) return new Set(layers.map(({ path }) => path));
+  return new Set(matchTargets(layers, targets ?? '.*', exclude).map(({ path }) => path));
+}
+
+/** The adapter that, laid over `base`, comes as close to `tuned` as its ranks allow. One tensor at a time is in memory. Matrices are
+ * taken for linear layers: leave embeddings out by `exclude`, or keep them whole.
+ * @throws when the two are not of one model, or do not differ @source peft conversion; kohya extract_lora_from_models */
+export async function extractAdapter(
+  base: Checkpoint,
+  tuned: Checkpoint,
+  rule: RankRule,
+  options: ExtractOptions = {},
+): Promise<Extracted> {
+  const { minDifference = 0, keepRest = false, onProgress, signal, seed } = options;
+  const keys = checkAlike(base, tuned);
+  const paths = chosenPaths(base, keys, options);
+  const layers = new Map<string, LayerUpdate>();
+  const whole = new Map<string, HostTensor>();
+  const [report, left]: [ResizedLayer[], string[]] = [[], []];
+  for (const [done, key] of keys.entries()) {
+    signal?.throwIfAborted();
+    const { delta, values } = await difference(base, tuned, key, signal);
+    const path = LAYER.exec(key)?.[1];
+    if (largest(delta) > minDifference) {
+      if (path !== undefined && paths.has(path)) {
+        const { update, kept } = lowRankUpdate(delta, rule, { ...options, seed });
+        layers.set(path, update);
+        report.push({
+          path,
+          before: Math.min(delta.shape[0], delta.data.length / delta.shape[0]),
+          after: update.down.shape[0],
+          kept,
+        });
+      } else if (keepRest) whole.set(key, values);
+      else left.push(key);
+    }
+    onProgress?.({ path: key, done: done + 1, total: keys.length });
+  }
+  if (layers.size === 0 && whole.size === 0) {
+    throw new Error(
+      `lora: two checkpoints differ where an adapter is extracted; got no difference over ${minDifference} in ${paths.size} layers; look at minDifference, or choose others`,
+    );
+  }
+  const rank = Math.max(1, ...report.map(({ after }) => after));
+  const config = loraConfig({ targets: layers.size > 0 ? [...layers.keys()] : [...whole.keys()], rank, alpha: rank });
+  return { state: { config, rsLora: false, layers, whole }, report, left };
+}

@@ -1,0 +1,177 @@
+import { detached } from '@rass/kernels';
+import { type Adapter, conv2d, embedding, type Layer, type LayerForward, linear, namedRandom } from '@rass/nn';
+import {
+  add,
+  div,
+  dropout,
+  matMul,
+  mul,
+  reshape,
+  sqrt,
+  square,
+  sub,
+  sum,
+  type Tensor,
+  type Tensor4D,
+  tensor,
+  tidy,
+} from '@tensorflow/tfjs-core';
+import { scaleFor } from './config.ts';
+import type { Factors, LayerShares, Share } from './shares.ts';
+
+/** A share that acts, and what its product is multiplied by. */
+interface Acting {
+  readonly name: string;
+  readonly share: Share;
+  readonly factors: Factors;
+  readonly scale: number;
+}
+
+/** The low-rank products that act. */
+function acting({ shares, active }: LayerShares): Acting[] {
+  return Object.entries(active).flatMap(([name, weight]) => {
+    const share = shares[name];
+    if (share?.factors === undefined || weight === 0) return [];
+    const scale = weight * scaleFor(share.alpha, share.rank, share.config.rsLora);
+    return [{ name, share, factors: share.factors, scale }];
+  });
+}
+
+/** The layer whose weights an adapter has of its own, where one acts; else the layer itself, plain. */
+function hostOf({ shares, active }: LayerShares, layer: Layer): Layer {
+  const whole = Object.keys(active)
+    .map((name) => shares[name]?.whole)
+    .find((each) => each !== undefined);
+  const { adapter: _, ...plain } = layer;
+  return (whole === undefined ? plain : { ...plain, ...tensorsOf(whole) }) as Layer;
+}
+
+const tensorsOf = (layer: Layer): object =>
+  'bias' in layer ? { weight: layer.weight, bias: layer.bias } : { weight: layer.weight };
+
+/** The product of the factors in the layout of the layer's weight, not yet scaled. */
+export function product(factors: Factors): Tensor {
+  if (factors.kind === 'linear') return matMul(factors.up.weight, factors.down.weight);
+  if (factors.kind === 'embedding') return matMul(factors.down.value, factors.up.value, false, true);
+  const [rows, columns, inputs, rank] = factors.down.weight.shape;
+  const outputs = factors.up.weight.shape[3];
+  const flat = matMul(reshape(factors.down.weight, [-1, rank]), reshape(factors.up.weight, [rank, outputs]));
+  return reshape(flat, [rows, columns, inputs, outputs]);
+}
+
+/** The length of the weights that make each output. @shape weight -> [O], for an embedding [C] @source peft DoraLayer */
+export function rowLengths(kind: Factors['kind'], weight: Tensor): Tensor {
+  const axes = { linear: [1], conv2d: [0, 1, 2], embedding: [0] }[kind];
+  return sqrt(sum(square(weight), axes));
+}
+
+/** What DoRA multiplies each output by. As in PEFT no gradient flows through the lengths. */
+function doraFactor({ share, factors, scale }: Acting, host: Layer): Tensor {
+  const lengths = detached(() => rowLengths(factors.kind, add(host.weight, mul(product(factors), scale))));
+  return div(share.magnitude!.value, lengths);
+}
+
+/** A number in [0, 1) that depends on the step, the layer, the adapter and what it is for. */
+const drawn = (seed: number, path: string, name: string, what: string): number =>
+  namedRandom(seed, `${path} ${name} ${what}`)();
+
+const seedOf = (...of: Parameters<typeof drawn>): number => Math.floor(drawn(...of) * 2 ** 31);
+
+/** Ones and zeros over the ranks, the same for the whole batch, scaled to keep the mean. @shape [R] */
+function rankMask(rate: number, rank: number, seed: number, path: string, name: string): Tensor {
+  const next = namedRandom(seed, `${path} ${name} ranks`);
+  return tensor(
+    Float32Array.from({ length: rank }, () => (next() < rate ? 0 : 1 / (1 - rate))),
+    [rank],
+  );
+}
+
+/** x through the factors, scaled; undefined where a training step leaves the layer out. */
+function lowRank(each: Acting, layer: Layer, x: Tensor, seed: number | undefined): Tensor | undefined {
+  const { name, factors, scale, share } = each;
+  const { dropout: rate = 0, rankDropout = 0, moduleDropout = 0 } = share.config;
+  const { path } = layer;
+  if (seed !== undefined && moduleDropout > 0 && drawn(seed, path, name, 'module') < moduleDropout) return undefined;
+  // Ids are no quantities to drop.
+  const drops = seed !== undefined && rate > 0 && factors.kind !== 'embedding';
+  const input = drops ? dropout(x, rate, undefined, seedOf(seed, path, name, 'inputs')) : x;
+  const inner = throughDown(factors, layer, input);
+  const masked =
+    seed !== undefined && rankDropout > 0 ? mul(inner, rankMask(rankDropout, share.rank, seed, path, name)) : inner;
+  return throughUp(factors, mul(masked, scale));
+}
+
+function throughDown(factors: Factors, layer: Layer, x: Tensor): Tensor {
+  if (factors.kind === 'linear') return linear(factors.down, x);
+  if (factors.kind === 'embedding') {
+    const { path, value } = factors.down;
+    return embedding({ kind: 'embedding', path, weight: value }, x);
+  }
+  // The layer may run with another padding than it was made with, in bands of an image.
+  const { stride, padding } = layer as Extract<Layer, { kind: 'conv2d' }>;
+  return conv2d({ ...factors.down, stride, padding }, x as Tensor4D);
+}
+
+function throughUp(factors: Factors, x: Tensor): Tensor {
+  if (factors.kind === 'linear') return linear(factors.up, x);
+  if (factors.kind === 'conv2d') return conv2d(factors.up, x as Tensor4D);
+  const { path, value } = factors.up;
+  return linear({ kind: 'linear', path, weight: value }, x);
+}
+
+/** The layer's output with its adapters. @source peft LoraLayer.forward, DoraLinearLayer, DoraConv2dLayer */
+function forward(shares: LayerShares, layer: Layer, x: Tensor, base: LayerForward): Tensor {
+  return tidy(() => {
+    if (shares.base !== undefined) return base({ ...layer, adapter: undefined }, x);
+    const host = hostOf(shares, layer);
+    const all = acting(shares);
+    const dora = all.filter(({ share }) => share.magnitude !== undefined);
+    // DoRA turns the weight's part of the output, without the bias.
+    const bias = dora.length > 0 && 'bias' in host ? host.bias : undefined;
+    const own = base(bias === undefined ? host : ({ ...host, bias: undefined } as Layer), x);
+    let y = bias === undefined ? own : add(own, bias);
+    for (const each of all) {
+      const low = lowRank(each, layer, x, shares.seed);
+      if (low === undefined) continue;
+      if (each.share.magnitude === undefined) y = add(y, low);
+      else y = add(y, sub(mul(add(own, low), doraFactor(each, host)), own));
+    }
+    return y;
+  });
+}
+
+/** What the adapters add to the host's weight. */
+function weightDifference(each: Acting, host: Layer): Tensor {
+  const delta = mul(product(each.factors), each.scale);
+  if (each.share.magnitude === undefined) return delta;
+  const factor = doraFactor(each, host);
+  // Outputs are the last axis, but for a linear layer's weight.
+  const rows = each.factors.kind === 'linear' ? reshape(factor, [-1, 1]) : factor;
+  return sub(mul(add(host.weight as Tensor, delta), rows), host.weight);
+}
+
+/** One layer with the adapters' share in its weight. */
+function plain(shares: LayerShares, layer: Layer): Layer {
+  if (shares.base !== undefined) return { ...layer, adapter: undefined };
+  const all = acting(shares);
+  const random = all.find(
+    ({ share: { config } }) => (config.dropout ?? 0) + (config.rankDropout ?? 0) + (config.moduleDropout ?? 0) > 0,
+  );
+  if (shares.seed !== undefined && random !== undefined) {
+    throw new Error(
+      `lora: ${layer.path}: a layer with dropout is no one layer; got adapter "${random.name}" in training; set its dropout to 0`,
+    );
+  }
+  const host = hostOf(shares, layer);
+  if (all.length === 0) return host;
+  const weight = all.reduce<Tensor>((total, each) => add(total, weightDifference(each, host)), host.weight);
+  return { ...host, weight } as Layer;
+}
+
+/** A layer with these shares in the place of those that it has; with none it is plain. */
+export function withShares(layer: Layer, shares: LayerShares): Layer {
+  const { adapter: _, ...bare } = layer;
+  if (Object.keys(shares.shares).length === 0) return bare as Layer;
+  const adapter: Adapter<LayerShares> = { params: shares, forward, plain };
+  return { ...bare, adapter: adapter as Adapter } as Layer;
+}

@@ -19,6 +19,10 @@ export {
 } from './algebra/resize.ts';
 export { type LoraConfig, type LoraInit, type LoraOptions, loraConfig } from './config.ts';
 export { adapterState, addAdapterState, mergeState } from './convert.ts';
+export { type OpenAdapterOptions, type OpenedAdapter, openAdapter, readAdapter } from './files/open-adapter.ts';
+export { parsePeftConfig, toPeftConfig } from './files/peft-config.ts';
+export { AdapterFileError, type AdapterFormat, type AdapterReport } from './files/report.ts';
+export { type AdapterFile, encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 export { type MergeOptions, mergeAdapters, mergeAndUnload, unloadAdapters, unmergeAdapters } from './merge.ts';
 export { adapterNames } from './names.ts';
 export type {

@@ -1,1 +1,73 @@
-export {};
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileSink, openCheckpoint, saveSafetensors } from '@rass/weights/node';
+import { type OpenAdapterOptions, type OpenedAdapter, readAdapter } from './files/open-adapter.ts';
+import { encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
+import type { AdapterState } from './state.ts';
+
+const CONFIG = 'adapter_config.json';
+const WEIGHTS = [
+  'adapter_model.safetensors',
+  'adapter_model.bin',
+  'pytorch_lora_weights.safetensors',
+  'pytorch_lora_weights.bin',
+];
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** The file of a folder that PEFT or diffusers wrote. */
+async function weightsIn(folder: string): Promise<string> {
+  for (const name of WEIGHTS) if (await exists(join(folder, name))) return join(folder, name);
+  throw new Error(
+    `lora: ${folder}: a folder with an adapter has ${WEIGHTS.join(' or ')}; got none of them; give the file itself`,
+  );
+}
+
+async function readConfig(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new Error(`lora: ${path}: a configuration is JSON; got "${(cause as Error).message}"; look at the file`, {
+      cause,
+    });
+  }
+}
+
+/** Opens and reads an adapter by its path: a file of any format, or the folder that PEFT or diffusers wrote, with its
+ * configuration. @throws like readAdapter, and when a folder has no adapter */
+export async function openAdapter(path: string, options: OpenAdapterOptions = {}): Promise<OpenedAdapter> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const file = isFolder ? await weightsIn(path) : path;
+  const beside = isFolder && (await exists(join(path, CONFIG))) ? { config: await readConfig(join(path, CONFIG)) } : {};
+  const checkpoint = await openCheckpoint(file);
+  try {
+    return await readAdapter(checkpoint, { ...beside, ...options });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  const sink = await fileSink(path);
+  try {
+    await sink.writeAt(0, new TextEncoder().encode(text));
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+  await sink.commit();
+}
+
+/** Writes an adapter: PEFT's as a folder, the others as one file. Files are written beside their place and renamed.
+ * @throws when the format has no place for a part of the adapter, by name; then nothing is written */
+export async function saveAdapter(path: string, state: AdapterState, options: WriteAdapterOptions): Promise<void> {
+  const { tensors, metadata, config } = encodeAdapter(state, options);
+  if (config === undefined) return saveSafetensors(path, tensors, { metadata });
+  await mkdir(path, { recursive: true });
+  await saveSafetensors(join(path, WEIGHTS[0]), tensors, { metadata });
+  await writeText(join(path, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+}

@@ -1,0 +1,421 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { leaves, shapeParams } from '@rass/nn';
+import { expectClose, loadGolden, randomValues } from '@rass/testkit';
+import { parseUnetConfig, unetParams } from '@rass/unet';
+import { encodeSafetensors, fromFloat32, openCheckpoint } from '@rass/weights';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { host } from '../algebra/golden.test-support.ts';
+import { openAdapter, saveAdapter } from '../node.ts';
+import type { AdapterState, HostTensor, LoraUpdate } from '../state.ts';
+import { type OpenAdapterOptions, openAdapter as openBytes } from './open-adapter.ts';
+import { parsePeftConfig } from './peft-config.ts';
+import { AdapterFileError } from './report.ts';
+import { encodeAdapter } from './write-adapter.ts';
+
+const files = join(import.meta.dirname, '../../../../test-fixtures/golden/lora/files');
+const g = loadGolden('lora/files');
+const paths = leaves(unetParams(shapeParams(), parseUnetConfig(loadGolden('unet/sd2').config))).map(({ path }) => path);
+
+/** What the case's adapter holds, by peft's names within the model. */
+function expectedTensors(name: string): Map<string, HostTensor> {
+  return new Map(g.names(`${name}/`).map((key) => [key, host(g, `${name}/${key}`)]));
+}
+
+async function expectHeld(state: AdapterState, name: string, relative = 0): Promise<void> {
+  const expected = expectedTensors(name);
+  const found = new Map<string, HostTensor>(state.whole);
+  for (const [path, update] of state.layers) {
+    const { down, up, magnitude, embedding } = update as LoraUpdate;
+    found.set(embedding ? `${path}.lora_embedding_A` : `${path}.lora_A.weight`, down);
+    found.set(embedding ? `${path}.lora_embedding_B` : `${path}.lora_B.weight`, up);
+    if (magnitude !== undefined) found.set(`${path}.lora_magnitude_vector`, magnitude);
+  }
+  expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+  for (const [key, value] of expected) {
+    const { shape, data } = found.get(key) as HostTensor;
+    if (!key.includes('magnitude')) expect(shape, key).toEqual(value.shape);
+    await expectClose(data, value.data, { relative, label: key });
+  }
+}
+
+const only = (adapters: Readonly<Record<string, AdapterState>>): AdapterState => {
+  expect(Object.keys(adapters)).toEqual(['default']);
+  return adapters.default;
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'rass-lora-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('adapters that others wrote', () => {
+  it.each(['plain', 'rslora', 'dora', 'whole'])("are read: peft's folder, %s", async (name) => {
+    const { adapters, report } = await openAdapter(join(files, `peft-${name}`), { paths });
+    const state = only(adapters);
+    await expectHeld(state, name);
+    expect(report.format).toBe('peft');
+    expect(report.used.length).toBe(expectedTensors(name).size);
+    expect(state.rsLora).toBe(name === 'rslora');
+    const conv = state.layers.get('up_blocks.1.resnets.0.conv2') as LoraUpdate;
+    const projection = state.layers.get('up_blocks.1.attentions.0.proj_in') as LoraUpdate;
+    expect([conv.alpha, conv.down.shape[0], projection.alpha]).toEqual(name === 'dora' ? [3, 1, 5] : [3, 2, 3]);
+    expect(state.config?.init).toBe(name === 'whole' ? 'gaussian' : 'default');
+  });
+
+  it("are read: peft's embedding", async () => {
+    await expectHeld(only((await openAdapter(join(files, 'peft-embedding'))).adapters), 'embedding');
+  });
+
+  it.each([
+    ['diffusers.safetensors', 3],
+    // Without an alpha it is the rank.
+    ['diffusers-old.safetensors', 2],
+  ])("are read: diffusers', %s", async (file, alpha) => {
+    const { adapters, report } = await openAdapter(join(files, file), { paths });
+    await expectHeld(only(adapters), 'plain');
+    expect(new Set([...adapters.default.layers.values()].map((update) => (update as LoraUpdate).alpha))).toEqual(
+      new Set([alpha]),
+    );
+    expect(report.format).toBe('diffusers');
+    if (file === 'diffusers.safetensors') {
+      expect(
+        Object.fromEntries(Object.entries(report.otherComponents).map(([name, keys]) => [name, keys.length])),
+      ).toEqual({ text_encoder: 2 });
+      const text = await openAdapter(join(files, file), { component: 'text_encoder' });
+      expect([...text.adapters.default.layers.keys()]).toEqual(['text_model.encoder.layers.0.self_attn.q_proj']);
+    }
+  });
+
+  it("are read: kohya's half-precision file, by the model's own paths", async () => {
+    const { adapters, report } = await openAdapter(join(files, 'kohya.safetensors'), { paths });
+    expect(report.format).toBe('kohya');
+    const state = only(adapters);
+    for (const [path, update] of state.layers) {
+      const { down, up, alpha } = update as LoraUpdate;
+      expect(alpha).toBe(2);
+      await expectClose(
+        down.data,
+        host(g, `plain/${path}.lora_A.weight`).data.map((value) => 1.5 * value),
+        { relative: 1e-3 },
+      );
+      await expectClose(up.data, host(g, `plain/${path}.lora_B.weight`).data, { relative: 1e-3 });
+    }
+    expect(state.layers.size * 2).toBe(expectedTensors('plain').size);
+  });
+
+  it('are read: attention processors in a pickle', async () => {
+    const state = only((await openAdapter(join(files, 'processors.bin'), { paths })).adapters);
+    const at = 'up_blocks.1.attentions.0.transformer_blocks.0.attn2';
+    expect([...state.layers.keys()]).toEqual([`${at}.to_q`, `${at}.to_k`, `${at}.to_v`, `${at}.to_out.0`]);
+  });
+
+  it.each(['rass.pkl', 'osediff.pkl'])('are read: %s, three adapters and a layer trained whole', async (file) => {
+    const { adapters, report } = await openAdapter(join(files, file), { paths });
+    expect(report.format).toBe('rass');
+    expect(Object.keys(adapters)).toEqual(['default_encoder', 'default_decoder', 'default_others']);
+    for (const [name, { layers, config }] of Object.entries(adapters)) {
+      for (const [path, update] of layers) {
+        const { down, up, alpha } = update as LoraUpdate;
+        await expectClose(down.data, host(g, `rass/${path}.lora_A.${name}.weight`).data, { relative: 0 });
+        await expectClose(up.data, host(g, `rass/${path}.lora_B.${name}.weight`).data, { relative: 0 });
+        // PEFT's own alpha, 8, at rank 4.
+        expect([down.shape[0], alpha]).toEqual([4, 8]);
+      }
+      expect(config?.targets).toEqual([...layers.keys()]);
+    }
+    const { whole, layers } = adapters.default_encoder;
+    expect(layers.has('conv_in')).toBe(true);
+    await expectClose(
+      (whole.get('conv_in.weight') as HostTensor).data,
+      host(g, 'rass/conv_in.base_layer.weight').data,
+      { relative: 0 },
+    );
+    expect([...whole.keys()]).toEqual(['conv_in.weight', 'conv_in.bias']);
+    expect([adapters.default_decoder.whole.size, adapters.default_others.whole.size]).toEqual([0, 0]);
+    if (file === 'osediff.pkl') {
+      const vae = await openAdapter(join(files, file), { component: 'vae' });
+      expect([...vae.adapters.default_encoder.layers.keys()]).toEqual(['encoder.conv_in']);
+    } else
+      await expect(openAdapter(join(files, file), { component: 'vae' })).rejects.toThrow(
+        'it has an adapter of the vae; got state_dict_unet; choose another component',
+      );
+  });
+});
+
+const tensors = (shapes: Record<string, number[]>): Promise<Uint8Array<ArrayBuffer>> =>
+  encodeSafetensors(
+    Object.fromEntries(
+      Object.entries(shapes).map(([key, shape], i) => {
+        const data = randomValues(
+          shape.reduce((a, b) => a * b, 1),
+          { seed: i + 1 },
+        );
+        return [key, { dtype: 'F32' as const, shape, data }];
+      }),
+    ),
+  );
+
+const Q = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
+const Q_ = `lora_unet_${Q.replaceAll('.', '_')}`;
+const ORIGINAL = 'input_blocks_1_1_transformer_blocks_0_attn1_to_q';
+const CONV = 'down_blocks.0.resnets.0.conv1';
+
+describe("LyCORIS' and kohya's layers", () => {
+  it.each([
+    [
+      'Tucker',
+      {
+        [`lycoris_${CONV.replaceAll('.', '_')}.lora_down.weight`]: [2, 8, 1, 1],
+        [`lycoris_${CONV.replaceAll('.', '_')}.lora_mid.weight`]: [2, 2, 3, 3],
+        [`lycoris_${CONV.replaceAll('.', '_')}.lora_up.weight`]: [8, 2, 1, 1],
+      },
+      CONV,
+      { kind: 'lora', alpha: 2 },
+    ],
+    [
+      'LoHa',
+      {
+        [`${Q_}.hada_w1_a`]: [8, 2],
+        [`${Q_}.hada_w1_b`]: [2, 8],
+        [`${Q_}.hada_w2_a`]: [8, 2],
+        [`${Q_}.hada_w2_b`]: [2, 8],
+      },
+      Q,
+      { kind: 'loha', alpha: 2 },
+    ],
+    [
+      'LoKr',
+      { [`${Q_}.lokr_w1`]: [2, 2], [`${Q_}.lokr_w2_a`]: [4, 1], [`${Q_}.lokr_w2_b`]: [1, 4] },
+      Q,
+      { kind: 'lokr', alpha: 1 },
+    ],
+    ['whole differences', { [`${Q_}.diff`]: [8, 8] }, Q, { kind: 'diff' }],
+    [
+      'original names',
+      { [`lora_unet_${ORIGINAL}.lora_down.weight`]: [2, 8], [`lora_unet_${ORIGINAL}.lora_up.weight`]: [8, 2] },
+      Q,
+      { kind: 'lora', alpha: 2 },
+    ],
+    [
+      'DoRA',
+      { [`${Q_}.lora_down.weight`]: [2, 8], [`${Q_}.lora_up.weight`]: [8, 2], [`${Q_}.dora_scale`]: [8, 1] },
+      Q,
+      { magnitude: { shape: [8] } },
+    ],
+  ])('are read: %s', async (_, shapes, path, expected) => {
+    const { adapters } = await openBytes(await tensors(shapes), { paths });
+    expect([...adapters.default.layers.keys()]).toEqual([path]);
+    expect(adapters.default.layers.get(path)).toMatchObject(expected);
+  });
+
+  it('have an alpha and a scalar of their own', async () => {
+    const bytes = await encodeSafetensors({
+      [`${Q_}.lora_down.weight`]: {
+        dtype: 'BF16',
+        shape: [2, 8],
+        data: fromFloat32(new Float32Array(16).fill(1), 'BF16'),
+      },
+      [`${Q_}.lora_up.weight`]: { dtype: 'F16', shape: [8, 2], data: fromFloat32(new Float32Array(16).fill(2), 'F16') },
+      [`${Q_}.alpha`]: { dtype: 'F32', shape: [], data: Float32Array.of(6) },
+      [`${Q_}.scalar`]: { dtype: 'F32', shape: [], data: Float32Array.of(0.5) },
+    });
+    const { adapters } = await openBytes(bytes, { paths });
+    const { alpha, up } = adapters.default.layers.get(Q) as LoraUpdate;
+    expect([alpha, up.data[0]]).toEqual([3, 2]);
+  });
+});
+
+describe('adapters that are written', () => {
+  it.each(['plain', 'rslora', 'dora', 'whole'])(
+    'are the same again as peft, %s, with the same keys and configuration',
+    async (name) => {
+      const { adapters } = await openAdapter(join(files, `peft-${name}`));
+      const path = join(folder, name);
+      await saveAdapter(path, adapters.default, { format: 'peft' });
+      expect((await readdir(path)).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+      const read = async (from: string) =>
+        openCheckpoint(new Uint8Array(await readFile(join(from, 'adapter_model.safetensors'))));
+      const [a, b] = [await read(path), await read(join(files, `peft-${name}`))];
+      expect(a.keys().sort()).toEqual(b.keys().sort());
+      for (const key of a.keys()) expect(await a.read(key), key).toEqual(await b.read(key));
+      const again = only((await openAdapter(path, { paths })).adapters);
+      expect(again.layers).toEqual(adapters.default.layers);
+      expect(again.whole).toEqual(adapters.default.whole);
+      const config = async (from: string) =>
+        parsePeftConfig(JSON.parse(await readFile(join(from, 'adapter_config.json'), 'utf8')));
+      const { rankPattern: _, alphaPattern: __, ...mine } = await config(path);
+      expect(await config(join(files, `peft-${name}`))).toMatchObject(mine);
+    },
+  );
+
+  it.each(['plain', 'rslora', 'dora'] as const)('come back from kohya and diffusers, %s', async (name) => {
+    const { adapters } = await openAdapter(join(files, `peft-${name}`));
+    for (const options of [
+      { format: 'diffusers' },
+      { format: 'kohya' },
+      { format: 'kohya', names: 'original', paths },
+    ] as const) {
+      const path = join(folder, `${name}.safetensors`);
+      await saveAdapter(path, adapters.default, options);
+      const back = only((await openAdapter(path, { paths })).adapters);
+      expect(back.layers.size).toBe(adapters.default.layers.size);
+      for (const [layer, update] of adapters.default.layers) {
+        const found = back.layers.get(layer) as LoraUpdate;
+        const { alpha, ...rest } = update as LoraUpdate;
+        const rank = rest.down.shape[0];
+        expect(found).toMatchObject(rest);
+        const folded = name === 'rslora' && options.format === 'kohya' ? (alpha / Math.sqrt(rank)) * rank : alpha;
+        expect(found.alpha).toBeCloseTo(folded, 6);
+      }
+    }
+  });
+
+  it('refuse by name what a format has no place for', async () => {
+    const { adapters } = await openAdapter(join(files, 'peft-whole'));
+    const words = (await openAdapter(join(files, 'peft-embedding'))).adapters.default;
+    const diff: AdapterState = {
+      rsLora: false,
+      whole: new Map(),
+      layers: new Map([[Q, { kind: 'diff', weight: { shape: [1, 1], data: Float32Array.of(1) } }]]),
+    };
+    const cases: [() => unknown, string | RegExp][] = [
+      [
+        () => encodeAdapter(adapters.default, { format: 'kohya' }),
+        /^lora: kohya files have no place for layers trained whole; got conv_\w+\.(weight|bias); write PEFT, or leave them out$/,
+      ],
+      [
+        () => encodeAdapter(adapters.default, { format: 'diffusers' }),
+        'lora: diffusers files have no place for layers trained whole',
+      ],
+      [
+        () => encodeAdapter(words, { format: 'kohya' }),
+        'lora: kohya files have no place for embeddings; got words; write PEFT, or leave them out',
+      ],
+      [
+        () => encodeAdapter(diff, { format: 'peft' }),
+        `lora: peft files hold plain LoRA layers; got diff at ${Q}; convertToLora first`,
+      ],
+      [
+        () => encodeAdapter(diff, { format: 'a' as never }),
+        'lora: adapters are written as peft, diffusers, kohya; got "a"; choose one',
+      ],
+    ];
+    for (const [run, message] of cases) expect(run).toThrow(message);
+  });
+});
+
+describe('files that fit only in part', () => {
+  const good = { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 2] };
+  it.each<[string, Record<string, number[]>, OpenAdapterOptions, string]>([
+    ['a partner is missing', { [`${Q}.lora_A.weight`]: [2, 8] }, {}, `incomplete (1):\n  ${Q}: no up`],
+    [
+      "a key is no adapter's",
+      { ...good, stray: [1] },
+      {},
+      'lora: a file of an adapter fits as a whole; got 1 unused; look at the report; what may mean nothing is named in allowUnused',
+    ],
+    ['a whole tensor that nothing names', { ...good, 'conv_in.weight': [1] }, {}, 'unused (1):\n  conv_in.weight'],
+    [
+      'a layer that the model does not have',
+      { [`${Q}q.lora_A.weight`]: [2, 8], [`${Q}q.lora_B.weight`]: [8, 2] },
+      { paths },
+      `${Q}q; did you mean ${Q}`,
+    ],
+    ['no adapter', { 'a.b': [1] }, {}, 'got 1 unused, no key of an adapter'],
+    [
+      'kohya without paths',
+      { [`${Q_}.lora_down.weight`]: [2, 8] },
+      {},
+      "its names have underscores for dots, which the model's paths tell apart; got no paths; give leaves(tree).map(({ path }) => path)",
+    ],
+    [
+      'ranks that differ',
+      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 3] },
+      {},
+      `lora: ${Q}: both factors have one rank; got down [2, 8], up [8, 3]; the file is damaged, or of another kind`,
+    ],
+    [
+      'rank zero',
+      { [`${Q}.lora_A.weight`]: [0, 8], [`${Q}.lora_B.weight`]: [8, 0] },
+      {},
+      'both factors have one rank; got down [0, 8], up [8, 0]',
+    ],
+    [
+      'DoRA by inputs',
+      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [6, 2], [`${Q}.dora_scale`]: [1, 8] },
+      {},
+      `lora: ${Q}: DoRA has a length for each of 6 outputs; got [1, 8]`,
+    ],
+  ])('are refused: %s', async (_, shapes, options, message) => {
+    const error = await openBytes(await tensors(shapes), options).catch((e: Error) => e);
+    expect((error as Error).message).toContain(message);
+  });
+
+  it('are read where what may mean nothing is named, with a report of each key', async () => {
+    const { adapters, report } = await openBytes(await tensors({ ...good, stray: [1] }), { allowUnused: ['stray'] });
+    expect([...adapters.default.layers.keys()]).toEqual([Q]);
+    expect(report).toMatchObject({ used: [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`], unused: ['stray'] });
+    const refused = await openBytes(await tensors({ ...good, stray: [1] })).catch((e) => e);
+    expect(refused).toBeInstanceOf(AdapterFileError);
+    expect((refused as AdapterFileError).report.unused).toEqual(['stray']);
+  });
+
+  it('are refused where a value is not finite', async () => {
+    const data = new Float32Array(16).fill(1);
+    data[5] = Number.POSITIVE_INFINITY;
+    const bytes = await encodeSafetensors({
+      [`${Q}.lora_A.weight`]: { dtype: 'F32', shape: [2, 8], data },
+      [`${Q}.lora_B.weight`]: { dtype: 'F32', shape: [8, 2], data: new Float32Array(16) },
+    });
+    await expect(openBytes(bytes)).rejects.toThrow(
+      `values are finite; got Infinity at 5 of "${Q}.lora_A.weight"; the file is damaged`,
+    );
+  });
+});
+
+describe("PEFT's configurations", () => {
+  const good = { peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: ['to_q'], bias: 'none' };
+  it('are read, with what is neutral', () => {
+    expect(
+      parsePeftConfig({
+        ...good,
+        use_qalora: false,
+        loftq_config: {},
+        megatron_core: 'megatron.core',
+        layers_to_transform: null,
+      }),
+    ).toEqual({
+      rank: 4,
+      alpha: 8,
+      targets: ['to_q'],
+      init: 'default',
+    });
+  });
+
+  it.each([
+    [{ peft_type: 'LOHA' }, 'adapter_config.json: the adapter is a LoRA; got peft_type "LOHA"; convert it in peft'],
+    [
+      { bias: 'all' },
+      'adapter_config.json: biases are not trained; got bias "all"; name the layers in modules_to_save',
+    ],
+    [
+      { fan_in_fan_out: true },
+      'adapter_config.json: weights are [O, I]; got fan_in_fan_out true; transpose the factors',
+    ],
+    [{ use_qalora: true }, 'adapter_config.json: each field in use is implemented; got use_qalora true; leave it out'],
+    [
+      { layer_replication: [[0, 1]] },
+      'adapter_config.json: each field in use is implemented; got layer_replication [[0,1]]; leave it out',
+    ],
+    [
+      { init_lora_weights: 'pissa_niter_4' },
+      'adapter_config.json: an adapter acts on the original base; got init_lora_weights "pissa_niter_4", which took its start out of the base; convert it in peft',
+    ],
+    [{ r: 0 }, 'lora: rank: Invalid value: Expected >=1 but received 0; got 0; see LoraConfig'],
+  ])('are refused by name: %o', (change, message) => {
+    expect(() => parsePeftConfig({ ...good, ...change })).toThrow(message);
+  });
+});

@@ -1,0 +1,63 @@
+/** What became of each key of an adapter's file. */
+export interface AdapterReport {
+  readonly file: string;
+  readonly format: AdapterFormat;
+  /** Keys that are part of an adapter. */
+  readonly used: readonly string[];
+  /** Keys of another part of the pipeline, such as the text encoder's, by its name. */
+  readonly otherComponents: Readonly<Record<string, readonly string[]>>;
+  /** Keys that mean nothing here. */
+  readonly unused: readonly string[];
+  /** Layers that the model does not have, with the most similar that it has. */
+  readonly unknown: readonly { layer: string; closest: readonly string[] }[];
+  /** Layers of which a part is missing. */
+  readonly incomplete: readonly { layer: string; missing: string }[];
+  toString(): string;
+}
+
+export type AdapterFormat = 'peft' | 'diffusers' | 'kohya' | 'rass';
+
+/** A file that fits only in part. `report` has every key. */
+export class AdapterFileError extends Error {
+  readonly report: AdapterReport;
+
+  constructor(message: string, report: AdapterReport) {
+    super(message);
+    this.name = 'AdapterFileError';
+    this.report = report;
+  }
+}
+
+const MAX_LISTED = 20;
+
+function section(title: string, lines: readonly string[]): string[] {
+  if (lines.length === 0) return [];
+  const more = lines.length - MAX_LISTED;
+  return [
+    `${title} (${lines.length}):`,
+    ...lines.slice(0, MAX_LISTED).map((line) => `  ${line}`),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ];
+}
+
+/** A report with its text. */
+export function adapterReport(parts: Omit<AdapterReport, 'toString'>): AdapterReport {
+  const { file, format, used, otherComponents, unused, unknown, incomplete } = parts;
+  const print = (): string =>
+    [
+      `${file}: ${format}, ${used.length} keys used`,
+      ...Object.entries(otherComponents).map(([name, keys]) => `of ${name}: ${keys.length} keys`),
+      ...section('unused', unused),
+      ...section(
+        'unknown layers',
+        unknown.map(
+          ({ layer, closest }) => `${layer}${closest.length > 0 ? `; did you mean ${closest.join(', ')}?` : ''}`,
+        ),
+      ),
+      ...section(
+        'incomplete',
+        incomplete.map(({ layer, missing }) => `${layer}: no ${missing}`),
+      ),
+    ].join('\n');
+  return { ...parts, toString: print };
+}

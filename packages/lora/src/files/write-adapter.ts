@@ -1,0 +1,192 @@
+import { type EncodableDtype, fromFloat32, type TensorToWrite } from '@rass/weights';
+import { type LoraConfig, loraConfig } from '../config.ts';
+import type { AdapterState, HostTensor, LoraUpdate } from '../state.ts';
+import { plainAlpha } from './layer.ts';
+import { originalNames } from './paths.ts';
+import { toPeftConfig } from './peft-config.ts';
+
+export interface WriteAdapterOptions {
+  /** `peft` is two files, weights and a configuration; the others are one. */
+  format: 'peft' | 'diffusers' | 'kohya';
+  /** The part of the pipeline, which diffusers' and kohya's names begin with; default `unet`. */
+  component?: string;
+  /** Element type; default F32. */
+  dtype?: EncodableDtype;
+  /** kohya: `diffusers` (default) names layers by their paths, `original` as the first Stable Diffusion code did. */
+  names?: 'diffusers' | 'original';
+  /** For original names: the paths of all of the model's layers, which say how many blocks it has. */
+  paths?: readonly string[];
+}
+
+const FORMATS: readonly WriteAdapterOptions['format'][] = ['peft', 'diffusers', 'kohya'];
+
+/** What is to be written. */
+export interface AdapterFile {
+  readonly tensors: Readonly<Record<string, TensorToWrite>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** PEFT's adapter_config.json. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+function refuse(what: string, got: string, remedy: string): never {
+  throw new Error(`lora: ${what}; got ${got}; ${remedy}`);
+}
+
+/** The plain LoRA layers, which are all that these formats share. */
+function plainLayers(state: AdapterState, format: string): [path: string, update: LoraUpdate][] {
+  return [...state.layers].map(([path, update]) => {
+    if (update.kind === 'lora' && (update.mid === undefined || format === 'kohya')) return [path, update];
+    const what = update.kind === 'lora' ? 'a Tucker core' : update.kind;
+    return refuse(`${format} files hold plain LoRA layers`, `${what} at ${path}`, 'convertToLora first');
+  });
+}
+
+const mostFrequent = (values: readonly number[]): number => {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
+};
+
+const literally = (path: string): string => path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** The patterns that give each layer its own rank or alpha. Longer paths stand first, since the end of a path fits too. */
+function patternOf(layers: readonly (readonly [path: string, value: number])[], usual: number): Record<string, number> {
+  const others = layers.filter(([, value]) => value !== usual).toSorted(([a], [b]) => b.length - a.length);
+  return Object.fromEntries(others.map(([path, value]) => [literally(path), value]));
+}
+
+/** A configuration that says of each layer what its update is: the state's own where that is so. */
+function configFor(state: AdapterState): LoraConfig {
+  const layers = plainLayers(state, 'peft');
+  const ranks = layers.map(([path, { down }]) => [path, down.shape[0]] as const);
+  const alphas = layers.map(([path, { alpha }]) => [path, alpha] as const);
+  const rank = mostFrequent([...ranks.map(([, value]) => value), state.config?.rank ?? 1]);
+  const alpha = mostFrequent([...alphas.map(([, value]) => value), state.config?.alpha ?? 1]);
+  const wholes = [...new Set([...state.whole.keys()].map((key) => key.replace(/\.(weight|bias)$/, '')))];
+  const {
+    rankPattern: _,
+    alphaPattern: __,
+    modulesToSave,
+    ...rest
+  } = state.config ?? { targets: layers.map(([path]) => path) };
+  const [rankPattern, alphaPattern] = [patternOf(ranks, rank), patternOf(alphas, alpha)];
+  return loraConfig({
+    ...rest,
+    rank,
+    alpha,
+    ...(Object.keys(rankPattern).length > 0 && { rankPattern }),
+    ...(Object.keys(alphaPattern).length > 0 && { alphaPattern }),
+    ...(state.rsLora && { rsLora: true }),
+    ...(layers.some(([, { magnitude }]) => magnitude !== undefined) && { dora: true }),
+    ...(wholes.length > 0 && { modulesToSave: modulesToSave ?? wholes }),
+  });
+}
+
+type Tensors = Record<string, HostTensor>;
+
+const isConvolution = ({ down }: LoraUpdate): boolean => down.shape.length === 4;
+
+/** PEFT's names within a model. @source peft get_peft_model_state_dict */
+function peftTensors(path: string, update: LoraUpdate): Tensors {
+  const { down, up, magnitude, embedding } = update;
+  if (embedding) {
+    return {
+      [`${path}.lora_embedding_A`]: down,
+      [`${path}.lora_embedding_B`]: up,
+      ...(magnitude && { [`${path}.lora_magnitude_vector`]: magnitude }),
+    };
+  }
+  const lengths =
+    magnitude && (isConvolution(update) ? { ...magnitude, shape: [1, magnitude.data.length, 1, 1] } : magnitude);
+  return {
+    [`${path}.lora_A.weight`]: down,
+    [`${path}.lora_B.weight`]: up,
+    ...(lengths && { [`${path}.lora_magnitude_vector`]: lengths }),
+  };
+}
+
+function checkNoWholes(state: AdapterState, format: string): void {
+  const [key] = state.whole.keys();
+  if (key !== undefined)
+    refuse(`${format} files have no place for layers trained whole`, key, 'write PEFT, or leave them out');
+}
+
+function kohyaName(path: string, originals: ReadonlyMap<string, string> | undefined): string {
+  const original = originals?.get(path);
+  if (originals !== undefined && original === undefined)
+    refuse('original names are of a UNet of Stable Diffusion', path, 'write names: diffusers');
+  return (original ?? path).replaceAll('.', '_');
+}
+
+const KOHYA_PREFIXES: Readonly<Record<string, string>> = {
+  unet: 'lora_unet',
+  text_encoder: 'lora_te',
+  text_encoder_2: 'lora_te2',
+};
+
+/** @source kohya sd-scripts networks/lora.py */
+function kohyaTensors(
+  state: AdapterState,
+  { component = 'unet', names = 'diffusers', paths }: WriteAdapterOptions,
+): Tensors {
+  const prefix = KOHYA_PREFIXES[component];
+  if (prefix === undefined)
+    refuse(`kohya's names are of ${Object.keys(KOHYA_PREFIXES).join(', ')}`, `"${component}"`, 'choose one');
+  if (names === 'original' && paths === undefined)
+    refuse('original names need the paths of the model', 'none', 'give paths');
+  const originals =
+    names === 'original' ? new Map([...originalNames(paths ?? [])].map(([name, path]) => [path, name])) : undefined;
+  const tensors: Tensors = {};
+  for (const [path, update] of plainLayers(state, 'kohya')) {
+    if (update.embedding) refuse('kohya files have no place for embeddings', path, 'write PEFT, or leave them out');
+    const at = `${prefix}_${kohyaName(path, originals)}`;
+    const rank = update.down.shape[0];
+    tensors[`${at}.lora_down.weight`] = update.down;
+    tensors[`${at}.lora_up.weight`] = update.up;
+    if (update.mid !== undefined) tensors[`${at}.lora_mid.weight`] = update.mid;
+    tensors[`${at}.alpha`] = { shape: [], data: Float32Array.of(plainAlpha(update.alpha, rank, state.rsLora)) };
+    if (update.magnitude !== undefined) {
+      const ones = update.up.shape.slice(1).map(() => 1);
+      tensors[`${at}.dora_scale`] = { ...update.magnitude, shape: [update.magnitude.data.length, ...ones] };
+    }
+  }
+  return tensors;
+}
+
+function encoded(tensors: Tensors, dtype: EncodableDtype): AdapterFile['tensors'] {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([key, { shape, data }]) => [key, { dtype, shape, data: fromFloat32(data, dtype) }]),
+  );
+}
+
+/** An adapter as another program's files hold it. @throws when the format has no place for a part of it, by name */
+export function encodeAdapter(state: AdapterState, options: WriteAdapterOptions): AdapterFile {
+  const { format, component = 'unet', dtype = 'F32' } = options;
+  if (!FORMATS.includes(format)) refuse(`adapters are written as ${FORMATS.join(', ')}`, `"${format}"`, 'choose one');
+  if (format === 'kohya') {
+    checkNoWholes(state, 'kohya');
+    const { rank, alpha } = configFor({
+      ...state,
+      layers: new Map(plainLayers(state, 'kohya').map(([path, { mid: _, ...update }]) => [path, update])),
+    });
+    const metadata = {
+      ss_network_module: 'networks.lora',
+      ss_network_dim: `${rank}`,
+      ss_network_alpha: `${plainAlpha(alpha, rank, state.rsLora)}`,
+    };
+    return { tensors: encoded(kohyaTensors(state, options), dtype), metadata };
+  }
+  const layers = plainLayers(state, format);
+  const config = toPeftConfig(configFor(state));
+  const named: Tensors = Object.assign({}, ...layers.map(([path, update]) => peftTensors(path, update)));
+  const under = (prefix: string, all: Tensors): Tensors =>
+    Object.fromEntries(Object.entries(all).map(([key, value]) => [`${prefix}${key}`, value]));
+  if (format === 'peft') {
+    const all = { ...named, ...Object.fromEntries(state.whole) };
+    return { tensors: encoded(under('base_model.model.', all), dtype), metadata: { format: 'pt' }, config };
+  }
+  checkNoWholes(state, 'diffusers');
+  const fields = Object.fromEntries(Object.entries(config).map(([name, value]) => [`${component}.${name}`, value]));
+  const metadata = { format: 'pt', lora_adapter_metadata: JSON.stringify(fields, null, 2) };
+  return { tensors: encoded(under(`${component}.`, named), dtype), metadata };
+}

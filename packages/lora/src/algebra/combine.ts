@@ -1,7 +1,9 @@
 import { closest } from '@rass/nn';
-import { type LoraConfig, loraConfig } from '../config.ts';
+import type { LoraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
-import { scaleOf, updateDelta } from './delta.ts';
+import { scaleOf, updateDelta, updateShape } from './delta.ts';
+import { configOf } from './layer-config.ts';
+import { clampToQuantile } from './low-rank.ts';
 import { matrixOf, scaleColumns, transpose } from './matrix.ts';
 import { disjointMean, pruneAtRandom, pruneByMagnitude, type SignMethod, weightedSum } from './prune.ts';
 import { factorTensors } from './starts.ts';
@@ -22,13 +24,15 @@ export interface CombineOptions {
   /** The share of values that ties, dare and magnitude_prune keep, in (0, 1]. */
   density?: number;
   majoritySign?: SignMethod;
-  /** The rank of an `svd` result; default the largest of the adapters'. */
+  /** The rank of an `svd` result; default the largest of the adapters'. No layer has more than its weight allows. */
   svdRank?: number;
   /** The quantile at which an `svd` result's factors are cut off. */
   svdClamp?: number;
   /** For dare. */
   seed?: number;
 }
+
+const isSvd = (method: CombineMethod): boolean => method.endsWith('svd');
 
 interface Checked extends CombineOptions {
   weights: readonly number[];
@@ -52,6 +56,16 @@ function check(states: readonly AdapterState[], options: CombineOptions): Checke
       `lora: ${method} ${prunes ? 'keeps a density in (0, 1]' : 'has no density'}; got ${density}; ${prunes ? 'give one, such as 0.5' : 'leave it out'}`,
     );
   }
+  const idle = [
+    ['svdRank', isSvd(method)],
+    ['svdClamp', isSvd(method)],
+    ['majoritySign', method.includes('ties')],
+  ] as const;
+  const unused = idle.find(([name, acts]) => !acts && options[name] !== undefined);
+  if (unused !== undefined) {
+    const [name] = unused;
+    throw new Error(`lora: ${method} has no ${name}; got ${options[name]}; leave it out, or choose another method`);
+  }
   return { ...options, weights };
 }
 
@@ -71,6 +85,18 @@ function plainLora(path: string, update: LayerUpdate): LoraUpdate {
   );
 }
 
+/** @throws unless all are of the same weight and kind of layer */
+function checkAlike(path: string, updates: readonly LoraUpdate[]): void {
+  const described = updates.map(
+    (update) => `${update.embedding ? 'embedding' : 'layer'} [${updateShape(update).join(', ')}]`,
+  );
+  const other = described.find((each) => each !== described[0]);
+  if (other === undefined) return;
+  throw new Error(
+    `lora: ${path}: adapters that are combined are of one model; got ${described[0]} and ${other}; combine those that are`,
+  );
+}
+
 function partsOf(states: readonly AdapterState[], weights: readonly number[]): Part[] {
   const paths = new Set(states.flatMap(({ layers }) => [...layers.keys()]));
   return [...paths].map((path) => {
@@ -80,9 +106,11 @@ function partsOf(states: readonly AdapterState[], weights: readonly number[]): P
         ? []
         : [{ update: plainLora(path, update), weight: weights[i], rsLora: state.rsLora }];
     });
+    const updates = having.map(({ update }) => update);
+    checkAlike(path, updates);
     return {
       path,
-      updates: having.map(({ update }) => update),
+      updates,
       weights: having.map(({ weight }) => weight),
       scales: having.map(({ update, rsLora }) => scaleOf(update, rsLora)),
     };
@@ -152,27 +180,13 @@ function byConcatenation({ updates, weights, scales }: Part): LoraUpdate {
   };
 }
 
-function clampTo(quantile: number, tensors: readonly Float32Array[]): void {
-  const sorted = Float32Array.from(tensors.flatMap((values) => [...values])).sort();
-  const position = quantile * (sorted.length - 1);
-  const [low, high] = [sorted[Math.floor(position)], sorted[Math.ceil(position)]];
-  const bound = low + (high - low) * (position - Math.floor(position));
-  for (const values of tensors)
-    for (let i = 0; i < values.length; i++) values[i] = Math.max(-bound, Math.min(bound, values[i]));
-}
-
-/** The weight that a low-rank update changes, as its factors say. */
-function weightShape({ down, up, embedding }: LoraUpdate): number[] {
-  return embedding ? [down.shape[1], up.shape[0]] : [up.shape[0], ...down.shape.slice(1)];
-}
-
 /** The combined difference, cut down to a rank again. */
 function bySvd(part: Part, options: Checked, rank: number): LoraUpdate {
   const { path, updates, weights, scales } = part;
   const [first] = updates;
   // Of an embedding the product as the factors give it, [C, V].
   const bare = updates.map((update) => ({ ...update, embedding: false }));
-  const shape = weightShape(bare[0]);
+  const shape = updateShape(bare[0]);
   const deltas = bare.map((update, i) => {
     const delta = updateDelta(update, shape);
     const factor = scales[i] / scaleOf(update);
@@ -180,9 +194,9 @@ function bySvd(part: Part, options: Checked, rank: number): LoraUpdate {
   });
   const whole = matrixOf(shape[0], reduce(deltas, weights, options, path));
   const { u, s, v } = truncatedSvd(whole, Math.min(rank, whole.rows, whole.columns), { seed: options.seed });
-  const { down, up } = factorTensors(scaleColumns(u, s), transpose(v), shape);
-  if (options.svdClamp !== undefined) clampTo(options.svdClamp, [up.data, down.data]);
-  return { ...first, down, up, alpha: down.shape[0] };
+  const factors = factorTensors(scaleColumns(u, s), transpose(v), shape);
+  if (options.svdClamp !== undefined) clampToQuantile(options.svdClamp, factors);
+  return { ...first, ...factors, alpha: factors.down.shape[0] };
 }
 
 /** Whole tensors cannot be added up as differences; those that one adapter alone has are kept as they are. */
@@ -199,12 +213,12 @@ function combinedWholes(states: readonly AdapterState[]): Map<string, HostTensor
   return whole;
 }
 
-function combinedConfig(states: readonly AdapterState[], rank: number): LoraConfig | undefined {
+/** What the first configuration says of dropouts stays. */
+function combinedConfig(states: readonly AdapterState[], combined: AdapterState): LoraConfig | undefined {
   const first = states.find(({ config }) => config !== undefined)?.config;
   if (first === undefined) return undefined;
-  const { rankPattern: _, alphaPattern: __, rsLora: ___, init: ____, ...rest } = first;
-  const targets = [...new Set(states.flatMap(({ layers }) => [...layers.keys()]))];
-  return loraConfig({ ...rest, targets, exclude: undefined, rank, alpha: rank });
+  const targets = [...combined.layers.keys()];
+  return configOf(combined, { ...first, targets, exclude: undefined, modulesToSave: undefined });
 }
 
 /** One adapter of several, whose scale is 1. A layer that only some have is made of those.
@@ -213,14 +227,14 @@ function combinedConfig(states: readonly AdapterState[], rank: number): LoraConf
 export function combineAdapters(states: readonly AdapterState[], options: CombineOptions): AdapterState {
   const checked = check(states, options);
   const parts = partsOf(states, checked.weights);
-  const largest = Math.max(...parts.flatMap(({ updates }) => updates.map(({ down }) => down.shape[0])));
+  const rank = checked.svdRank ?? Math.max(...parts.flatMap(({ updates }) => updates.map(({ down }) => down.shape[0])));
   const layers = new Map(
     parts.map((part): [string, LoraUpdate] => {
       if (checked.method === 'cat') return [part.path, byConcatenation(part)];
-      const isSvd = (SVD_METHODS as readonly string[]).includes(checked.method);
-      return [part.path, isSvd ? bySvd(part, checked, checked.svdRank ?? largest) : byFactors(part, checked)];
+      return [part.path, isSvd(checked.method) ? bySvd(part, checked, rank) : byFactors(part, checked)];
     }),
   );
-  const rank = Math.max(...[...layers.values()].map(({ down }) => down.shape[0]));
-  return { config: combinedConfig(states, rank), rsLora: false, layers, whole: combinedWholes(states) };
+  const combined: AdapterState = { rsLora: false, layers, whole: combinedWholes(states) };
+  const config = combinedConfig(states, combined);
+  return config === undefined ? combined : { ...combined, config };
 }

@@ -164,3 +164,27 @@ export function updatedWeight(
   toLengths(updated, outputs, lengths, byColumn);
   return updated;
 }
+
+type Factor = LohaUpdate['w1'] | LokrUpdate['w1'] | LokrUpdate['w2'];
+
+/** The shape of one factor of LoHa or LoKr. */
+function factorShape(factor: Factor): number[] {
+  if ('data' in factor) return [...factor.shape];
+  const { a, b } = factor;
+  if ('t' in factor && factor.t !== undefined) return [a.shape[1], b.shape[1], ...factor.t.shape.slice(2)];
+  return [a.shape[0], ...b.shape.slice(1)];
+}
+
+/** The shape of the weight as far as an update's own tensors tell it: a kernel that LoHa or LoKr has flattened into the inputs is
+ * not seen. */
+export function updateShape(update: LayerUpdate): number[] {
+  if (update.kind === 'diff') return [...update.weight.shape];
+  if (update.kind === 'loha') return factorShape(update.w1);
+  if (update.kind === 'lokr') {
+    const [[rows, columns], [outputs, inputs, ...kernel]] = [factorShape(update.w1), factorShape(update.w2)];
+    return [rows * outputs, columns * inputs, ...kernel];
+  }
+  const { down, up, mid, embedding } = update;
+  if (embedding) return [down.shape[1], up.shape[0]];
+  return [up.shape[0], down.shape[1], ...(mid ?? down).shape.slice(2)];
+}

@@ -1,10 +1,12 @@
 import { type Checkpoint, readFloat32 } from '@rass/weights';
-import { loraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
 import { matchTargets } from '../targets.ts';
-import { lowRankUpdate, type RankRule, type ResizedLayer, type ResizeOptions } from './resize.ts';
+import { configOf } from './layer-config.ts';
+import { type LowRankOptions, lowRankUpdate } from './low-rank.ts';
+import type { RankRule } from './rank-rule.ts';
+import type { ResizedLayer } from './resize.ts';
 
-export interface ExtractOptions extends ResizeOptions {
+export interface ExtractOptions extends LowRankOptions {
   /** Which layers, as a LoraConfig names them; default all whose weights are matrices or convolutions. */
   targets?: readonly string[] | string;
   exclude?: readonly string[] | string;
@@ -12,7 +14,6 @@ export interface ExtractOptions extends ResizeOptions {
   minDifference?: number;
   /** Keep what has no low rank (norms, biases, tables outside the targets) as tensors trained whole; default false: it is reported. */
   keepRest?: boolean;
-  seed?: number;
   onProgress?: (progress: { path: string; done: number; total: number }) => void;
   signal?: AbortSignal;
 }
@@ -73,7 +74,7 @@ export async function extractAdapter(
   rule: RankRule,
   options: ExtractOptions = {},
 ): Promise<Extracted> {
-  const { minDifference = 0, keepRest = false, onProgress, signal, seed } = options;
+  const { minDifference = 0, keepRest = false, onProgress, signal } = options;
   const keys = checkAlike(base, tuned);
   const paths = chosenPaths(base, keys, options);
   const layers = new Map<string, LayerUpdate>();
@@ -85,7 +86,7 @@ export async function extractAdapter(
     const path = LAYER.exec(key)?.[1];
     if (largest(delta) > minDifference) {
       if (path !== undefined && paths.has(path)) {
-        const { update, kept } = lowRankUpdate(delta, rule, { ...options, seed });
+        const { update, kept } = lowRankUpdate(delta, rule, options);
         layers.set(path, update);
         report.push({
           path,
@@ -103,7 +104,6 @@ export async function extractAdapter(
       `lora: two checkpoints differ where an adapter is extracted; got no difference over ${minDifference} in ${paths.size} layers; look at minDifference, or choose others`,
     );
   }
-  const rank = Math.max(1, ...report.map(({ after }) => after));
-  const config = loraConfig({ targets: layers.size > 0 ? [...layers.keys()] : [...whole.keys()], rank, alpha: rank });
-  return { state: { config, rsLora: false, layers, whole }, report, left };
+  const state = { rsLora: false, layers, whole };
+  return { state: { ...state, config: configOf(state) }, report, left };
 }

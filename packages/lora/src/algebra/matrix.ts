@@ -1,5 +1,3 @@
-import { Matrix as Dense, QrDecomposition, SVD } from 'ml-matrix';
-
 /** A matrix in double precision, row by row. */
 export interface Matrix {
   readonly rows: number;
@@ -7,15 +5,8 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
-/** A = u diag(s) v^T, the values falling. u [m, k], v [n, k] */
-export interface Svd {
-  readonly u: Matrix;
-  readonly s: Float64Array;
-  readonly v: Matrix;
-}
-
 export function matrixOf(rows: number, data: ArrayLike<number>): Matrix {
-  return { rows, columns: data.length / rows, data: Float64Array.from(data) };
+  return { rows, columns: data.length / rows, data: new Float64Array(data) };
 }
 
 /** C += A B. Rows of B are added up, so that memory is read in its order. */
@@ -36,24 +27,51 @@ export function multiplyInto(
   }
 }
 
+/** A B, four rows of A at a time, so that a row of B is read once for four. */
 export function multiply(a: Matrix, b: Matrix): Matrix {
-  const data = new Float64Array(a.rows * b.columns);
-  multiplyInto(data, a.data, b.data, [a.rows, a.columns, b.columns]);
-  return { rows: a.rows, columns: b.columns, data };
-}
-
-/** A^T B without A^T. */
-export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
-  const data = new Float64Array(a.columns * b.columns);
-  for (let k = 0; k < a.rows; k++) {
-    for (let i = 0; i < a.columns; i++) {
-      const factor = a.data[k * a.columns + i];
-      if (factor === 0) continue;
-      const [to, from] = [i * b.columns, k * b.columns];
-      for (let j = 0; j < b.columns; j++) data[to + j] += factor * b.data[from + j];
+  const [inner, width] = [a.columns, b.columns];
+  const out = new Float64Array(a.rows * width);
+  const fours = a.rows - (a.rows % 4);
+  for (let i = 0; i < fours; i += 4) {
+    const [r0, r1, r2, r3] = [i * inner, (i + 1) * inner, (i + 2) * inner, (i + 3) * inner];
+    const [o0, o1, o2, o3] = [i * width, (i + 1) * width, (i + 2) * width, (i + 3) * width];
+    for (let k = 0; k < inner; k++) {
+      const [f0, f1, f2, f3] = [a.data[r0 + k], a.data[r1 + k], a.data[r2 + k], a.data[r3 + k]];
+      const from = k * width;
+      for (let j = 0; j < width; j++) {
+        const value = b.data[from + j];
+        out[o0 + j] += f0 * value;
+        out[o1 + j] += f1 * value;
+        out[o2 + j] += f2 * value;
+        out[o3 + j] += f3 * value;
+      }
     }
   }
-  return { rows: a.columns, columns: b.columns, data };
+  multiplyInto(out.subarray(fours * width), a.data.subarray(fours * inner), b.data, [a.rows - fours, inner, width]);
+  return { rows: a.rows, columns: width, data: out };
+}
+
+/** A^T B without A^T, four rows of both at a time, so that a row of the result is written once for four. */
+export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
+  const [count, width] = [a.columns, b.columns];
+  const out = new Float64Array(count * width);
+  // Rows beyond the last are taken as zeros: their factor is.
+  for (let k = 0; k < a.rows; k += 4) {
+    const there = Math.min(4, a.rows - k);
+    const [a0, a1, a2, a3] = [0, 1, 2, 3].map((row) => (k + Math.min(row, there - 1)) * count);
+    const [b0, b1, b2, b3] = [0, 1, 2, 3].map((row) => (k + Math.min(row, there - 1)) * width);
+    for (let i = 0; i < count; i++) {
+      const f0 = a.data[a0 + i];
+      const f1 = there > 1 ? a.data[a1 + i] : 0;
+      const f2 = there > 2 ? a.data[a2 + i] : 0;
+      const f3 = there > 3 ? a.data[a3 + i] : 0;
+      const to = i * width;
+      for (let j = 0; j < width; j++) {
+        out[to + j] += f0 * b.data[b0 + j] + f1 * b.data[b1 + j] + f2 * b.data[b2 + j] + f3 * b.data[b3 + j];
+      }
+    }
+  }
+  return { rows: count, columns: width, data: out };
 }
 
 export function transpose({ rows, columns, data }: Matrix): Matrix {
@@ -71,25 +89,20 @@ export function firstColumns({ rows, columns, data }: Matrix, count: number): Ma
 
 /** Columns multiplied by a factor each. */
 export function scaleColumns({ rows, columns, data }: Matrix, factors: ArrayLike<number>): Matrix {
-  return { rows, columns, data: data.map((value, i) => value * factors[i % columns]) };
+  const out = new Float64Array(data.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) out[i * columns + j] = data[i * columns + j] * factors[j];
+  return { rows, columns, data: out };
 }
 
-const dense = ({ rows, columns, data }: Matrix): Dense => Dense.from1DArray(rows, columns, data);
-
-const fromDense = (a: Dense): Matrix => ({ rows: a.rows, columns: a.columns, data: Float64Array.from(a.to1DArray()) });
-
-/** A = q r for a matrix with no more columns than rows: q [m, n] with orthonormal columns, r [n, n]. */
-export function thinQr(a: Matrix): { q: Matrix; r: Matrix } {
-  const qr = new QrDecomposition(dense(a));
-  return { q: fromDense(qr.orthogonalMatrix), r: fromDense(qr.upperTriangularMatrix) };
+export function sumOf(values: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i];
+  return total;
 }
 
-/** The thin decomposition of a matrix of moderate size. */
-export function exactSvd(a: Matrix): Svd {
-  const svd = new SVD(dense(a), { autoTranspose: true });
-  return {
-    u: fromDense(svd.leftSingularVectors),
-    s: Float64Array.from(svd.diagonal),
-    v: fromDense(svd.rightSingularVectors),
-  };
+export function sumOfSquares(values: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i] * values[i];
+  return total;
 }

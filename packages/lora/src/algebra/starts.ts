@@ -1,5 +1,6 @@
 import { namedRandom } from '@rass/nn';
 import type { HostTensor } from '../state.ts';
+import { thinQr } from './decompositions.ts';
 import {
   firstColumns,
   type Matrix,
@@ -7,7 +8,6 @@ import {
   multiply,
   multiplyTransposed,
   scaleColumns,
-  thinQr,
   transpose,
 } from './matrix.ts';
 import { truncatedSvd } from './svd.ts';
@@ -23,7 +23,7 @@ export interface Start {
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-const toFloats = (matrix: Matrix): Float32Array<ArrayBuffer> => Float32Array.from(matrix.data);
+const toFloats = (matrix: Matrix): Float32Array<ArrayBuffer> => new Float32Array(matrix.data);
 
 /** Factors in the layout of a weight: a convolution's `down` has its kernel. */
 export function factorTensors(
@@ -54,17 +54,21 @@ function checkRank(what: string, rank: number, shape: readonly number[]): void {
   );
 }
 
-/** PiSSA: the largest singular values, shared between the factors; a convolution's weight is taken as [O, I Kh Kw].
- * `iterations` chooses the random sample with so many power iterations.
- * @source arXiv 2404.02948, peft pissa_init */
+/** PiSSA: the largest singular values, shared between the factors. Exact, or with `iterations` from a random sample with so many
+ * power iterations, which takes seconds where the exact one takes minutes. A convolution's weight, which PEFT refuses, is taken as
+ * [O, I Kh Kw]. @throws when the rank is above the weight's smaller side @source arXiv 2404.02948, peft pissa_init */
 export function pissaStart(weight: HostTensor, rank: number, scale: number, iterations?: number): Start {
   checkRank('PiSSA', rank, weight.shape);
-  const { u, s, v } = truncatedSvd(matrixOf(weight.shape[0], weight.data), rank, { iterations });
+  const { u, s, v } = truncatedSvd(matrixOf(weight.shape[0], weight.data), rank, {
+    exact: iterations === undefined,
+    iterations,
+  });
   const roots = s.map((value) => Math.sqrt(value / scale));
   return started(weight, scaleColumns(u, roots), transpose(scaleColumns(v, roots)), scale);
 }
 
-/** OLoRA: the first columns' orthonormal basis, and the weight in it. @source arXiv 2406.01775, peft olora_init */
+/** OLoRA: the first columns' orthonormal basis, and the weight in it; a convolution's weight as PiSSA takes it.
+ * @throws when the rank is above the weight's smaller side @source arXiv 2406.01775, peft olora_init */
 export function oloraStart(weight: HostTensor, rank: number, scale: number): Start {
   checkRank('OLoRA', rank, weight.shape);
   const whole = matrixOf(weight.shape[0], weight.data);

@@ -1,23 +1,19 @@
 import { namedRandom } from '@rass/nn';
-import {
-  exactSvd,
-  firstColumns,
-  type Matrix,
-  multiply,
-  multiplyTransposed,
-  type Svd,
-  thinQr,
-  transpose,
-} from './matrix.ts';
+import { exactSvd, type Svd, thinQr } from './decompositions.ts';
+import { type Matrix, multiply, multiplyTransposed, transpose } from './matrix.ts';
 
 export interface TruncatedSvdOptions {
-  /** Times that the random sample is multiplied by the matrix and back; more is closer. Default 6. */
+  /** Times that a random sample is multiplied by the matrix and back; more is closer. Default 6. */
   iterations?: number;
+  /** Never from a sample. */
+  exact?: boolean;
   seed?: number;
 }
 
-/** Up to this smaller side the whole decomposition takes about a second. */
-const EXACT_SIDE = 320;
+/** Up to this smaller side the exact decomposition takes a second or two. */
+const EXACT_SIDE = 640;
+/** A sample of a larger share of the smaller side costs more than the exact decomposition. */
+const SAMPLED_SHARE = 1 / 16;
 /** Columns beyond the rank, which catch what the sample would miss. @source Halko, Martinsson, Tropp, arXiv 0909.4061 */
 const OVERSAMPLING = 16;
 const ITERATIONS = 6;
@@ -31,30 +27,28 @@ function gaussian(rows: number, columns: number, seed: number): Matrix {
   return { rows, columns, data };
 }
 
-const firstOf = ({ u, s, v }: Svd, rank: number): Svd => ({
-  u: firstColumns(u, rank),
-  s: s.slice(0, rank),
-  v: firstColumns(v, rank),
-});
-
 /** A basis that the matrix keeps most of in, from a random sample of its columns, orthonormal after each step so that small
  * values are not lost behind large ones. */
 function sampledBasis(a: Matrix, width: number, iterations: number, seed: number): Matrix {
   let basis = thinQr(multiply(a, gaussian(a.columns, width, seed))).q;
-  for (let i = 0; i < iterations; i++) {
-    const back = thinQr(multiplyTransposed(a, basis)).q;
-    basis = thinQr(multiply(a, back)).q;
-  }
+  for (let i = 0; i < iterations; i++) basis = thinQr(multiply(a, multiplyTransposed(a, basis))).q;
   return basis;
 }
 
-/** The largest singular values of a matrix with their vectors: exact where one side is small or most of them are asked for, else by
- * a seeded random sample with power iterations, which finds values that stand out from the rest to many digits.
+/** Whether so many values of a matrix are found from a random sample. */
+export function isSampled({ rows, columns }: Matrix, rank: number): boolean {
+  const side = Math.min(rows, columns);
+  return side > EXACT_SIDE && rank + OVERSAMPLING < side * SAMPLED_SHARE;
+}
+
+/** The largest singular values of a matrix with their vectors: exact up to a smaller side of 640, or where more than a sixteenth of
+ * them are asked for; else by a seeded random sample with power iterations, which finds values that stand out to many digits, and
+ * of values that hardly fall some that are as large within a few percent.
  * @throws when more are asked for than there are */
 export function truncatedSvd(
   a: Matrix,
   rank: number,
-  { iterations = ITERATIONS, seed = 0 }: TruncatedSvdOptions = {},
+  { iterations = ITERATIONS, exact = false, seed = 0 }: TruncatedSvdOptions = {},
 ): Svd {
   const side = Math.min(a.rows, a.columns);
   if (!(Number.isInteger(rank) && rank >= 1 && rank <= side)) {
@@ -62,15 +56,14 @@ export function truncatedSvd(
       `lora: a decomposition has a rank from 1 to ${side}; got ${rank} for ${a.rows} x ${a.columns}; lower it`,
     );
   }
-  const width = rank + OVERSAMPLING;
-  if (side <= EXACT_SIDE || width >= side / 2) return firstOf(exactSvd(a), rank);
+  if (exact || !isSampled(a, rank)) return exactSvd(a, rank);
   // The sample is orthonormalised on the smaller side, which is cheaper.
   if (a.rows > a.columns) {
     const { u, s, v } = truncatedSvd(transpose(a), rank, { iterations, seed });
     return { u: v, s, v: u };
   }
-  const basis = sampledBasis(a, width, iterations, seed);
-  const { u, s, v } = firstOf(exactSvd(multiplyTransposed(basis, a)), rank);
+  const basis = sampledBasis(a, rank + OVERSAMPLING, iterations, seed);
+  const { u, s, v } = exactSvd(multiplyTransposed(basis, a), rank);
   return { u: multiply(basis, u), s, v };
 }
 

@@ -89,6 +89,24 @@ def training_row(size, frozen):
     return run
 
 
+def lora_row(size):
+    """The gradients of a mean square by RASS's Seg LoRA, the weights frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = (CONFIGS / "lora-targets.txt").read_text().split()
+    model = unet_model().train()
+    model.enable_gradient_checkpointing()
+    model = get_peft_model(model, LoraConfig(r=4, init_lora_weights="gaussian", target_modules=targets))
+    sample, text = unet_inputs(size)
+    leaves = [p for p in model.parameters() if p.requires_grad]
+
+    def run():
+        out = model(sample, TIMESTEP, encoder_hidden_states=text).sample
+        return torch.autograd.grad(out.square().mean(), leaves)
+
+    return run
+
+
 ROWS = {
     "text-encoder": text_row,
     "unet": lambda: unet_row(64),
@@ -96,4 +114,5 @@ ROWS = {
     "vae-decode": decode_row,
     "unet-frozen": lambda: training_row(32, frozen=True),
     "unet-training": lambda: training_row(32, frozen=False),
+    "unet-lora": lambda: lora_row(32),
 }

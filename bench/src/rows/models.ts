@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gradients } from '@rass/kernels';
-import { namedTensors, randomParams } from '@rass/nn';
+import { addAdapter, trainAdapters } from '@rass/lora';
+import { namedTensors, randomParams, trainableTensors } from '@rass/nn';
 import { randomValues } from '@rass/testkit/random';
 import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
 import { parseUnetConfig, unet, unetParams } from '@rass/unet';
@@ -67,6 +68,21 @@ function trainingRow(size: number, frozen: boolean): ReturnType<Row> {
   return () => Object.values(gradients(loss, { ...inputs, ...weights }));
 }
 
+/** What RASS puts its LoRA on. */
+const LORA_TARGETS = readFileSync(new URL('../../configs/lora-targets.txt', import.meta.url), 'utf8')
+  .trim()
+  .split('\n');
+
+/** The gradients of a mean square by RASS's Seg LoRA, the weights frozen. */
+async function adapterRow(size: number): Promise<() => Tensor[]> {
+  const options = { targets: LORA_TARGETS, rank: 4, init: 'gaussian' } as const;
+  const model = trainAdapters(await addAdapter(unetModel(), options));
+  const [sample_BHWC, text_BTD] = [random<Tensor4D>(1, size, size, 4), random<Tensor3D>(1, 77, 1024)];
+  const loss = (): Tensor =>
+    mean(square(unet(model, { sample_BHWC, text_BTD, timestep: TIMESTEP, checkpointing: true }).sample));
+  return () => Object.values(gradients(loss, trainableTensors(model)));
+}
+
 /** The rows by the names that main.ts gives them. */
 export const modelRows: Readonly<Record<string, Row>> = {
   'text-encoder': textRow,
@@ -75,4 +91,5 @@ export const modelRows: Readonly<Record<string, Row>> = {
   'vae-decode': decodeRow,
   'unet-frozen': () => trainingRow(32, true),
   'unet-training': () => trainingRow(32, false),
+  'unet-lora': () => adapterRow(32),
 };

@@ -19,6 +19,8 @@ export interface LoraUpdate {
   readonly alpha: number;
   /** DoRA's lengths: [O], or for an embedding [C]. */
   readonly magnitude?: HostTensor;
+  /** `inputs` where the lengths are those of the inputs, [I]: LyCORIS' wd_on_output false, and all of its older files. */
+  readonly magnitudeAxis?: 'inputs';
   /** Whether the layer is an embedding, whose weight [V, C] is the product transposed. */
   readonly embedding?: boolean;
 }
@@ -31,6 +33,7 @@ export interface LohaUpdate {
   readonly w2: { readonly a: HostTensor; readonly b: HostTensor; readonly t?: HostTensor };
   readonly alpha: number;
   readonly magnitude?: HostTensor;
+  readonly magnitudeAxis?: 'inputs';
 }
 
 /** W + scale * kron(w1, w2), each whole or a product. @source LyCORIS LoKr */
@@ -40,6 +43,7 @@ export interface LokrUpdate {
   readonly w2: HostTensor | { readonly a: HostTensor; readonly b: HostTensor; readonly t?: HostTensor };
   readonly alpha: number;
   readonly magnitude?: HostTensor;
+  readonly magnitudeAxis?: 'inputs';
 }
 
 /** W + the whole difference. @source kohya sd-scripts, LyCORIS `diff` */

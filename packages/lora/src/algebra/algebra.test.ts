@@ -1,5 +1,6 @@
 import { expectClose, loadGolden, randomValues } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
+import { loraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
 import { COMBINE_METHODS, type CombineMethod, type CombineOptions, combineAdapters } from './combine.ts';
 import { exactSvd, type Svd, thinQr } from './decompositions.ts';
@@ -161,6 +162,21 @@ describe('combinations', () => {
     }
   });
 
+  it('have a configuration that fits each layer', () => {
+    const config = loraConfig({ targets: 'a|b', rank: 2, alpha: 9, dropout: 0.5, rsLora: true, init: 'gaussian' });
+    const [first, second] = [
+      { ...state({ a: lora(1, 2, [6, 5]), b: lora(3, 2, [4, 4]) }, true), config },
+      state({ b: lora(5, 3, [4, 4]), c: lora(7, 2, [4, 4]) }),
+    ];
+    const { config: made } = combineAdapters([first, second], { method: 'cat' });
+    expect(made).toEqual({
+      ...loraConfig({ targets: ['a', 'b', 'c'], rank: 2, alpha: 2, dropout: 0.5 }),
+      rankPattern: { '^b': 5 },
+      alphaPattern: { '^b': 5 },
+    });
+    expect(combineAdapters([second], { method: 'cat' }).config).toBeUndefined();
+  });
+
   it('drop at random what DARE drops, and keep the mean', () => {
     const values = new Float32Array(200_000).fill(1);
     const kept = pruneAtRandom(values, 0.3, 7, 'a');
@@ -206,6 +222,18 @@ describe('combinations', () => {
     expect(run([state({ a: { kind: 'diff', weight: random(1, 6, 5) } })], {})).toThrow(
       'lora: a: plain LoRA layers are combined; got diff; merge it into the model, or convertToLora first',
     );
+    expect(run([a], { svdRank: 2 })).toThrow(
+      'lora: linear has no svdRank; got 2; leave it out, or choose another method',
+    );
+    expect(run([a], { method: 'svd', majoritySign: 'total' })).toThrow('lora: svd has no majoritySign; got total');
+    expect(run([a], { method: 'svd', svdClamp: 2 })).toThrow(
+      'lora: factors are cut off at a quantile in (0, 1]; got 2; give one, such as 0.99',
+    );
+    expect(run([a, state({ a: lora(1, 2, [5, 6]) })], { method: 'cat' })).toThrow(
+      'lora: a: adapters that are combined are of one model; got layer [6, 5] and layer [5, 6]; combine those that are',
+    );
+    const table = state({ a: { ...lora(1, 2, [5, 6]), embedding: true } });
+    expect(run([a, table], { method: 'svd' })).toThrow('got layer [6, 5] and embedding [6, 5]');
     const whole = { ...a, whole: new Map([['w', random(1, 2)]]) };
     expect(run([whole, whole], {})).toThrow(
       'lora: adapters that are combined share no tensor trained whole; got w twice; leave it out of all but one',

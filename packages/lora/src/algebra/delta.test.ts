@@ -97,6 +97,23 @@ describe('what an update adds', () => {
     expect([...table]).toEqual([6, 10, 8, 24]);
   });
 
+  it("has LyCORIS' lengths of the inputs, over all that they go to", () => {
+    const zero = {
+      kind: 'lora',
+      down: of([1, 2, 1, 2], 0, 0, 0, 0),
+      up: of([2, 1, 1, 1], 0, 0),
+      alpha: 1,
+      magnitude: of([1, 2, 1, 1], 20, 5),
+      magnitudeAxis: 'inputs',
+    } as const;
+    // [O, I, 1, 2]: the first input has 1, 1, 7, 7 of length 10, the second 3, 0, 0, 4 of length 5.
+    const weight = of([2, 2, 1, 2], 1, 1, 3, 0, 7, 7, 0, 4);
+    expect([...updatedWeight(zero, weight)]).toEqual([2, 2, 3, 0, 14, 14, 0, 4]);
+    expect(() => updatedWeight({ ...zero, magnitude: of([3], 1, 1, 1) }, weight)).toThrow(
+      'lora: DoRA has a length for each of 2 inputs; got [3]; the adapter is of another model, or damaged',
+    );
+  });
+
   it('goes as far as it is told', () => {
     const lora = { kind: 'lora', down: of([1, 2], 1, 2), up: of([1, 1], 1), alpha: 1 } as const;
     expect([...updatedWeight(lora, of([1, 2], 1, 1), false, 0.5)]).toEqual([1.5, 2]);

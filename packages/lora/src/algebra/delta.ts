@@ -22,7 +22,8 @@ function times(a: HostTensor, b: HostTensor): HostTensor {
   return { shape: [rows, ...b.shape.slice(1)], data };
 }
 
-function transposed({ shape, data }: HostTensor): HostTensor {
+/** A matrix the other way round. */
+export function transposed({ shape, data }: HostTensor): HostTensor {
   const [rows, columns] = shape;
   const out = new Float32Array(data.length);
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j];
@@ -133,15 +134,17 @@ export function updateDelta(update: LayerUpdate, weightShape: Shape, rsLora = fa
   return data;
 }
 
-/** Scales outputs to DoRA's lengths, in place: rows, or for an embedding columns. */
-function toLengths(weight: Float32Array, outputs: number, lengths: Float32Array, byColumn: boolean): void {
-  const inner = weight.length / outputs;
-  for (let o = 0; o < outputs; o++) {
-    const [start, step] = byColumn ? [o, outputs] : [o * inner, 1];
-    let squares = 0;
-    for (let i = 0; i < inner; i++) squares += weight[start + i * step] ** 2;
-    const factor = lengths[o] / Math.sqrt(squares);
-    for (let i = 0; i < inner; i++) weight[start + i * step] *= factor;
+/** Scales what belongs to each place of an axis to DoRA's lengths, in place. @shape weight [before, lengths, after] */
+function toLengths(weight: Float32Array, lengths: Float32Array, before: number): void {
+  const count = lengths.length;
+  const after = weight.length / (before * count);
+  const squares = new Float64Array(count);
+  for (let at = 0, i = 0; at < before * count; at++) {
+    for (let k = 0; k < after; k++, i++) squares[at % count] += weight[i] * weight[i];
+  }
+  for (let at = 0, i = 0; at < before * count; at++) {
+    const factor = lengths[at % count] / Math.sqrt(squares[at % count]);
+    for (let k = 0; k < after; k++, i++) weight[i] *= factor;
   }
 }
 
@@ -156,12 +159,15 @@ export function updatedWeight(
   const updated = updateDelta(update, weight.shape, rsLora);
   for (let i = 0; i < updated.length; i++) updated[i] = weight.data[i] + strength * updated[i];
   if (update.kind === 'diff' || update.magnitude === undefined) return updated;
-  const byColumn = update.kind === 'lora' && update.embedding === true;
-  const outputs = weight.shape[byColumn ? 1 : 0];
+  // The outputs of an embedding's table are its columns.
+  const ofOutputs = update.magnitudeAxis !== 'inputs';
+  const axis = (update.kind === 'lora' && update.embedding === true) === ofOutputs ? 1 : 0;
   const lengths = update.magnitude.data;
-  if (lengths.length !== outputs)
-    refuse(`DoRA has a length for each of ${outputs} outputs`, `${text(update.magnitude)}`);
-  toLengths(updated, outputs, lengths, byColumn);
+  if (lengths.length !== weight.shape[axis]) {
+    const what = ofOutputs ? 'outputs' : 'inputs';
+    refuse(`DoRA has a length for each of ${weight.shape[axis]} ${what}`, `${text(update.magnitude)}`);
+  }
+  toLengths(updated, lengths, axis === 0 ? 1 : weight.shape[0]);
   return updated;
 }
 

@@ -76,6 +76,39 @@ it('chooses ranks by energy, layers by name, and keeps the rest where asked', as
   await expectClose(state.whole.get('norm.weight')!.data, after['norm.weight'], { relative: 0 });
 });
 
+it('takes tables for embeddings where it is told, and cuts off at a quantile', async () => {
+  const { base, tuned, known } = await pair();
+  const { state } = await extractAdapter(base, tuned, { rank: 2 }, { targets: ['to_q'], embeddings: ['to_q'] });
+  const table = state.layers.get('to_q') as LoraUpdate;
+  expect([table.embedding, table.down.shape, table.up.shape]).toEqual([true, [2, 8], [6, 2]]);
+  await expectClose(updateDelta(table, [8, 6]), updateDelta(known.to_q, [8, 6]));
+  await expect(
+    extractAdapter(base, tuned, { rank: 2 }, { targets: 'all-linear', embeddings: ['to_q', 'still'] }),
+  ).rejects.toThrow('lora: targets choose at least one layer');
+  const cut = await extractAdapter(base, tuned, { rank: 2 }, { targets: ['to_q'], clampQuantile: 0.5 });
+  const { up, down } = cut.state.layers.get('to_q') as LoraUpdate;
+  const most = Math.max(...up.data.map(Math.abs));
+  expect(down.data.filter((value) => Math.abs(value) === most).length).toBeGreaterThan(3);
+});
+
+it('limits ranks, of convolutions apart, in a configuration that fits them', async () => {
+  const { base, tuned } = await pair();
+  const { state, report } = await extractAdapter(base, tuned, { frobenius: 1 }, { maxRank: 2, maxConvRank: 1 });
+  expect(report.map(({ path, after }) => [path, after])).toEqual([
+    ['conv', 1],
+    ['to_q', 2],
+  ]);
+  expect(report[0].kept).toBeLessThan(0.99);
+  expect(state.config).toMatchObject({ rank: 1, rankPattern: { '^to_q': 2 }, targets: ['conv', 'to_q'] });
+});
+
+it('leaves small differences out', async () => {
+  const { base, tuned } = await pair();
+  const { left, state } = await extractAdapter(base, tuned, { rank: 1 }, { minDifference: 0.6 });
+  // The norm differs by 0.5.
+  expect([left, state.layers.size]).toEqual([[], 2]);
+});
+
 it('stops when told to, and reports how far it is', async () => {
   const { base, tuned } = await pair();
   const seen: number[] = [];

@@ -1,6 +1,7 @@
 import { type Checkpoint, readFloat32 } from '@rass/weights';
-import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
+import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
 import { matchTargets } from '../targets.ts';
+import { transposed } from './delta.ts';
 import { configOf } from './layer-config.ts';
 import { type LowRankOptions, lowRankUpdate } from './low-rank.ts';
 import type { RankRule } from './rank-rule.ts';
@@ -10,6 +11,8 @@ export interface ExtractOptions extends LowRankOptions {
   /** Which layers, as a LoraConfig names them; default all whose weights are matrices or convolutions. */
   targets?: readonly string[] | string;
   exclude?: readonly string[] | string;
+  /** Which of the matrices are embeddings' tables, by the same rules; the others are taken for linear layers. */
+  embeddings?: readonly string[] | string;
   /** Differences of which no value is larger are left out; default 0. @source kohya extract_lora_from_models min_diff */
   minDifference?: number;
   /** Keep what has no low rank (norms, biases, tables outside the targets) as tensors trained whole; default false: it is reported. */
@@ -54,19 +57,30 @@ function checkAlike(base: Checkpoint, tuned: Checkpoint): string[] {
   );
 }
 
-/** Paths of the layers whose difference is decomposed. */
-function chosenPaths(base: Checkpoint, keys: readonly string[], { targets, exclude }: ExtractOptions): Set<string> {
-  const layers = keys.flatMap((key) => {
+/** The layers whose difference is decomposed, and their kinds by path. */
+function chosenKinds(
+  base: Checkpoint,
+  keys: readonly string[],
+  { targets, exclude, embeddings }: ExtractOptions,
+): Map<string, string> {
+  const matrices = keys.flatMap((key) => {
     const path = LAYER.exec(key)?.[1];
     const rank = base.info(key).shape.length;
     return path !== undefined && (rank === 2 || rank === 4) ? [{ path, kind: rank === 2 ? 'linear' : 'conv2d' }] : [];
   });
-  if (targets === undefined && exclude === undefined) return new Set(layers.map(({ path }) => path));
-  return new Set(matchTargets(layers, targets ?? '.*', exclude).map(({ path }) => path));
+  const tables = new Set(embeddings === undefined ? [] : matchTargets(matrices, embeddings).map(({ path }) => path));
+  const layers = matrices.map(({ path, kind }) => ({ path, kind: tables.has(path) ? 'embedding' : kind }));
+  const chosen =
+    targets === undefined && exclude === undefined ? layers : matchTargets(layers, targets ?? '.*', exclude);
+  return new Map(chosen.map(({ path, kind }) => [path, kind]));
 }
 
-/** The adapter that, laid over `base`, comes as close to `tuned` as its ranks allow. One tensor at a time is in memory. Matrices are
- * taken for linear layers: leave embeddings out by `exclude`, or keep them whole.
+/** The factors the other way round: an embedding's table is their product transposed. */
+function ofEmbedding({ down, up, ...rest }: LoraUpdate): LoraUpdate {
+  return { ...rest, down: transposed(up), up: transposed(down), embedding: true };
+}
+
+/** The adapter that, laid over `base`, comes as close to `tuned` as its ranks allow. One tensor of each is in memory at a time.
  * @throws when the two are not of one model, or do not differ @source peft conversion; kohya extract_lora_from_models */
 export async function extractAdapter(
   base: Checkpoint,
@@ -76,7 +90,7 @@ export async function extractAdapter(
 ): Promise<Extracted> {
   const { minDifference = 0, keepRest = false, onProgress, signal } = options;
   const keys = checkAlike(base, tuned);
-  const paths = chosenPaths(base, keys, options);
+  const kinds = chosenKinds(base, keys, options);
   const layers = new Map<string, LayerUpdate>();
   const whole = new Map<string, HostTensor>();
   const [report, left]: [ResizedLayer[], string[]] = [[], []];
@@ -85,9 +99,9 @@ export async function extractAdapter(
     const { delta, values } = await difference(base, tuned, key, signal);
     const path = LAYER.exec(key)?.[1];
     if (largest(delta) > minDifference) {
-      if (path !== undefined && paths.has(path)) {
+      if (path !== undefined && kinds.has(path)) {
         const { update, kept } = lowRankUpdate(delta, rule, options);
-        layers.set(path, update);
+        layers.set(path, kinds.get(path) === 'embedding' ? ofEmbedding(update) : update);
         report.push({
           path,
           before: Math.min(delta.shape[0], delta.data.length / delta.shape[0]),
@@ -101,7 +115,7 @@ export async function extractAdapter(
   }
   if (layers.size === 0 && whole.size === 0) {
     throw new Error(
-      `lora: two checkpoints differ where an adapter is extracted; got no difference over ${minDifference} in ${paths.size} layers; look at minDifference, or choose others`,
+      `lora: two checkpoints differ where an adapter is extracted; got no difference over ${minDifference} in ${kinds.size} layers; look at minDifference, or choose others`,
     );
   }
   const state = { rsLora: false, layers, whole };

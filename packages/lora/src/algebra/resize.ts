@@ -68,6 +68,13 @@ function withLayers(state: AdapterState, layers: ReadonlyMap<string, LayerUpdate
   return state.config === undefined ? made : { ...made, config: configOf(made, state.config) };
 }
 
+/** DoRA's part of an update. */
+function lengthsOf(update: LayerUpdate): Pick<LoraUpdate, 'magnitude' | 'magnitudeAxis'> {
+  if (update.kind === 'diff' || update.magnitude === undefined) return {};
+  const { magnitude, magnitudeAxis } = update;
+  return magnitudeAxis === undefined ? { magnitude } : { magnitude, magnitudeAxis };
+}
+
 export interface ConvertOptions extends LowRankOptions {
   /** The weights' shapes by path. LoHa flattens a convolution's kernel into its inputs, so that it is not known otherwise. */
   shapes?: ReadonlyMap<string, readonly number[]>;
@@ -88,9 +95,8 @@ export function convertToLora(state: AdapterState, rule: RankRule, options: Conv
     }
     const delta = { shape, data: updateDelta(update, shape, state.rsLora) };
     const { update: plain, kept } = lowRankUpdate(delta, rule, options);
-    const magnitude = 'magnitude' in update && update.magnitude !== undefined ? { magnitude: update.magnitude } : {};
     const after = plain.down.shape[0];
-    layers.set(path, { ...plain, ...magnitude, alpha: neutralAlpha(after, state.rsLora) });
+    layers.set(path, { ...plain, ...lengthsOf(update), alpha: neutralAlpha(after, state.rsLora) });
     report.push({ path, before: Math.min(shape[0], delta.data.length / shape[0]), after, kept });
   }
   return { state: withLayers(state, layers), report };

@@ -18,6 +18,11 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
+export interface ReadPartOptions extends ReadOptions {
+  /** Where the bytes are put: as many as the elements take, at a multiple of their size. What is read is a view of it. */
+  into?: Uint8Array<ArrayBuffer>;
+}
+
 /** Named tensors, whatever the format. Nothing but the names, types and shapes is in memory until it is read. */
 export interface Checkpoint {
   /** The file, URL or folder, for messages. */
@@ -33,6 +38,9 @@ export interface Checkpoint {
   info(key: string): TensorInfo;
   /** The elements as they are stored: BF16 and F16 as their bits. @throws like info, or when the file is damaged */
   read(key: string, options?: ReadOptions): Promise<TensorData>;
+  /** The elements from number `start` up to `start + count`, as read() gives them; absent where the format keeps no tensor in one
+   * piece. Types of less than a byte are read whole. @throws like read, or WeightsError `RangeOutside` */
+  readPart?(key: string, start: number, count: number, options?: ReadPartOptions): Promise<TensorArray>;
   close(): Promise<void>;
 }
 

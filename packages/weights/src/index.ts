@@ -1,4 +1,11 @@
-export { type Checkpoint, type ReadOptions, readFloat32, type TensorData, type TensorInfo } from './checkpoint.ts';
+export {
+  type Checkpoint,
+  type ReadOptions,
+  type ReadPartOptions,
+  readFloat32,
+  type TensorData,
+  type TensorInfo,
+} from './checkpoint.ts';
 export { type CheckpointDescription, describeCheckpoint } from './describe.ts';
 export {
   type DiffusersComponent,

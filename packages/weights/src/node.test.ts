@@ -184,6 +184,28 @@ describe('shards', () => {
     await checkpoint.close();
   });
 
+  it('take parts and late texts, and are read in parts', async () => {
+    const options = { maxShardBytes: 20, metadata: { hash: '????' } };
+    const writer = await createShardedSafetensors(folder, tensors, options);
+    const { data } = tensors['b.weight'];
+    await writer.writePart('b.weight', 0, data.subarray(0, 3));
+    await writer.write('c', tensors.c.data);
+    await writer.write('a', tensors.a.data);
+    expect(writer.isComplete).toBe(false);
+    await writer.writePart('b.weight', 3, data.subarray(3));
+    expect(writer.isComplete).toBe(true);
+    await writer.finish({ hash: 'a1b2' });
+    const shard = await openCheckpoint(path('model-00002-of-00002.safetensors'));
+    expect(shard.metadata).toEqual({ hash: 'a1b2' });
+    await shard.close();
+    const checkpoint = await openCheckpoint(path('model.safetensors.index.json'));
+    expect(await checkpoint.readPart?.('b.weight', 1, 2)).toEqual(Float32Array.of(2, 3));
+    const into = new Uint8Array(8);
+    expect(await checkpoint.readPart?.('b.weight', 2, 2, { into })).toEqual(Float32Array.of(3, 4));
+    expect(new Float32Array(into.buffer)).toEqual(Float32Array.of(3, 4));
+    await checkpoint.close();
+  });
+
   it('are one file without an index where they fit in one', async () => {
     const writer = await createShardedSafetensors(folder, tensors);
     for (const [name, { data }] of Object.entries(tensors)) await writer.write(name, data);

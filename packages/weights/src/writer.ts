@@ -15,8 +15,12 @@ export interface TensorWriter {
   readonly isComplete: boolean;
   /** Writes one tensor, once: an array of its type, or its bytes. @throws when it does not fit its spec */
   write(name: string, data: TensorArray): Promise<void>;
-  /** Makes the file visible. @throws when a tensor was not written; then nothing is left behind */
-  finish(): Promise<void>;
+  /** Writes a part of a tensor: elements from number `start` on. The parts of one tensor follow each other.
+   * @throws when a part leaves a hole, or does not fit its spec */
+  writePart(name: string, start: number, data: TensorArray): Promise<void>;
+  /** Makes the file visible. `metadata` takes the place of texts that were given at the start, and is as long as they were.
+   * @throws when a tensor was not written, or a text is longer; then nothing is left behind */
+  finish(metadata?: Readonly<Record<string, string>>): Promise<void>;
   /** Gives up and leaves nothing behind. */
   abort(): Promise<void>;
 }

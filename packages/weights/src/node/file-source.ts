@@ -37,16 +37,23 @@ export async function fileSource(path: string): Promise<ByteSource> {
     throw new WeightsError('CannotOpen', `${path}: a checkpoint is a file; got something else, such as a folder`);
   }
   let closed = false;
+  const check = (start: number, end: number, signal?: AbortSignal) => {
+    throwIfAborted(signal);
+    if (closed) throw new WeightsError('Closed', `${path}: a closed file is not read; open it again`);
+    checkRange(path, status.size, start, end);
+  };
   return {
     name: path,
     size: status.size,
     async read(start, end, signal) {
-      throwIfAborted(signal);
-      if (closed) throw new WeightsError('Closed', `${path}: a closed file is not read; open it again`);
-      checkRange(path, status.size, start, end);
+      check(start, end, signal);
       const bytes = alignedBytes(end - start);
       await readFully(file, path, bytes, start, signal);
       return bytes;
+    },
+    async readInto(start, into, signal) {
+      check(start, start + into.byteLength, signal);
+      await readFully(file, path, into, start, signal);
     },
     async close() {
       if (closed) return;

@@ -15,6 +15,7 @@ export type SafetensorsRule =
   | 'TensorNotFound'
   | 'InvalidTensorView'
   | 'InvalidName'
+  | 'InvalidPart'
   | 'InvalidIndex'
   | 'NotWritten'
   | 'InvalidShardSize';

@@ -1,4 +1,4 @@
-import { byteLengthOf, type TensorArray } from '../dtype/dtype.ts';
+import { bitsOf, byteLengthOf, type TensorArray } from '../dtype/dtype.ts';
 import type { ByteSink } from '../sink/byte-sink.ts';
 import type { TensorSpec, TensorWriter } from '../writer.ts';
 import { SafetensorsError } from './safetensors-error.ts';
@@ -100,19 +100,27 @@ class ShardedWriter implements TensorWriter {
     return writer;
   }
 
-  async write(name: string, data: TensorArray): Promise<void> {
+  #shardWith(name: string): Shard {
     const shard = this.#shardOf.get(name);
-    if (shard === undefined) {
-      throw new SafetensorsError(
-        'InvalidName',
-        `shards: each announced tensor is written once; got "${name}": no such name`,
-      );
-    }
-    await (await this.#writerOf(shard)).write(name, data);
+    if (shard !== undefined) return shard;
+    throw new SafetensorsError(
+      'InvalidName',
+      `shards: each announced tensor is written once; got "${name}": no such name`,
+    );
+  }
+
+  async write(name: string, data: TensorArray): Promise<void> {
+    await (await this.#writerOf(this.#shardWith(name))).write(name, data);
     this.#left.delete(name);
   }
 
-  async finish(): Promise<void> {
+  async writePart(name: string, start: number, data: TensorArray): Promise<void> {
+    const { dtype, shape } = this.specs.get(name) ?? { dtype: 'U8', shape: [] };
+    await (await this.#writerOf(this.#shardWith(name))).writePart(name, start, data);
+    if ((start * bitsOf(dtype)) / 8 + data.byteLength === byteLengthOf(dtype, shape)) this.#left.delete(name);
+  }
+
+  async finish(metadata?: Readonly<Record<string, string>>): Promise<void> {
     try {
       if (!this.isComplete) {
         const missing = [...this.#left].slice(0, 5).join(', ');
@@ -122,7 +130,7 @@ class ShardedWriter implements TensorWriter {
         );
       }
       // The files stay hidden until all are whole; then they appear one after the other, the index last.
-      for (const shard of this.#shards) await (await this.#writerOf(shard)).finish();
+      for (const shard of this.#shards) await (await this.#writerOf(shard)).finish(metadata);
     } catch (error) {
       await this.abort();
       throw error;

@@ -121,6 +121,46 @@ describe('a writer', () => {
     expect(contents).toEqual({ '12': 'F32 [] 0000a040', a: 'F32 [2] 0000c0400000e040', b: 'U8 [3] 010203' });
   });
 
+  it('takes a tensor in parts that follow each other', async () => {
+    const sink = memorySink('out');
+    const writer = await startSafetensors(sink, specs);
+    await writer.writePart('b', 0, Uint8Array.of(1, 2));
+    await expect(writer.writePart('b', 1, Uint8Array.of(2))).rejects.toThrow(
+      'out: "b": parts follow each other up to 3 bytes; got bytes 1 to 2 where 2 is next',
+    );
+    await expect(writer.writePart('b', 2, Uint8Array.of(3, 4))).rejects.toThrow('got bytes 2 to 4 where 2 is next');
+    await expect(writer.writePart('a', 0, Int32Array.of(1))).rejects.toThrow('takes a Float32Array');
+    await expect(writer.write('b', Uint8Array.of(1, 2, 3))).rejects.toThrow(
+      'out: "b": a tensor that comes in parts ends in parts; got all of it',
+    );
+    await writer.writePart('b', 2, Uint8Array.of(3));
+    await expect(writer.writePart('b', 3, Uint8Array.of(4))).rejects.toThrow('got "b": it was written');
+    await Promise.all([writer.writePart('a', 0, Float32Array.of(6)), writer.writePart('a', 1, Float32Array.of(7))]);
+    expect(writer.isComplete).toBe(false);
+    await writer.write('12', Float32Array.of(5));
+    await writer.finish();
+    const contents = await read(sink.bytes());
+    expect(contents).toEqual({ '12': 'F32 [] 0000a040', a: 'F32 [2] 0000c0400000e040', b: 'U8 [3] 010203' });
+  });
+
+  it('takes texts of the same length at the end', async () => {
+    const start = async (sink = memorySink('out')) => {
+      const writer = await startSafetensors(sink, { b: specs.b }, { metadata: { hash: '????', kept: 'yes' } });
+      await writer.write('b', Uint8Array.of(1, 2, 3));
+      return { sink, writer };
+    };
+    const { sink, writer } = await start();
+    await writer.finish({ hash: 'a1b2' });
+    const checkpoint = await openSafetensors(bufferSource(sink.bytes()));
+    expect(checkpoint.metadata).toEqual({ hash: 'a1b2', kept: 'yes' });
+    expect((await checkpoint.read('b')).data).toEqual(Uint8Array.of(1, 2, 3));
+    await expect((await start()).writer.finish({ hash: 'a1b2c3d4e5f6a7b8' })).rejects.toThrow(
+      'out: texts given at the end are as long as those at the start; got a header of 120 bytes for one of 112; ' +
+        'start with a text of the same length',
+    );
+    await expect((await start()).writer.finish({ more: '' })).rejects.toThrow('got "more", which is new');
+  });
+
   it('sorts names by code point, as Python does', async () => {
     const names = ['\uffff', '😀', 'z', 'é'];
     const tensors = Object.fromEntries(

@@ -1,4 +1,4 @@
-import { bytesOf, type TensorArray, viewAs } from '../dtype/dtype.ts';
+import { bitsOf, bytesOf, type TensorArray, viewAs } from '../dtype/dtype.ts';
 import { type ByteSink, memorySink } from '../sink/byte-sink.ts';
 import type { TensorSpec, TensorWriter } from '../writer.ts';
 import { type Layout, layOut } from './layout.ts';
@@ -34,19 +34,25 @@ export function checkedBytes(name: string, spec: TensorSpec, byteLength: number,
   );
 }
 
+type Metadata = Readonly<Record<string, string>>;
+
 class SafetensorsWriter implements TensorWriter {
   readonly specs: ReadonlyMap<string, TensorSpec>;
   readonly names: readonly string[];
   readonly #sink: ByteSink;
   readonly #layout: Layout;
+  readonly #metadata: Metadata;
   readonly #left: Set<string>;
+  /** Bytes written of the tensors that come in parts. */
+  readonly #partial = new Map<string, number>();
   #over = false;
 
-  constructor(sink: ByteSink, specs: ReadonlyMap<string, TensorSpec>, layout: Layout) {
+  constructor(sink: ByteSink, specs: ReadonlyMap<string, TensorSpec>, layout: Layout, metadata: Metadata) {
     this.specs = specs;
     this.names = layout.names;
     this.#sink = sink;
     this.#layout = layout;
+    this.#metadata = metadata;
     this.#left = new Set(layout.names);
   }
 
@@ -54,22 +60,59 @@ class SafetensorsWriter implements TensorWriter {
     return this.#left.size === 0;
   }
 
-  async write(name: string, data: TensorArray): Promise<void> {
+  /** A tensor that is not written yet. */
+  #placeOf(name: string): { spec: TensorSpec; position: number; byteLength: number } {
     const spec = this.specs.get(name);
     const place = this.#layout.places.get(name);
-    if (this.#over || spec === undefined || place === undefined || !this.#left.has(name)) {
-      const got = this.#over ? 'the writer is over' : spec === undefined ? 'no such name' : 'it was written';
-      throw new SafetensorsError(
-        'InvalidName',
-        `${this.#sink.name}: each announced tensor is written once; got "${name}": ${got}`,
-      );
-    }
-    const bytes = checkedBytes(name, spec, place.byteLength, data);
-    this.#left.delete(name);
-    await this.#sink.writeAt(place.position, bytes);
+    if (!this.#over && spec !== undefined && place !== undefined && this.#left.has(name)) return { spec, ...place };
+    const got = this.#over ? 'the writer is over' : spec === undefined ? 'no such name' : 'it was written';
+    throw new SafetensorsError(
+      'InvalidName',
+      `${this.#sink.name}: each announced tensor is written once; got "${name}": ${got}`,
+    );
   }
 
-  async finish(): Promise<void> {
+  async write(name: string, data: TensorArray): Promise<void> {
+    const { spec, position, byteLength } = this.#placeOf(name);
+    if (this.#partial.has(name)) this.#refusePart(name, 'a tensor that comes in parts ends in parts', 'all of it');
+    const bytes = checkedBytes(name, spec, byteLength, data);
+    this.#left.delete(name);
+    await this.#sink.writeAt(position, bytes);
+  }
+
+  async writePart(name: string, start: number, data: TensorArray): Promise<void> {
+    const { spec, position, byteLength } = this.#placeOf(name);
+    const from = (start * bitsOf(spec.dtype)) / 8;
+    const done = this.#partial.get(name) ?? 0;
+    const end = from + data.byteLength;
+    if (from !== done || end > byteLength) {
+      const rule = `parts follow each other up to ${byteLength} bytes`;
+      this.#refusePart(name, rule, `bytes ${from} to ${end} where ${done} is next`);
+    }
+    const bytes = checkedBytes(name, spec, data.byteLength, data);
+    this.#partial.set(name, end);
+    if (end === byteLength) this.#left.delete(name);
+    await this.#sink.writeAt(position + from, bytes);
+  }
+
+  #refusePart(name: string, rule: string, got: string): never {
+    throw new SafetensorsError('InvalidPart', `${this.#sink.name}: "${name}": ${rule}; got ${got}`);
+  }
+
+  /** The header with other texts of the same length. */
+  #headerWith(metadata: Metadata): Uint8Array {
+    const unknown = Object.keys(metadata).find((key) => this.#metadata[key] === undefined);
+    const { header } = layOut(this.specs, { ...this.#metadata, ...metadata });
+    if (unknown === undefined && header.byteLength === this.#layout.header.byteLength) return header;
+    const got = unknown === undefined ? `a header of ${header.byteLength} bytes` : `"${unknown}", which is new`;
+    throw new SafetensorsError(
+      'InvalidHeaderLength',
+      `${this.#sink.name}: texts given at the end are as long as those at the start; got ${got} for one of ` +
+        `${this.#layout.header.byteLength}; start with a text of the same length`,
+    );
+  }
+
+  async finish(metadata?: Metadata): Promise<void> {
     if (this.#over) return;
     if (this.#left.size > 0) {
       const missing = [...this.#left].slice(0, 5).join(', ');
@@ -78,6 +121,14 @@ class SafetensorsWriter implements TensorWriter {
         'NotWritten',
         `${this.#sink.name}: every announced tensor is written; ${this.#left.size} were not: ${missing}`,
       );
+    }
+    if (metadata !== undefined) {
+      try {
+        await this.#sink.writeAt(0, this.#headerWith(metadata));
+      } catch (error) {
+        await this.abort();
+        throw error;
+      }
     }
     this.#over = true;
     await this.#sink.commit();
@@ -101,7 +152,7 @@ export async function startSafetensors(
     const map = new Map(entriesOf(specs).map(([name, { dtype, shape }]) => [name, { dtype, shape: [...shape] }]));
     const layout = layOut(map, metadata);
     await sink.writeAt(0, layout.header);
-    return new SafetensorsWriter(sink, map, layout);
+    return new SafetensorsWriter(sink, map, layout, metadata);
   } catch (error) {
     await sink.abort();
     throw error;

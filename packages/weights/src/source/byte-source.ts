@@ -8,6 +8,8 @@ export interface ByteSource {
   readonly size: number;
   /** Exactly the bytes [start, end) in a new array, at a multiple of 8 of its buffer. @throws when the range is outside */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Fills an array with the bytes from `start` on, where the source can without one of its own. @throws like read */
+  readInto?(start: number, into: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -15,6 +17,17 @@ export interface ByteSource {
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end && end <= size) return;
   throw new WeightsError('RangeOutside', `${name}: a range lies inside the ${size} bytes; got ${start} to ${end}`);
+}
+
+/** Fills an array with a source's bytes from `start` on, by way of a second array where the source knows no other. */
+export async function readInto(
+  source: ByteSource,
+  start: number,
+  into: Uint8Array<ArrayBuffer>,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (source.readInto !== undefined) await source.readInto(start, into, signal);
+  else into.set(await source.read(start, start + into.byteLength, signal));
 }
 
 /** A source over bytes in memory; they are not copied until read. */
@@ -65,6 +78,10 @@ export function sliceSource(source: ByteSource, start: number, end: number, name
     async read(from, to, signal) {
       checkRange(name, end - start, from, to);
       return source.read(start + from, start + to, signal);
+    },
+    async readInto(from, into, signal) {
+      checkRange(name, end - start, from, from + into.byteLength);
+      await readInto(source, start + from, into, signal);
     },
     close: async () => {},
   };

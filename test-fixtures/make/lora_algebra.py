@@ -3,7 +3,7 @@ the starts, which peft computes in float32."""
 from __future__ import annotations
 
 import torch
-from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
+from peft import LoHaConfig, LoKrConfig, LoraConfig, convert_to_lora, get_peft_model
 
 from common import randomize, save_case, seeded
 
@@ -28,10 +28,24 @@ COMBINATIONS = {
     "magnitude_prune": {"combination_type": "magnitude_prune", "density": 0.4},
     "ties_svd": {"combination_type": "ties_svd", "density": 0.7, "svd_rank": 4},
     "magnitude_prune_svd": {"combination_type": "magnitude_prune_svd", "density": 0.3, "svd_rank": 5},
+    "svd-clamp": {"combination_type": "svd", "svd_clamp": 0.8},
+    "ties_svd-frequency": {"combination_type": "ties_svd", "density": 0.6, "majority_sign_method": "frequency"},
+    "dare_ties_svd-1": {"combination_type": "dare_ties_svd", "density": 1.0, "svd_rank": 2},
     "dare_linear-1": {"combination_type": "dare_linear", "density": 1.0},
     "dare_ties-1": {"combination_type": "dare_ties", "density": 1.0},
 }
 WEIGHTS = [0.7, -0.4, 1.3]
+
+
+decompose = torch.linalg.svd
+
+
+def settled(*args, **options):
+    """The signs of singular vectors are arbitrary, and where factors are cut off depends on them: the largest element of each
+    right vector is made positive."""
+    u, s, vh = decompose(*args, **{**options, "full_matrices": False})
+    most = vh.gather(1, vh.abs().argmax(dim=1, keepdim=True))
+    return u * most.sign().T, s, vh * most.sign()
 
 
 def fill(model, seed: int, deviation: float = 0.5) -> None:
@@ -61,14 +75,16 @@ def combinations() -> None:
         for name in names:
             if name in module.scaling:
                 tensors[f"a/{name}/{layer}/down"], tensors[f"a/{name}/{layer}/up"] = (t.clone() for t in factors(module, name))
+    torch.linalg.svd = settled
     for case, options in COMBINATIONS.items():
         model.add_weighted_adapter(names, WEIGHTS, adapter_name=case, **options)
         for layer in LAYERS:
             module = model.base_model.model.get_submodule(layer)
             tensors[f"delta/{case}/{layer}"] = module.get_delta_weight(case)
-            if case in ("linear", "ties", "ties-frequency", "magnitude_prune"):
+            if case in ("linear", "ties", "ties-frequency", "magnitude_prune", "svd-clamp"):
                 down, up = factors(module, case)
                 tensors[f"out/{case}/{layer}/down"], tensors[f"out/{case}/{layer}/up"] = down, up
+    torch.linalg.svd = decompose
     save_case("lora/combine", tensors, {"combinations": COMBINATIONS, "weights": WEIGHTS})
 
 
@@ -105,8 +121,29 @@ def other_products() -> None:
     save_case("lora/other-products", tensors, config)
 
 
+def converted() -> None:
+    """Both LoHa and LoKr as plain LoRA, by a rank and by a share of the squares of the singular values."""
+    tensors, config = {}, {}
+    for name, options in {
+        "loha": LoHaConfig(r=2, alpha=3, target_modules=["lin"]),
+        "lokr": LoKrConfig(r=1, alpha=3, decompose_both=True, decompose_factor=4, target_modules=["lin"]),
+    }.items():
+        model = get_peft_model(randomize(Net(), 5), options).double()
+        fill(model, 7)
+        for n, p in model.base_model.model.lin.named_parameters():
+            if n.endswith(".default"):
+                tensors[f"a/{name}/lin/{n.removesuffix('.default')}"] = p
+        for rank in [2, 0.8]:
+            plain, factors = convert_to_lora(model.float(), rank)
+            down, up = (factors[f"base_model.model.lin.lora_{which}.weight"] for which in "AB")
+            tensors[f"delta/{name}/{rank}"] = up @ down
+            config[f"{name}/{rank}"] = down.shape[0]
+    save_case("lora/converted", tensors, config)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     combinations()
     starts()
     other_products()
+    converted()

@@ -124,6 +124,7 @@ describe('combinations', () => {
       density: options.density,
       majoritySign: options.majority_sign_method,
       svdRank: options.svd_rank,
+      svdClamp: options.svd_clamp,
     } as CombineOptions);
     expect([...combined.layers.keys()].sort()).toEqual([...layers].sort());
     for (const layer of layers) {

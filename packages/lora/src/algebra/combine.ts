@@ -75,6 +75,7 @@ interface Part {
   readonly updates: readonly LoraUpdate[];
   readonly weights: readonly number[];
   readonly scales: readonly number[];
+  readonly rsLora: readonly boolean[];
 }
 
 function plainLora(path: string, update: LayerUpdate): LoraUpdate {
@@ -113,6 +114,7 @@ function partsOf(states: readonly AdapterState[], weights: readonly number[]): P
       updates,
       weights: having.map(({ weight }) => weight),
       scales: having.map(({ update, rsLora }) => scaleOf(update, rsLora)),
+      rsLora: having.map(({ rsLora }) => rsLora),
     };
   });
 }
@@ -182,16 +184,12 @@ function byConcatenation({ updates, weights, scales }: Part): LoraUpdate {
 
 /** The combined difference, cut down to a rank again. */
 function bySvd(part: Part, options: Checked, rank: number): LoraUpdate {
-  const { path, updates, weights, scales } = part;
+  const { path, updates, weights, rsLora } = part;
   const [first] = updates;
   // Of an embedding the product as the factors give it, [C, V].
   const bare = updates.map((update) => ({ ...update, embedding: false }));
   const shape = updateShape(bare[0]);
-  const deltas = bare.map((update, i) => {
-    const delta = updateDelta(update, shape);
-    const factor = scales[i] / scaleOf(update);
-    return factor === 1 ? delta : delta.map((value) => value * factor);
-  });
+  const deltas = bare.map((update, i) => updateDelta(update, shape, rsLora[i]));
   const whole = matrixOf(shape[0], reduce(deltas, weights, options, path));
   const { u, s, v } = truncatedSvd(whole, Math.min(rank, whole.rows, whole.columns), { seed: options.seed });
   const factors = factorTensors(scaleColumns(u, s), transpose(v), shape);

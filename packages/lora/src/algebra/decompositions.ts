@@ -1,7 +1,7 @@
 import { Matrix as Dense, EVD, SVD } from 'ml-matrix';
 import { firstColumns, type Matrix, multiplyTransposed, sumOfSquares, transpose } from './matrix.ts';
 
-/** A = u diag(s) v^T, the values falling. u [m, k], v [n, k] */
+/** A = u diag(s) v^T, the values falling; the largest element of each column of v is positive. u [m, k], v [n, k] */
 export interface Svd {
   readonly u: Matrix;
   readonly s: Float64Array;
@@ -131,18 +131,30 @@ function gramSvd(a: Matrix, count: number): Svd {
 }
 
 /** The first columns of a decomposition. */
-export const firstOf = ({ u, s, v }: Svd, count: number): Svd => ({
+const firstOf = ({ u, s, v }: Svd, count: number): Svd => ({
   u: firstColumns(u, count),
   s: s.slice(0, count),
   v: firstColumns(v, count),
 });
 
+/** The same decomposition with the signs of its vectors settled, in place: whatever way it was found, it is the same. */
+export function settleSigns(svd: Svd): Svd {
+  const { u, v } = svd;
+  for (let k = 0; k < v.columns; k++) {
+    let most = 0;
+    for (let i = k; i < v.data.length; i += v.columns) if (Math.abs(v.data[i]) > Math.abs(most)) most = v.data[i];
+    if (most >= 0) continue;
+    for (const { data, columns } of [u, v]) for (let i = k; i < data.length; i += columns) data[i] = -data[i];
+  }
+  return svd;
+}
+
 /** The thin decomposition, or its `count` largest values. Large matrices go through A A^T: there values below a millionth of the
  * largest, less than what float32 resolves, and their vectors are lost in rounding. */
 export function exactSvd(a: Matrix, count = Math.min(a.rows, a.columns)): Svd {
   const [small, large] = [Math.min(a.rows, a.columns), Math.max(a.rows, a.columns)];
-  if (small * small * large <= DIRECT_COST) return firstOf(directSvd(a), count);
-  if (a.rows <= a.columns) return gramSvd(a, count);
+  if (small * small * large <= DIRECT_COST) return settleSigns(firstOf(directSvd(a), count));
+  if (a.rows <= a.columns) return settleSigns(gramSvd(a, count));
   const { u, s, v } = gramSvd(transpose(a), count);
-  return { u: v, s, v: u };
+  return settleSigns({ u: v, s, v: u });
 }

@@ -1,29 +1,10 @@
-import { expectClose, type Golden, loadGolden } from '@rass/testkit';
+import { expectClose, loadGolden } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
-import type { HostTensor, LayerUpdate } from '../state.ts';
+import type { HostTensor } from '../state.ts';
 import { scaleOf, updateDelta, updatedWeight } from './delta.ts';
-import { host } from './golden.test-support.ts';
+import { host, otherUpdate } from './golden.test-support.ts';
 
 const of = (shape: number[], ...values: number[]): HostTensor => ({ shape, data: Float32Array.from(values) });
-
-/** One layer of peft's LoHa or LoKr. */
-function otherUpdate(g: Golden, at: string, alpha: number): LayerUpdate {
-  const read = (name: string): HostTensor | undefined =>
-    g.has(`${at}/${name}`) ? host(g, `${at}/${name}`) : undefined;
-  const part = (name: string, t: string) => ({
-    a: read(`${name}_a`) as HostTensor,
-    b: read(`${name}_b`) as HostTensor,
-    t: read(t),
-  });
-  if (at.includes('loha'))
-    return { kind: 'loha', w1: part('hada_w1', 'hada_t1'), w2: part('hada_w2', 'hada_t2'), alpha };
-  return {
-    kind: 'lokr',
-    w1: read('lokr_w1') ?? part('lokr_w1', ''),
-    w2: read('lokr_w2') ?? part('lokr_w2', 'lokr_t2'),
-    alpha,
-  };
-}
 
 const others = loadGolden('lora/other-products');
 const cases = Object.entries(others.config as Record<string, { layers: string[]; alpha: number }>).flatMap(

@@ -1,9 +1,11 @@
-import { expectClose, randomValues } from '@rass/testkit';
+import { expectClose, loadGolden, randomValues } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
 import { loraConfig, rankAndAlpha } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
+import { combineAdapters } from './combine.ts';
 import { thinQr } from './decompositions.ts';
 import { updateDelta } from './delta.ts';
+import { host, otherUpdate } from './golden.test-support.ts';
 import { configOf } from './layer-config.ts';
 import { clampToQuantile, lowRankUpdate } from './low-rank.ts';
 import { matrixOf, multiply, scaleColumns, transpose } from './matrix.ts';
@@ -152,7 +154,38 @@ describe('the configuration of layers', () => {
   });
 });
 
+describe('scales', () => {
+  it('may be negative or zero', async () => {
+    for (const alpha of [-3, 0]) {
+      const state: AdapterState = { rsLora: false, layers: new Map([['a', lora(2, alpha)]]), whole: new Map() };
+      const before = updateDelta(lora(2, alpha), [5, 6]);
+      const combined = combineAdapters([state, state], { method: 'svd', weights: [2, -1] });
+      for (const { layers } of [resizeAdapter(state, { rank: 2 }).state, combined]) {
+        const [after] = [...layers.values()];
+        await expectClose(updateDelta(after, [5, 6]), before, { relative: 1e-5 });
+      }
+    }
+  });
+});
+
 describe('converting', () => {
+  const g = loadGolden('lora/converted');
+
+  it.each(Object.entries(g.config as Record<string, number>))("is peft's: %s", async (name, rank) => {
+    const [kind, asked] = name.split('/');
+    const state: AdapterState = {
+      rsLora: false,
+      layers: new Map([['lin', otherUpdate(g, `a/${kind}/lin`, 3)]]),
+      whole: new Map(),
+    };
+    // peft's share is one of the squares.
+    const rule = asked === '2' ? { rank: 2 } : { frobenius: Math.sqrt(Number(asked)) };
+    const update = convertToLora(state, rule).state.layers.get('lin') as LoraUpdate;
+    const expected = host(g, `delta/${name}`);
+    expect(update.down.shape[0]).toBe(rank);
+    await expectClose(updateDelta(update, expected.shape), expected.data);
+  });
+
   it('leaves differences of a single axis as they are', () => {
     const norm: LayerUpdate = { kind: 'diff', weight: of([6], 1) };
     const state: AdapterState = { rsLora: false, layers: new Map([['norm', norm]]), whole: new Map() };

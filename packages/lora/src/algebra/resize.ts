@@ -37,8 +37,9 @@ function resizedLayer(
   const { down, up } = update;
   const before = down.shape[0];
   const scale = scaleOf(update, rsLora);
-  const product = productSvd(matrixOf(up.shape[0], up.data), matrixOf(before, down.data));
-  const svd = { ...product, s: product.s.map((value) => value * scale) };
+  // A scale may be negative, singular values are not: it goes to the first factor.
+  const scaled = matrixOf(up.shape[0], up.data).data.map((value) => value * scale);
+  const svd = productSvd(matrixOf(up.shape[0], scaled), matrixOf(before, down.data));
   const shape = [up.shape[0], ...down.shape.slice(1)];
   const after = Math.min(wantedRank(rule, svd.s), rankLimit(shape, limits), svd.s.length);
   const resized = { ...update, ...balancedFactors(svd, after, shape), alpha: neutralAlpha(after, rsLora) };

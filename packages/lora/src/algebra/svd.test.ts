@@ -1,8 +1,16 @@
 import { expectClose, randomValues } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
 import { exactSvd, type Svd, thinQr } from './decompositions.ts';
-import { type Matrix, matrixOf, multiply, multiplyTransposed, scaleColumns, transpose } from './matrix.ts';
-import { isSampled, truncatedSvd } from './svd.ts';
+import {
+  firstColumns,
+  type Matrix,
+  matrixOf,
+  multiply,
+  multiplyTransposed,
+  scaleColumns,
+  transpose,
+} from './matrix.ts';
+import { isSampled, productSvd, truncatedSvd } from './svd.ts';
 
 const random = (rows: number, columns: number, seed: number): Matrix =>
   matrixOf(rows, randomValues(rows * columns, { seed }));
@@ -77,6 +85,19 @@ describe('the singular value decomposition', () => {
       await expectOrthonormal(v);
       expect([...s]).toEqual([...s].sort((x, y) => y - x));
     }
+  });
+
+  it('has the same signs however it is found', async () => {
+    const values = falling(60);
+    const { a, left, right } = known(330, 400, values);
+    const factors = [scaleColumns(left, values), transpose(right)] as const;
+    for (const found of [exactSvd(a, 8), exactSvd(transpose(a), 8), productSvd(...factors)]) {
+      for (let k = 0; k < 8; k++) {
+        const column = Array.from({ length: found.v.rows }, (_, i) => found.v.data[i * found.v.columns + k]);
+        expect(Math.max(...column)).toBe(Math.max(...column.map(Math.abs)));
+      }
+    }
+    await expectClose(exactSvd(a, 8).u.data, firstColumns(productSvd(...factors).u, 8).data, { relative: 1e-8 });
   });
 
   it('goes through the smaller product where it is large, and finds the same', async () => {

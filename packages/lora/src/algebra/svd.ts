@@ -1,5 +1,5 @@
 import { namedRandom } from '@rass/nn';
-import { exactSvd, type Svd, thinQr } from './decompositions.ts';
+import { exactSvd, type Svd, settleSigns, thinQr } from './decompositions.ts';
 import { type Matrix, multiply, multiplyTransposed, transpose } from './matrix.ts';
 
 export interface TruncatedSvdOptions {
@@ -60,7 +60,7 @@ export function truncatedSvd(
   // The sample is orthonormalised on the smaller side, which is cheaper.
   if (a.rows > a.columns) {
     const { u, s, v } = truncatedSvd(transpose(a), rank, { iterations, seed });
-    return { u: v, s, v: u };
+    return settleSigns({ u: v, s, v: u });
   }
   const basis = sampledBasis(a, rank + OVERSAMPLING, iterations, seed);
   const { u, s, v } = exactSvd(multiplyTransposed(basis, a), rank);
@@ -75,5 +75,5 @@ export function productSvd(up: Matrix, down: Matrix): Svd {
   if (rank > up.rows || rank > down.columns) return exactSvd(multiply(up, down));
   const [left, right] = [thinQr(up), thinQr(transpose(down))];
   const { u, s, v } = exactSvd(multiply(left.r, transpose(right.r)));
-  return { u: multiply(left.q, u), s, v: multiply(right.q, v) };
+  return settleSigns({ u: multiply(left.q, u), s, v: multiply(right.q, v) });
 }

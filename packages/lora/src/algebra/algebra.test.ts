@@ -227,6 +227,9 @@ describe('combinations', () => {
       'lora: linear has no svdRank; got 2; leave it out, or choose another method',
     );
     expect(run([a], { method: 'svd', majoritySign: 'total' })).toThrow('lora: svd has no majoritySign; got total');
+    expect(run([a], { method: 'svd', svdRank: 0 })).toThrow(
+      'lora: svdRank is a whole number from 1 on; got 0; give one, or leave it out',
+    );
     expect(run([a], { method: 'svd', svdClamp: 2 })).toThrow(
       'lora: factors are cut off at a quantile in (0, 1]; got 2; give one, such as 0.99',
     );
@@ -316,6 +319,11 @@ describe('resizing', () => {
   it('says what a rule is', () => {
     expect(() => resizeAdapter(adapter, { ratio: 0.5 })).toThrow(
       'lora: a rank is kept by { rank: 1, 2, ... }, { ratio: 1 or more }, { frobenius: (0, 1] } or { cumulative: (0, 1] }; got {"ratio":0.5}; give one of them',
+    );
+    const two = { rank: 1, ratio: 2 };
+    expect(() => resizeAdapter(adapter, two)).toThrow('got {"rank":1,"ratio":2}; give one of them');
+    expect(() => resizeAdapter(adapter, { rank: 1 }, { maxConvRank: 0 })).toThrow(
+      'lora: maxConvRank is a whole number from 1 on; got 0; give one, or leave it out',
     );
     const loha = state({ a: { kind: 'diff', weight: random(1, 2, 2) } });
     expect(() => resizeAdapter(loha, { rank: 1 })).toThrow(

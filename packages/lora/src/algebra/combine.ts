@@ -1,13 +1,14 @@
 import { closest } from '@rass/nn';
 import type { LoraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from '../state.ts';
+import type { Svd } from './decompositions.ts';
 import { scaleOf, updateDelta, updateShape } from './delta.ts';
 import { configOf } from './layer-config.ts';
 import { clampToQuantile } from './low-rank.ts';
-import { matrixOf, scaleColumns, transpose } from './matrix.ts';
+import { firstColumns, matrixOf, scaleColumns, transpose } from './matrix.ts';
 import { disjointMean, pruneAtRandom, pruneByMagnitude, type SignMethod, weightedSum } from './prune.ts';
 import { factorTensors } from './starts.ts';
-import { truncatedSvd } from './svd.ts';
+import { productSvd, truncatedSvd } from './svd.ts';
 
 const FACTOR_METHODS = ['linear', 'ties', 'dare_linear', 'dare_ties', 'magnitude_prune'] as const;
 const SVD_METHODS = ['svd', 'ties_svd', 'dare_linear_svd', 'dare_ties_svd', 'magnitude_prune_svd'] as const;
@@ -24,7 +25,7 @@ export interface CombineOptions {
   /** The share of values that ties, dare and magnitude_prune keep, in (0, 1]. */
   density?: number;
   majoritySign?: SignMethod;
-  /** The rank of an `svd` result; default the largest of the adapters'. No layer has more than its weight allows. */
+  /** The rank of an `svd` result; default the largest of the adapters'. No layer has more than its products have together. */
   svdRank?: number;
   /** The quantile at which an `svd` result's factors are cut off. */
   svdClamp?: number;
@@ -38,33 +39,43 @@ interface Checked extends CombineOptions {
   weights: readonly number[];
 }
 
-function check(states: readonly AdapterState[], options: CombineOptions): Checked {
-  const { method, weights = states.map(() => 1), density } = options;
+function checkMethod({ method, density }: CombineOptions): void {
   if (!COMBINE_METHODS.includes(method)) {
     throw new Error(
       `lora: adapters are combined by ${COMBINE_METHODS.join(', ')}; got "${method}"; closest: ${closest(method, COMBINE_METHODS)[0]}`,
     );
   }
-  if (states.length < 1 || weights.length !== states.length || !weights.every(Number.isFinite)) {
-    throw new Error(
-      `lora: each adapter that is combined has a finite weight; got ${states.length} adapters and weights [${weights}]; give one each`,
-    );
-  }
   const prunes = /ties|dare|prune/.test(method);
-  if (prunes !== (density !== undefined) || (density !== undefined && !(density > 0 && density <= 1))) {
-    throw new Error(
-      `lora: ${method} ${prunes ? 'keeps a density in (0, 1]' : 'has no density'}; got ${density}; ${prunes ? 'give one, such as 0.5' : 'leave it out'}`,
-    );
-  }
+  if (prunes === (density !== undefined) && (density === undefined || (density > 0 && density <= 1))) return;
+  throw new Error(
+    `lora: ${method} ${prunes ? 'keeps a density in (0, 1]' : 'has no density'}; got ${density}; ${prunes ? 'give one, such as 0.5' : 'leave it out'}`,
+  );
+}
+
+/** @throws on an option that the method does not have */
+function checkOptions(options: CombineOptions): void {
+  const { method, svdRank } = options;
   const idle = [
     ['svdRank', isSvd(method)],
     ['svdClamp', isSvd(method)],
     ['majoritySign', method.includes('ties')],
   ] as const;
-  const unused = idle.find(([name, acts]) => !acts && options[name] !== undefined);
+  const [unused] = idle.find(([name, acts]) => !acts && options[name] !== undefined) ?? [];
   if (unused !== undefined) {
-    const [name] = unused;
-    throw new Error(`lora: ${method} has no ${name}; got ${options[name]}; leave it out, or choose another method`);
+    throw new Error(`lora: ${method} has no ${unused}; got ${options[unused]}; leave it out, or choose another method`);
+  }
+  if (svdRank === undefined || (Number.isInteger(svdRank) && svdRank >= 1)) return;
+  throw new Error(`lora: svdRank is a whole number from 1 on; got ${svdRank}; give one, or leave it out`);
+}
+
+function check(states: readonly AdapterState[], options: CombineOptions): Checked {
+  const { weights = states.map(() => 1) } = options;
+  checkMethod(options);
+  checkOptions(options);
+  if (states.length < 1 || weights.length !== states.length || !weights.every(Number.isFinite)) {
+    throw new Error(
+      `lora: each adapter that is combined has a finite weight; got ${states.length} adapters and weights [${weights}]; give one each`,
+    );
   }
   return { ...options, weights };
 }
@@ -182,19 +193,29 @@ function byConcatenation({ updates, weights, scales }: Part): LoraUpdate {
   };
 }
 
+/** What is pruned is the whole difference, so that it has to be made. */
+function prunedSvd(part: Part, options: Checked, shape: readonly number[], rank: number): Svd {
+  const { path, updates, weights, rsLora } = part;
+  const deltas = updates.map((update, i) => updateDelta({ ...update, embedding: false }, shape, rsLora[i]));
+  const whole = matrixOf(shape[0], reduce(deltas, weights, options, path));
+  return truncatedSvd(whole, Math.min(rank, whole.rows, whole.columns), { seed: options.seed });
+}
+
 /** The combined difference, cut down to a rank again. */
 function bySvd(part: Part, options: Checked, rank: number): LoraUpdate {
-  const { path, updates, weights, rsLora } = part;
-  const [first] = updates;
+  const [first] = part.updates;
   // Of an embedding the product as the factors give it, [C, V].
-  const bare = updates.map((update) => ({ ...update, embedding: false }));
-  const shape = updateShape(bare[0]);
-  const deltas = bare.map((update, i) => updateDelta(update, shape, rsLora[i]));
-  const whole = matrixOf(shape[0], reduce(deltas, weights, options, path));
-  const { u, s, v } = truncatedSvd(whole, Math.min(rank, whole.rows, whole.columns), { seed: options.seed });
-  const factors = factorTensors(scaleColumns(u, s), transpose(v), shape);
+  const shape = updateShape({ ...first, embedding: false });
+  let svd: Svd;
+  if (options.method === 'svd') {
+    const { up, down } = byConcatenation(part);
+    svd = productSvd(matrixOf(shape[0], up.data), matrixOf(down.shape[0], down.data));
+  } else svd = prunedSvd(part, options, shape, rank);
+  const kept = Math.min(rank, svd.s.length);
+  const left = scaleColumns(firstColumns(svd.u, kept), svd.s);
+  const factors = factorTensors(left, transpose(firstColumns(svd.v, kept)), shape);
   if (options.svdClamp !== undefined) clampToQuantile(options.svdClamp, factors);
-  return { ...first, ...factors, alpha: factors.down.shape[0] };
+  return { ...first, ...factors, alpha: kept };
 }
 
 /** Whole tensors cannot be added up as differences; those that one adapter alone has are kept as they are. */

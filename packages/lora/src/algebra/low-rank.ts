@@ -19,11 +19,15 @@ export interface LowRankOptions extends RankLimits {
   clampQuantile?: number;
 }
 
-/** The most ranks that a layer may have. @shape [O, I] or [O, I, Kh, Kw] */
+/** The most ranks that a layer may have. @shape [O, I] or [O, I, Kh, Kw] @throws when a limit is no whole number from 1 on */
 export function rankLimit(
   shape: readonly number[],
   { maxRank = Number.POSITIVE_INFINITY, maxConvRank }: RankLimits,
 ): number {
+  for (const [name, limit] of Object.entries({ maxRank, maxConvRank })) {
+    if (limit === undefined || limit === Number.POSITIVE_INFINITY || (Number.isInteger(limit) && limit >= 1)) continue;
+    throw new Error(`lora: ${name} is a whole number from 1 on; got ${limit}; give one, or leave it out`);
+  }
   const isLarge = shape.length === 4 && shape[2] * shape[3] > 1;
   return isLarge ? (maxConvRank ?? maxRank) : maxRank;
 }

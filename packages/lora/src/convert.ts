@@ -185,8 +185,8 @@ function checkedLora(layer: Layer, update: LayerUpdate): LoraUpdate {
       `lora: an adapter goes on linear layers, convolutions and embeddings; got ${layer.path}, a ${layer.kind}`,
     );
   }
-  if (update.kind !== 'lora' || update.mid !== undefined) {
-    const what = update.kind === 'lora' ? 'a Tucker core' : update.kind;
+  if (update.kind !== 'lora' || update.mid !== undefined || update.magnitudeAxis !== undefined) {
+    const what = update.kind !== 'lora' ? update.kind : update.mid ? 'a Tucker core' : 'DoRA by inputs';
     throw new Error(
       `lora: ${layer.path}: plain LoRA layers run beside the weight; got ${what}; fold it in with mergeState, or convertToLora first`,
     );

@@ -10,6 +10,7 @@ export { scaleOf, updateDelta, updatedWeight } from './algebra/delta.ts';
 export { type Extracted, type ExtractOptions, extractAdapter } from './algebra/extract.ts';
 export type { SignMethod } from './algebra/prune.ts';
 export {
+  type ConvertOptions,
   convertToLora,
   type RankRule,
   type Resized,

@@ -205,6 +205,18 @@ describe("LyCORIS' and kohya's layers", () => {
       Q,
       { magnitude: { shape: [8] } },
     ],
+    [
+      'DoRA by inputs',
+      { [`${Q_}.lora_down.weight`]: [2, 8], [`${Q_}.lora_up.weight`]: [8, 2], [`${Q_}.dora_scale`]: [1, 8] },
+      Q,
+      { magnitude: { shape: [8] }, magnitudeAxis: 'inputs' },
+    ],
+    [
+      'LoKr with DoRA',
+      { [`${Q_}.lokr_w1`]: [2, 2], [`${Q_}.lokr_w2`]: [4, 4], [`${Q_}.dora_scale`]: [8, 1] },
+      Q,
+      { kind: 'lokr', magnitude: { shape: [8] } },
+    ],
   ])('are read: %s', async (_, shapes, path, expected) => {
     const { adapters } = await openBytes(await tensors(shapes), { paths });
     expect([...adapters.default.layers.keys()]).toEqual([path]);
@@ -344,10 +356,10 @@ describe('files that fit only in part', () => {
       'both factors have one rank; got down [0, 8], up [8, 0]',
     ],
     [
-      'DoRA by inputs',
-      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [6, 2], [`${Q}.dora_scale`]: [1, 8] },
+      'DoRA of another size',
+      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [6, 2], [`${Q}.dora_scale`]: [1, 7] },
       {},
-      `lora: ${Q}: DoRA has a length for each of 6 outputs; got [1, 8]`,
+      `lora: ${Q}: DoRA has a length for each of 6 outputs or 8 inputs; got [1, 7]`,
     ],
   ])('are refused: %s', async (_, shapes, options, message) => {
     const error = await openBytes(await tensors(shapes), options).catch((e: Error) => e);

@@ -1,3 +1,4 @@
+import { updateShape } from '../algebra/delta.ts';
 import { scaleFor } from '../config.ts';
 import type { HostTensor, LayerUpdate, LohaUpdate } from '../state.ts';
 import type { Part } from './parts.ts';
@@ -36,16 +37,22 @@ export function missingPart(parts: LayerParts): string | undefined {
   return stands.some((part) => parts[part] !== undefined) ? undefined : 'factors';
 }
 
-/** DoRA's lengths, one for each output. LyCORIS may have them for each input. */
-function magnitudeOf(layer: string, magnitude: HostTensor | undefined, outputs: number): { magnitude?: HostTensor } {
-  if (magnitude === undefined) return {};
-  const { shape, data } = magnitude;
-  // Of a convolution PEFT has [1, O, 1, 1], others [O, 1, 1, 1].
-  const byOutput =
-    shape.length === 1 || shape[0] === outputs || (shape.length === 4 && shape[0] === 1 && shape[1] === outputs);
-  if (data.length !== outputs || !byOutput)
-    refuse(layer, `DoRA has a length for each of ${outputs} outputs`, text(magnitude));
-  return { magnitude: { shape: [outputs], data } };
+type Lengths = { magnitude?: HostTensor; magnitudeAxis?: 'inputs' };
+
+/** DoRA's lengths: PEFT's are of the outputs, [O] or [1, O, 1, 1]; LyCORIS' and kohya's say by where their sizes stand, [O, 1, ...]
+ * or [1, I, ...]. `inputs` is unknown where a convolution's kernel is flattened. */
+function lengthsOf(layer: string, { magnitude, doraScale }: LayerParts, outputs: number, inputs: number): Lengths {
+  if (magnitude !== undefined) {
+    const { data } = magnitude;
+    if (data.length !== outputs) refuse(layer, `DoRA has a length for each of ${outputs} outputs`, text(magnitude));
+    return { magnitude: { shape: [outputs], data } };
+  }
+  if (doraScale === undefined) return {};
+  const { shape, data } = doraScale;
+  const plain = { shape: [data.length], data };
+  if (data.length === outputs && (shape.length === 1 || shape[0] === outputs)) return { magnitude: plain };
+  if (data.length === inputs && shape[0] === 1) return { magnitude: plain, magnitudeAxis: 'inputs' };
+  return refuse(layer, `DoRA has a length for each of ${outputs} outputs or ${inputs} inputs`, text(doraScale));
 }
 
 function checkPair(layer: string, down: HostTensor, up: HostTensor): void {
@@ -69,7 +76,7 @@ function loraLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpd
     up: up as HostTensor,
     alpha: (number(parts.alpha) ?? alphaOf(layer, rank)) * (number(parts.scalar) ?? 1),
     ...(parts.mid && { mid: parts.mid }),
-    ...magnitudeOf(layer, parts.magnitude, (up as HostTensor).shape[0]),
+    ...lengthsOf(layer, parts, (up as HostTensor).shape[0], (down as HostTensor).shape[1]),
     ...(embedding && { embedding }),
   };
 }
@@ -80,9 +87,9 @@ function lohaLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpd
     return { a: a as HostTensor, b: b as HostTensor, ...(t && { t }) };
   };
   const w1 = factor(1);
-  const outputs = w1.a.shape[w1.t === undefined ? 0 : 1];
+  const [outputs, inputs] = w1.t === undefined ? [w1.a.shape[0], w1.b.shape[1]] : [w1.a.shape[1], w1.b.shape[1]];
   const alpha = (number(parts.alpha) ?? alphaOf(layer, w1.b.shape[0])) * (number(parts.scalar) ?? 1);
-  return { kind: 'loha', w1, w2: factor(2), alpha, ...magnitudeOf(layer, parts.magnitude, outputs) };
+  return { kind: 'loha', w1, w2: factor(2), alpha, ...lengthsOf(layer, parts, outputs, inputs) };
 }
 
 function lokrLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpdate {
@@ -97,8 +104,10 @@ function lokrLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpd
   const rank = product === undefined || 'data' in product ? 1 : product.b.shape[0];
   const scalar = number(parts.scalar) ?? 1;
   if (scalar !== 1 && product === undefined) refuse(layer, 'LoKr without a product has no scale', `scalar ${scalar}`);
-  if (parts.magnitude !== undefined) refuse(layer, 'LoKr is merged without DoRA', 'dora_scale');
-  return { kind: 'lokr', w1, w2, alpha: (number(parts.alpha) ?? alphaOf(layer, rank)) * scalar };
+  const alpha = (number(parts.alpha) ?? alphaOf(layer, rank)) * scalar;
+  const update: LayerUpdate = { kind: 'lokr', w1, w2, alpha };
+  const [outputs, inputs] = updateShape(update);
+  return { ...update, ...lengthsOf(layer, parts, outputs, inputs) };
 }
 
 /** The update of a layer that a file has factors or a difference of; undefined where it has whole tensors alone.

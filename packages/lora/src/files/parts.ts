@@ -7,6 +7,7 @@ export type Part =
   | 'embeddingUp'
   | 'alpha'
   | 'magnitude'
+  | 'doraScale'
   | 'scalar'
   | 'diff'
   | 'diffBias'
@@ -40,7 +41,7 @@ const SPELLINGS: readonly (readonly [pattern: string, part: Part])[] = [
   ['{m}.lora_up.weight', 'up'],
   ['{m}.lora_mid.weight', 'mid'],
   ['{m}.alpha', 'alpha'],
-  ['{m}.dora_scale', 'magnitude'],
+  ['{m}.dora_scale', 'doraScale'],
   ['{m}.scalar', 'scalar'],
   ['{m}.diff_b', 'diffBias'],
   ['{m}.diff', 'diff'],

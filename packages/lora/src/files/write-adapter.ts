@@ -1,5 +1,6 @@
 import { type EncodableDtype, fromFloat32, type TensorToWrite } from '@rass/weights';
-import { type LoraConfig, loraConfig } from '../config.ts';
+import { configOf } from '../algebra/layer-config.ts';
+import type { LoraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LoraUpdate } from '../state.ts';
 import { plainAlpha } from './layer.ts';
 import { originalNames } from './paths.ts';
@@ -35,51 +36,21 @@ function refuse(what: string, got: string, remedy: string): never {
 /** The plain LoRA layers, which are all that these formats share. */
 function plainLayers(state: AdapterState, format: string): [path: string, update: LoraUpdate][] {
   return [...state.layers].map(([path, update]) => {
-    if (update.kind === 'lora' && (update.mid === undefined || format === 'kohya')) return [path, update];
-    const what = update.kind === 'lora' ? 'a Tucker core' : update.kind;
+    const isKohya = format === 'kohya';
+    const isPlain = update.kind === 'lora' && update.mid === undefined && update.magnitudeAxis === undefined;
+    if (update.kind === 'lora' && (isPlain || isKohya)) return [path, update];
+    const what = update.kind !== 'lora' ? update.kind : update.mid ? 'a Tucker core' : 'DoRA by inputs';
     return refuse(`${format} files hold plain LoRA layers`, `${what} at ${path}`, 'convertToLora first');
   });
 }
 
-const mostFrequent = (values: readonly number[]): number => {
-  const counts = new Map<number, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
-};
-
-const literally = (path: string): string => path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** The patterns that give each layer its own rank or alpha. Longer paths stand first, since the end of a path fits too. */
-function patternOf(layers: readonly (readonly [path: string, value: number])[], usual: number): Record<string, number> {
-  const others = layers.filter(([, value]) => value !== usual).toSorted(([a], [b]) => b.length - a.length);
-  return Object.fromEntries(others.map(([path, value]) => [literally(path), value]));
-}
-
-/** A configuration that says of each layer what its update is: the state's own where that is so. */
+/** A configuration that says of each layer what its update is. */
 function configFor(state: AdapterState): LoraConfig {
-  const layers = plainLayers(state, 'peft');
-  const ranks = layers.map(([path, { down }]) => [path, down.shape[0]] as const);
-  const alphas = layers.map(([path, { alpha }]) => [path, alpha] as const);
-  const rank = mostFrequent([...ranks.map(([, value]) => value), state.config?.rank ?? 1]);
-  const alpha = mostFrequent([...alphas.map(([, value]) => value), state.config?.alpha ?? 1]);
-  const wholes = [...new Set([...state.whole.keys()].map((key) => key.replace(/\.(weight|bias)$/, '')))];
-  const {
-    rankPattern: _,
-    alphaPattern: __,
-    modulesToSave,
-    ...rest
-  } = state.config ?? { targets: layers.map(([path]) => path) };
-  const [rankPattern, alphaPattern] = [patternOf(ranks, rank), patternOf(alphas, alpha)];
-  return loraConfig({
-    ...rest,
-    rank,
-    alpha,
-    ...(Object.keys(rankPattern).length > 0 && { rankPattern }),
-    ...(Object.keys(alphaPattern).length > 0 && { alphaPattern }),
-    ...(state.rsLora && { rsLora: true }),
-    ...(layers.some(([, { magnitude }]) => magnitude !== undefined) && { dora: true }),
-    ...(wholes.length > 0 && { modulesToSave: modulesToSave ?? wholes }),
-  });
+  const hasLengths = [...state.layers.values()].some(
+    (update) => update.kind === 'lora' && update.magnitude !== undefined,
+  );
+  const { init } = state.config ?? {};
+  return { ...configOf(state, state.config), ...(init && { init }), ...(hasLengths && { dora: true }) };
 }
 
 type Tensors = Record<string, HostTensor>;
@@ -146,8 +117,10 @@ function kohyaTensors(
     if (update.mid !== undefined) tensors[`${at}.lora_mid.weight`] = update.mid;
     tensors[`${at}.alpha`] = { shape: [], data: Float32Array.of(plainAlpha(update.alpha, rank, state.rsLora)) };
     if (update.magnitude !== undefined) {
-      const ones = update.up.shape.slice(1).map(() => 1);
-      tensors[`${at}.dora_scale`] = { ...update.magnitude, shape: [update.magnitude.data.length, ...ones] };
+      const { length } = update.magnitude.data;
+      const ones = update.up.shape.slice(2).map(() => 1);
+      const sides = update.magnitudeAxis === 'inputs' ? [1, length] : [length, 1];
+      tensors[`${at}.dora_scale`] = { ...update.magnitude, shape: [...sides, ...ones] };
     }
   }
   return tensors;
@@ -165,10 +138,7 @@ export function encodeAdapter(state: AdapterState, options: WriteAdapterOptions)
   if (!FORMATS.includes(format)) refuse(`adapters are written as ${FORMATS.join(', ')}`, `"${format}"`, 'choose one');
   if (format === 'kohya') {
     checkNoWholes(state, 'kohya');
-    const { rank, alpha } = configFor({
-      ...state,
-      layers: new Map(plainLayers(state, 'kohya').map(([path, { mid: _, ...update }]) => [path, update])),
-    });
+    const { rank, alpha } = configFor(state);
     const metadata = {
       ss_network_module: 'networks.lora',
       ss_network_dim: `${rank}`,

@@ -1,0 +1,54 @@
+import type { MergeParameters } from '../methods/method.ts';
+import type { MergePlan, PlanGroup } from './plan.ts';
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** Bytes in units of a thousand, as files are sold and shards are cut. */
+export function sizeText(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${UNITS[unit]}`;
+}
+
+const valueText = (value: unknown): string =>
+  Array.isArray(value)
+    ? value.map(valueText).join(' : ')
+    : typeof value === 'number'
+      ? `${Number(value.toFixed(4))}`
+      : `${value}`;
+
+const parametersText = (parameters: MergeParameters): string =>
+  Object.entries(parameters)
+    .map(([name, value]) => `${name} ${valueText(value)}`)
+    .join(', ');
+
+function row({ block, method, parameters, tensors, bytes }: PlanGroup): string[] {
+  return [block, `${tensors}`, sizeText(bytes), `${method} ${parametersText(parameters)}`.trim()];
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((cells) => cells[column].length)));
+  const isText = (column: number) => column === 0 || column === 3;
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => (isText(column) ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** A plan as a table of what happens to each block. */
+export function planText(plan: Omit<MergePlan, 'toString'>): string {
+  const { recipe, tensors, bytesRead, bytesWritten, peakBytes, groups } = plan;
+  const stages = recipe.stages.length === 1 ? '' : `${recipe.stages.length} stages, `;
+  return [
+    `${recipe.name}: ${stages}${tensors} tensors; reads ${sizeText(bytesRead)}, writes ${sizeText(bytesWritten)}, ` +
+      `takes about ${sizeText(peakBytes)} of memory`,
+    '',
+    ...table([['block', 'tensors', 'size', 'what is done'], ...groups.map(row)]),
+  ].join('\n');
+}

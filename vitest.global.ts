@@ -38,5 +38,8 @@ export default async function globalSetup(project: TestProject): Promise<void> {
   if (pythonExecutable() === undefined) {
     console.log('tests that compare with Python are skipped: set RASS_PYTHON, or run `pnpm golden` once');
   }
+  if (!process.env.RASS_TEST_DATA) {
+    console.log('tests on photographs are skipped: RASS_TEST_DATA names no folder of them');
+  }
   if (chromiumExecutable() === undefined) console.log('tests in a browser are skipped: Chromium is not installed');
 }

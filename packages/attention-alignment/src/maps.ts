@@ -30,12 +30,6 @@ export interface MapChoice {
   levels?: readonly number[];
 }
 
-/** An attention, as its name tells it. */
-export interface MapName {
-  readonly name: string;
-  readonly place: Place;
-}
-
 const PLACES: readonly (readonly [start: string, place: Place])[] = [
   ['down_blocks.', 'down'],
   ['mid_block', 'mid'],

@@ -56,9 +56,11 @@ function checkLabels(
   }
 }
 
-/** The pixels of a cell along one side. @source torch adaptive_avg_pool2d: interpolate(mode='area') */
-function bounds(cell: number, cells: number, pixels: number): [from: number, to: number] {
-  return [Math.floor((cell * pixels) / cells), Math.ceil(((cell + 1) * pixels) / cells)];
+/** The pixels that a cell is of, along one side: all of its own, or the first.
+ * @source torch interpolate(mode='area') and (mode='nearest') */
+function pixelsOf(cell: number, cells: number, pixels: number, resize: MaskResize): [from: number, to: number] {
+  const from = Math.floor((cell * pixels) / cells);
+  return [from, resize === 'nearest' ? from + 1 : Math.ceil(((cell + 1) * pixels) / cells)];
 }
 
 interface Cells {
@@ -67,70 +69,37 @@ interface Cells {
   readonly visible: Float32Array;
 }
 
-function areaCells(
+function shareCells(
   { size: [height, width], labels }: LabelMap,
   [rows, columns]: Size,
   classes: readonly number[],
-  ignore: number,
+  { resize = 'area', ignore = IGNORE_LABEL }: MaskOptions,
 ): Cells {
   const shares = new Map(classes.map((label) => [label, new Float32Array(rows * columns)]));
   const visible = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    const [top, bottom] = bounds(row, rows, height);
-    for (let column = 0; column < columns; column++) {
-      const [left, right] = bounds(column, columns, width);
-      const cell = row * columns + column;
-      const part = 1 / ((bottom - top) * (right - left));
-      for (let y = top; y < bottom; y++) {
-        for (let x = left; x < right; x++) {
-          const label = labels[y * width + x];
-          if (label === ignore) continue;
-          visible[cell] += part;
-          const share = shares.get(label);
-          if (share !== undefined) share[cell] += part;
-        }
+  for (let cell = 0; cell < visible.length; cell++) {
+    const [top, bottom] = pixelsOf(Math.floor(cell / columns), rows, height, resize);
+    const [left, right] = pixelsOf(cell % columns, columns, width, resize);
+    const part = 1 / ((bottom - top) * (right - left));
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const label = labels[y * width + x];
+        if (label === ignore) continue;
+        visible[cell] += part;
+        const share = shares.get(label);
+        if (share !== undefined) share[cell] += part;
       }
     }
   }
   return { shares, visible };
 }
 
-/** @source torch interpolate(mode='nearest') */
-function nearestCells(
-  { size: [height, width], labels }: LabelMap,
-  [rows, columns]: Size,
-  classes: readonly number[],
-  ignore: number,
-): Cells {
-  const shares = new Map(classes.map((label) => [label, new Float32Array(rows * columns)]));
-  const visible = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const label = labels[Math.floor((row * height) / rows) * width + Math.floor((column * width) / columns)];
-      const cell = row * columns + column;
-      if (label === ignore) continue;
-      visible[cell] = 1;
-      const share = shares.get(label);
-      if (share !== undefined) share[cell] = 1;
-    }
-  }
-  return { shares, visible };
-}
-
-function cellsOf(
-  map: LabelMap,
-  size: Size,
-  classes: readonly number[],
-  { resize = 'area', ignore = IGNORE_LABEL }: MaskOptions,
-): Cells {
-  if (resize === 'nearest') return nearestCells(map, size, classes, ignore);
-  const cells = areaCells(map, size, classes, ignore);
-  if (resize === 'area') return cells;
+function cellsOf(map: LabelMap, size: Size, classes: readonly number[], options: MaskOptions): Cells {
+  const cells = shareCells(map, size, classes, options);
+  if (options.resize !== 'any') return cells;
   const whole = (share: Float32Array): Float32Array => share.map((value) => (value > 0 ? 1 : 0));
-  return {
-    shares: new Map([...cells.shares].map(([label, share]) => [label, whole(share)])),
-    visible: whole(cells.visible),
-  };
+  const shares = new Map([...cells.shares].map(([label, share]) => [label, whole(share)]));
+  return { shares, visible: whole(cells.visible) };
 }
 
 /** Masks of each tag's class at the size of a map, from label maps with ignored pixels.

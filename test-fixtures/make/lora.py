@@ -30,6 +30,7 @@ CASES = {
         "alpha_pattern": {"attn2.to_q": 1, "ff.net.2": 16},
         "exclude_modules": ["mid_block.resnets.0.conv1"],
     },
+    "bias": {"r": 2, "lora_alpha": 4, "bias": "all", "lora_bias": True, "target_modules": ["proj_in", "conv1", "to_out.0"]},
 }
 
 
@@ -49,7 +50,7 @@ def randomize_adapter(model, seed: int) -> None:
                 p.copy_(torch.randn(p.shape, generator=g) * 0.15)
             elif "magnitude" in name:
                 p.mul_(1 + 0.1 * torch.randn(p.shape, generator=g))
-            elif "modules_to_save" in name:
+            elif "modules_to_save" in name or (p.requires_grad and name.endswith("bias")):
                 p.add_(0.1 * torch.randn(p.shape, generator=g))
 
 
@@ -65,7 +66,7 @@ def trained(model) -> dict[str, torch.Tensor]:
 
 def adapters() -> None:
     for i, (name, options) in enumerate(CASES.items()):
-        config = LoraConfig(target_modules=TARGETS, **options)
+        config = LoraConfig(**{"target_modules": TARGETS, **options})
         model = get_peft_model(base(), config).double().eval()
         randomize_adapter(model, seed=50 + i)
         sample, text = inputs(60 + i)

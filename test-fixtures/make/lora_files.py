@@ -21,11 +21,13 @@ CASES = {
     "rslora": {"r": 2, "lora_alpha": 3, "use_rslora": True},
     "dora": {"r": 2, "lora_alpha": 3, "use_dora": True, "rank_pattern": {"conv2": 1}, "alpha_pattern": {r"up_blocks.*\.proj_in": 5}},
     "whole": {"r": 2, "lora_alpha": 3, "modules_to_save": ["conv_in", "conv_norm_out"], "init_lora_weights": "gaussian"},
+    "bias-all": {"r": 2, "lora_alpha": 3, "bias": "all"},
+    "bias-lora": {"r": 2, "lora_alpha": 3, "bias": "lora_only", "lora_bias": True, "target_modules": ["conv2", "proj_in"]},
 }
 
 
 def adapted(options: dict, seed: int):
-    model = get_peft_model(base().float(), LoraConfig(target_modules=SMALL, **options))
+    model = get_peft_model(base().float(), LoraConfig(**{"target_modules": SMALL, **options}))
     randomize_adapter(model, seed)
     return model
 
@@ -34,11 +36,21 @@ def named(model) -> dict[str, torch.Tensor]:
     return {strip(k): v for k, v in get_peft_model_state_dict(model).items()}
 
 
+def tidy(folder) -> None:
+    """Leaves the files that matter, with sets in one order."""
+    (folder / "README.md").unlink()
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for name in ["target_modules", "modules_to_save"]:
+        config[name] = config[name] and sorted(config[name])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
+
+
 def peft_folders(tensors: dict) -> None:
     for i, (name, options) in enumerate(CASES.items()):
         model = adapted(options, seed=100 + i)
         model.save_pretrained(FILES / f"peft-{name}")
-        (FILES / f"peft-{name}" / "README.md").unlink()
+        tidy(FILES / f"peft-{name}")
         tensors |= {f"{name}/{k}": v for k, v in named(model).items()}
     words = get_peft_model(Words(), LoraConfig(r=2, lora_alpha=3, target_modules=["words"]))
     with torch.no_grad():
@@ -46,7 +58,7 @@ def peft_folders(tensors: dict) -> None:
             if "embedding" in n:
                 p.copy_(torch.randn(p.shape, generator=seeded(120)))
     words.save_pretrained(FILES / "peft-embedding")
-    (FILES / "peft-embedding" / "README.md").unlink()
+    tidy(FILES / "peft-embedding")
     tensors |= {f"embedding/{k}": v for k, v in named(words).items()}
 
 
@@ -61,7 +73,7 @@ def one_file() -> None:
         text_encoder_lora_layers={"text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(1, 2),
                                   "text_model.encoder.layers.0.self_attn.q_proj.lora_B.weight": torch.ones(2, 1)},
         weight_name="diffusers.safetensors",
-        unet_lora_adapter_metadata=json.loads(json.dumps(metadata, default=list)),
+        unet_lora_adapter_metadata=json.loads(json.dumps(metadata, default=sorted)),
     )  # fmt: skip
     old = {f"unet.{k}": v for k, v in convert_state_dict_to_diffusers(layers).items()}
     save_file(old, FILES / "diffusers-old.safetensors")

@@ -43,11 +43,17 @@ function checkChoice(choice: AdapterChoice, paths: readonly string[]): void {
 }
 
 /** A layer whose weights belong to an adapter is one adapter's at a time. */
-function checkWholes(active: Readonly<Record<string, number>>, shares: LayerShares['shares'], path: string): void {
-  const wholes = Object.keys(active).filter((name) => shares[name].whole !== undefined);
+export function checkWholes(
+  active: Readonly<Record<string, number>>,
+  shares: LayerShares['shares'],
+  path: string,
+): void {
+  const wholes = Object.keys(active).filter(
+    (name) => shares[name].whole !== undefined || shares[name].bias !== undefined,
+  );
   if (wholes.length < 2) return;
   throw new Error(
-    `lora: a layer trained whole is one adapter's at a time; got ${path} of ${wholes.join(' and ')}; activate one of them`,
+    `lora: a layer or bias trained whole is one adapter's at a time; got ${path} of ${wholes.join(' and ')}; activate one of them`,
   );
 }
 

@@ -127,6 +127,7 @@ describeOnBackends('adapters on a model', (backend) => {
     { rsLora: true },
     { dora: true },
     { modulesToSave: ['norm', 'blocks.0.conv'] },
+    { bias: 'all', targets: ['conv', 'out'], loraBias: true },
   ] as const)('start as the identity and move in one step: %o', async (options) => {
     const base = modelParams(randomParams(1));
     const tree = await addAdapter(base, { targets: ALL, rank: 2, ...options });
@@ -154,25 +155,28 @@ describeOnBackends('adapters on a model', (backend) => {
     expect(training.blocks[0].conv.weight).toBe(base.blocks[0].conv.weight);
   });
 
-  it.each([{}, { rsLora: true }, { dora: true }, { modulesToSave: ['norm', 'blocks.0.conv'] }] as const)(
-    'survive being taken off and laid on, merge to the same, and come off exactly: %o',
-    async (options) => {
-      const base = modelParams(randomParams(1));
-      const tree = await moved(base, options);
-      const expected = model(tree);
-      const state = await adapterState(tree);
-      await expectClose(model(addAdapterState(base, state)), expected, { relative: 1e-6, label: 'laid on' });
-      await expectClose(model(await mergeState(base, state)), expected, { label: 'folded in' });
-      const merged = await mergeAdapters(tree);
-      await expectClose(model(merged), expected, { label: 'merged' });
-      await expectClose(model(unmergeAdapters(merged)), expected, { relative: 0, label: 'unmerged' });
-      await expectClose(model(unloadAdapters(tree)), model(base), { relative: 0, label: 'unloaded' });
-      const plain = await mergeAndUnload(tree);
-      expect(adapterNames(plain)).toEqual([]);
-      expect(namedTensors(plain).map(({ key }) => key)).toEqual(namedTensors(base).map(({ key }) => key));
-      await expectClose(model(plain), expected, { label: 'merged and unloaded' });
-    },
-  );
+  it.each([
+    {},
+    { rsLora: true },
+    { dora: true },
+    { modulesToSave: ['norm', 'blocks.0.conv'] },
+    { bias: 'all', targets: ['conv', 'out'], loraBias: true },
+  ] as const)('survive being taken off and laid on, merge to the same, and come off exactly: %o', async (options) => {
+    const base = modelParams(randomParams(1));
+    const tree = await moved(base, options);
+    const expected = model(tree);
+    const state = await adapterState(tree);
+    await expectClose(model(addAdapterState(base, state)), expected, { relative: 1e-6, label: 'laid on' });
+    await expectClose(model(await mergeState(base, state)), expected, { label: 'folded in' });
+    const merged = await mergeAdapters(tree);
+    await expectClose(model(merged), expected, { label: 'merged' });
+    await expectClose(model(unmergeAdapters(merged)), expected, { relative: 0, label: 'unmerged' });
+    await expectClose(model(unloadAdapters(tree)), model(base), { relative: 0, label: 'unloaded' });
+    const plain = await mergeAndUnload(tree);
+    expect(adapterNames(plain)).toEqual([]);
+    expect(namedTensors(plain).map(({ key }) => key)).toEqual(namedTensors(base).map(({ key }) => key));
+    await expectClose(model(plain), expected, { label: 'merged and unloaded' });
+  });
 
   it('act with weights, by block, convolutions too', async () => {
     const base = modelParams(randomParams(1));

@@ -1,5 +1,6 @@
 import { type Layer, type Leaf, mapLeaves, type Parameter, type ParamSource, randomParams } from '@rass/nn';
 import { keep, type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { checkWholes } from './active.ts';
 import { type LoraConfig, type LoraOptions, loraConfig, rankAndAlpha } from './config.ts';
 import { rowLengths, withShares } from './forward.ts';
 import { adapterNames, checkFree, layersOf } from './names.ts';
@@ -30,6 +31,7 @@ function randomFactors(layer: LoraLayer, rank: number, config: LoraConfig, name:
     const path = `${layer.path}.${which}.${name}`;
     return { path, weight: from.at(`${path}.weight`).parameter(shape, start).value };
   };
+  const bias = config.loraBias ? upBias(layer, name, from) : {};
   const fanIn = layer.weight.size / layer.weight.shape[layer.kind === 'linear' ? 0 : layer.weight.rank - 1];
   const gaussian = config.init === 'gaussian';
   const start = gaussian
@@ -47,7 +49,7 @@ function randomFactors(layer: LoraLayer, rank: number, config: LoraConfig, name:
     return {
       kind: 'linear',
       down: asLinear(down),
-      up: asLinear({ kind: 'linear', ...leaf('lora_B', [outputs, rank], ZERO) }),
+      up: { ...asLinear({ kind: 'linear', ...leaf('lora_B', [outputs, rank], ZERO) }), ...bias },
     };
   }
   const [rows, columns, inputs, outputs] = layer.weight.shape;
@@ -57,8 +59,19 @@ function randomFactors(layer: LoraLayer, rank: number, config: LoraConfig, name:
   return {
     kind: 'conv2d',
     down: { ...geometry, path: down.path, weight: down.weight as Tensor4D },
-    up: { kind: 'conv2d', path: up.path, weight: up.weight as Tensor4D, stride: 1, padding: 0 },
+    up: { kind: 'conv2d', path: up.path, weight: up.weight as Tensor4D, ...bias, stride: 1, padding: 0 },
   };
+}
+
+/** Zeros. @throws for a layer that has no bias for it to be merged into */
+function upBias(layer: LoraLayer, name: string, from: ParamSource): { bias: Tensor1D } {
+  const outputs = layer.kind === 'linear' ? layer.weight.shape[0] : layer.weight.shape[layer.weight.rank - 1];
+  if (layer.kind !== 'embedding') {
+    return { bias: from.at(`${layer.path}.lora_B.${name}.bias`).parameter<Tensor1D>([outputs], ZERO).value };
+  }
+  throw new Error(
+    `lora: loraBias goes on linear layers and convolutions; got ${layer.path}, an embedding; leave it out`,
+  );
 }
 
 const asLinear = (leaf: { kind: 'linear'; path: string; weight: Tensor }) => ({
@@ -75,6 +88,14 @@ function wholeCopy(layer: Layer, name: string): Layer {
   const path = `${layer.path}.modules_to_save.${name}`;
   const bias = 'bias' in layer && layer.bias !== undefined ? { bias: copied(layer.bias as Tensor1D) } : {};
   return { ...plain, path, weight: copied(layer.weight as Tensor), ...bias } as Layer;
+}
+
+/** The adapter's own copy of a layer's bias; nothing where it has none. */
+function biasCopy(layer: Layer, name: string): Pick<Share, 'bias'> {
+  const value = 'bias' in layer ? layer.bias : undefined;
+  if (value === undefined) return {};
+  const path = `${layer.path}.modules_to_save.${name}.bias`;
+  return { bias: { kind: 'parameter', path, value: copied(value as Tensor1D) } };
 }
 
 function magnitudeOf(layer: LoraLayer, name: string, from: ParamSource | undefined): Parameter {
@@ -96,14 +117,23 @@ interface Addition {
   readonly from?: ParamSource;
 }
 
+/** What of a layer the adapter has. */
+interface LayerPlan {
+  readonly lowRank: boolean;
+  readonly whole: boolean;
+  readonly bias: boolean;
+}
+
 /** The layer with the new share; its base weight is another where the start was taken out of it. */
-async function addToLayer(leaf: Layer, lowRank: boolean, whole: boolean, addition: Addition): Promise<Layer> {
+async function addToLayer(leaf: Layer, parts: LayerPlan, addition: Addition): Promise<Layer> {
+  const { lowRank, whole, bias } = parts;
   const { config, name, seed, activate, from } = addition;
   const { rank, alpha } = rankAndAlpha(config, leaf.path);
   const source = from ?? randomParams(seed);
   let layer = leaf;
   let share: Share = { config, rank, alpha };
   if (whole) share = { ...share, whole: wholeCopy(leaf, name) };
+  else if (bias) share = { ...share, ...biasCopy(leaf, name) };
   if (lowRank) {
     const target = leaf as LoraLayer;
     if (config.dora) share = { ...share, magnitude: magnitudeOf(target, name, from) };
@@ -115,7 +145,9 @@ async function addToLayer(leaf: Layer, lowRank: boolean, whole: boolean, additio
   }
   const old: LayerShares = sharesOf(leaf) ?? { shares: {}, active: {} };
   const active = activate ? { ...old.active, [name]: 1 } : old.active;
-  return withShares(layer, { ...old, shares: { ...old.shares, [name]: share }, active });
+  const shares = { ...old.shares, [name]: share };
+  checkWholes(active, shares, leaf.path);
+  return withShares(layer, { ...old, shares, active });
 }
 
 function chosenLayers(tree: unknown, config: LoraConfig): { targets: Set<string>; whole: Set<string> } {
@@ -148,8 +180,12 @@ export async function addAdapter<Tree>(tree: Tree, options: LoraOptions, more: A
   const { targets, whole } = chosenLayers(tree, config);
   const made = new Map<Leaf, Layer>();
   for (const leaf of layersOf(tree)) {
-    const [low, all] = [targets.has(leaf.path), whole.has(leaf.path)];
-    if (low || all) made.set(leaf, await addToLayer(leaf as Layer, low, all, { config, name, seed, activate, from }));
+    const lowRank = targets.has(leaf.path);
+    const hasBias = 'bias' in leaf && leaf.bias !== undefined;
+    const bias = hasBias && (config.bias === 'all' || (config.bias === 'lora_only' && lowRank));
+    const parts = { lowRank, whole: whole.has(leaf.path), bias };
+    if (!Object.values(parts).includes(true)) continue;
+    made.set(leaf, await addToLayer(leaf as Layer, parts, { config, name, seed, activate, from }));
   }
   return mapLeaves(tree, (leaf) => made.get(leaf) ?? leaf);
 }

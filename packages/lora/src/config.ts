@@ -30,6 +30,10 @@ export interface LoraConfig {
   /** Share of the layers whose product a training step leaves out. @source kohya sd-scripts module_dropout */
   readonly moduleDropout?: number;
   readonly init?: LoraInit;
+  /** Biases that are trained, as the adapter's own copies: none (default), those of the layers with factors, or all of the model's. */
+  readonly bias?: 'none' | 'lora_only' | 'all';
+  /** A bias of the second factor, added with the product. */
+  readonly loraBias?: boolean;
   /** Layers trained whole, by the rules of a list in `targets`: their weights belong to the adapter. A layer may be both. */
   readonly modulesToSave?: readonly string[];
 }
@@ -60,6 +64,8 @@ const schema = {
       v.strictObject({ pissaIterations: size }),
     ]),
   ),
+  bias: v.optional(v.picklist(['none', 'lora_only', 'all'])),
+  loraBias: v.optional(v.boolean()),
   modulesToSave: v.optional(v.array(v.string())),
 };
 
@@ -69,6 +75,11 @@ export function loraConfig(options: LoraOptions): LoraConfig {
   if (unknown !== undefined) {
     const [near] = closest(unknown, Object.keys(schema));
     throw new Error(`lora: a configuration has known fields; got "${unknown}"; closest: ${near}`);
+  }
+  const { init = 'default' } = options;
+  if (options.loraBias && (options.dora || init !== 'default')) {
+    const other = options.dora ? 'dora' : `init ${JSON.stringify(init)}`;
+    throw new Error(`lora: loraBias goes with the default start and without DoRA; got ${other}; leave one of them out`);
   }
   const result = v.safeParse(v.object(schema), options);
   if (result.success) return result.output;

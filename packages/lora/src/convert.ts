@@ -1,6 +1,7 @@
 import { closest, type Layer, type Leaf, mapLeaves } from '@rass/nn';
-import type { Tensor } from '@tensorflow/tfjs-core';
-import { updatedWeight } from './algebra/delta.ts';
+import { add, keep, mul, type Tensor, type Tensor1D, tidy } from '@tensorflow/tfjs-core';
+import { checkWholes } from './active.ts';
+import { scaleOf, updatedWeight } from './algebra/delta.ts';
 import { type LoraConfig, loraConfig } from './config.ts';
 import { withShares } from './forward.ts';
 import { hostFactors, toHost, toTensor } from './host.ts';
@@ -21,12 +22,16 @@ async function factorsToHost(factors: Factors): Promise<{ down: HostTensor; up: 
 async function shareUpdate(share: Share): Promise<LoraUpdate | undefined> {
   if (share.factors === undefined) return undefined;
   const magnitude = share.magnitude && (await toHost(share.magnitude.value, 'same'));
+  const { factors } = share;
+  const bias = factors.kind === 'embedding' ? undefined : factors.up.bias;
+  const upBias = bias && (await toHost(bias, 'same'));
   const update: LoraUpdate = {
     kind: 'lora',
-    ...(await factorsToHost(share.factors)),
+    ...(await factorsToHost(factors)),
     alpha: share.alpha,
     ...(magnitude && { magnitude }),
-    ...(share.factors.kind === 'embedding' && { embedding: true }),
+    ...(upBias && { upBias }),
+    ...(factors.kind === 'embedding' && { embedding: true }),
   };
   if (share.start === undefined) return update;
   return withoutStart(update, await factorsToHost(share.start), share.config);
@@ -53,8 +58,9 @@ export async function adapterState(tree: unknown, name = 'default'): Promise<Ada
     config = share.config;
     const update = await shareUpdate(share);
     if (update !== undefined) layers.set(leaf.path, update);
-    if (share.whole !== undefined)
-      for (const [key, each] of await wholeTensors(leaf as Layer, share.whole)) whole.set(key, each);
+    const own = share.whole === undefined ? [] : await wholeTensors(leaf as Layer, share.whole);
+    for (const [key, each] of own) whole.set(key, each);
+    if (share.bias !== undefined) whole.set(`${leaf.path}.bias`, await toHost(share.bias.value, 'same'));
   }
   return { config, rsLora: config?.rsLora ?? false, layers, whole };
 }
@@ -114,20 +120,28 @@ function fitState(tree: unknown, state: AdapterState): Map<Leaf, Fitted> {
   return fitted;
 }
 
-function wholeLayer(layer: Layer, whole: Fitted['whole'], name: string): Layer | undefined {
-  if (Object.keys(whole).length === 0) return undefined;
+function wholeTensor(layer: Layer, property: string, host: HostTensor): Tensor {
+  const own = (layer as unknown as Record<string, Tensor | undefined>)[property];
+  const value = toTensor(host, property === 'weight' && layer.kind === 'conv2d');
+  if (own !== undefined && isSame(own.shape, value.shape)) return value;
+  value.dispose();
+  throw new Error(
+    `lora: ${layer.path}.${property}: a tensor trained whole has its layer's shape; got [${host.shape}]; it is of another model`,
+  );
+}
+
+/** A layer or a bias of the adapter's own, in tensors of its own; nothing where it has neither. */
+function ownTensors(layer: Layer, whole: Fitted['whole'], name: string): Pick<Share, 'whole' | 'bias'> {
+  const path = `${layer.path}.modules_to_save.${name}`;
   const { adapter: _, ...plain } = layer;
-  const made = Object.entries(whole).map(([property, host]) => {
-    const own = (plain as unknown as Record<string, Tensor | undefined>)[property];
-    const turned = property === 'weight' && layer.kind === 'conv2d';
-    const value = toTensor(host, turned);
-    if (own !== undefined && isSame(own.shape, value.shape)) return [property, value];
-    value.dispose();
-    throw new Error(
-      `lora: ${layer.path}.${property}: a tensor trained whole has its layer's shape; got [${host.shape}]; it is of another model`,
-    );
-  });
-  return { ...plain, path: `${layer.path}.modules_to_save.${name}`, ...Object.fromEntries(made) } as Layer;
+  const bias = whole.bias && (wholeTensor(layer, 'bias', whole.bias) as Tensor1D);
+  if (whole.weight === undefined) {
+    return bias === undefined ? {} : { bias: { kind: 'parameter', path: `${path}.bias`, value: bias } };
+  }
+  const weight = wholeTensor(layer, 'weight', whole.weight);
+  const kept =
+    'bias' in layer && layer.bias !== undefined ? { bias: bias ?? keep((layer.bias as Tensor).clone()) } : {};
+  return { whole: { ...plain, path, weight, ...kept } as Layer };
 }
 
 /** A configuration for a file that brings none: the most frequent rank and alpha. */
@@ -157,9 +171,8 @@ export function addAdapterState<Tree>(
   const fitted = fitState(tree, state);
   const made = new Map<Leaf, Layer>();
   for (const [leaf, { layer, update, whole }] of fitted) {
-    const own = wholeLayer(layer, whole, name);
     let share: Share = { config: { ...config, rsLora: state.rsLora }, alpha: config.alpha, rank: config.rank };
-    if (own !== undefined) share = { ...share, whole: own };
+    share = { ...share, ...ownTensors(layer, whole, name) };
     if (update !== undefined) {
       const plain = checkedLora(layer, update);
       const magnitude = plain.magnitude && {
@@ -171,10 +184,12 @@ export function addAdapterState<Tree>(
       share = { ...share, factors, alpha: plain.alpha, rank: plain.down.shape[0], ...(magnitude && { magnitude }) };
     }
     const old = sharesOf(leaf) ?? { shares: {}, active: {} };
-    made.set(
-      leaf,
-      withShares(layer, { ...old, shares: { ...old.shares, [name]: share }, active: { ...old.active, [name]: 1 } }),
-    );
+    const [shares, active] = [
+      { ...old.shares, [name]: share },
+      { ...old.active, [name]: 1 },
+    ];
+    checkWholes(active, shares, layer.path);
+    made.set(leaf, withShares(layer, { ...old, shares, active }));
   }
   return mapLeaves(tree, (leaf) => made.get(leaf) ?? leaf);
 }
@@ -195,15 +210,32 @@ function checkedLora(layer: Layer, update: LayerUpdate): LoraUpdate {
   return update;
 }
 
+/** The layer's bias with what a bias of the second factor adds. */
+function updatedBias(layer: Layer, bias: Tensor | undefined, update: LoraUpdate, factor: number): { bias?: Tensor } {
+  if (update.upBias === undefined) return {};
+  const own = tidy(() => {
+    const added = mul(toTensor(update.upBias as HostTensor, false), factor);
+    return bias === undefined ? added : add(bias, added);
+  });
+  if (layer.kind === 'linear' || layer.kind === 'conv2d') return { bias: keep(own) };
+  throw new Error(`lora: ${layer.path}: a bias goes on linear layers and convolutions; got a ${layer.kind}`);
+}
+
 async function updatedLayer(layer: Layer, { update, whole }: Fitted, rsLora: boolean, scale: number): Promise<Layer> {
+  const { adapter: _, ...plain } = layer;
+  const own = ownTensors(layer, whole, 'merged');
+  const bias = own.whole === undefined ? own.bias?.value : 'bias' in own.whole ? own.whole.bias : undefined;
+  const host = { ...plain, ...(own.whole && { weight: own.whole.weight }), ...(bias && { bias }) } as Layer;
+  if (update === undefined) return host;
   const isConvolution = layer.kind === 'conv2d';
-  const own = wholeLayer(layer, whole, 'merged');
-  const host = own ?? layer;
-  if (update === undefined) return { ...host, path: layer.path } as Layer;
   const weight = await toHost(host.weight as Tensor, isConvolution ? 'conv2d' : 'same');
   const data = updatedWeight(update, weight, rsLora, scale);
-  own?.weight.dispose();
-  return { ...host, path: layer.path, weight: toTensor({ shape: weight.shape, data }, isConvolution) } as Layer;
+  own.whole?.weight.dispose();
+  const given = 'bias' in host ? host.bias : undefined;
+  const factor = scale * scaleOf(update, rsLora);
+  const added = update.kind === 'lora' ? updatedBias(layer, given, update, factor) : {};
+  if (added.bias !== undefined) bias?.dispose();
+  return { ...host, weight: toTensor({ shape: weight.shape, data }, isConvolution), ...added } as Layer;
 }
 
 /** A new tree with an adapter of any kind folded into the weights, LoHa and LoKr too, without laying it over the model first.

@@ -124,7 +124,7 @@ describe('what is wrong is said', () => {
       { name: 'two', activate: false },
     );
     expect(() => useAdapters(two, ['default', 'two'])).toThrow(
-      "lora: a layer trained whole is one adapter's at a time; got blocks.0.norm of default and two; activate one of them",
+      "lora: a layer or bias trained whole is one adapter's at a time; got blocks.0.norm of default and two; activate one of them",
     );
     const consumed = await mergeAdapters(two, { consume: true });
     expect(() => unmergeAdapters(consumed)).toThrow(

@@ -12,6 +12,7 @@ import {
   sub,
   sum,
   type Tensor,
+  type Tensor1D,
   type Tensor4D,
   tensor,
   tidy,
@@ -39,11 +40,11 @@ function acting({ shares, active }: LayerShares): Acting[] {
 
 /** The layer whose weights an adapter has of its own, where one acts; else the layer itself, plain. */
 function hostOf({ shares, active }: LayerShares, layer: Layer): Layer {
-  const whole = Object.keys(active)
-    .map((name) => shares[name]?.whole)
-    .find((each) => each !== undefined);
+  const all = Object.keys(active).flatMap((name) => shares[name] ?? []);
+  const whole = all.find((share) => share.whole !== undefined)?.whole;
+  const bias = all.find((share) => share.bias !== undefined)?.bias;
   const { adapter: _, ...plain } = layer;
-  return (whole === undefined ? plain : { ...plain, ...tensorsOf(whole) }) as Layer;
+  return { ...plain, ...(whole && tensorsOf(whole)), ...(bias && { bias: bias.value }) } as Layer;
 }
 
 const tensorsOf = (layer: Layer): object =>
@@ -57,6 +58,11 @@ export function product(factors: Factors): Tensor {
   const outputs = factors.up.weight.shape[3];
   const flat = matMul(reshape(factors.down.weight, [-1, rank]), reshape(factors.up.weight, [rank, outputs]));
   return reshape(flat, [rows, columns, inputs, outputs]);
+}
+
+/** The bias of the second factor, not yet scaled. [O] */
+function upBias(factors: Factors): Tensor1D | undefined {
+  return factors.kind === 'embedding' ? undefined : factors.up.bias;
 }
 
 /** The length of the weights that make each output. @shape weight -> [O], for an embedding [C] @source peft DoraLayer */
@@ -98,7 +104,9 @@ function lowRank(each: Acting, layer: Layer, x: Tensor, seed: number | undefined
   const inner = throughDown(factors, layer, input);
   const masked =
     seed !== undefined && rankDropout > 0 ? mul(inner, rankMask(rankDropout, share.rank, seed, path, name)) : inner;
-  return throughUp(factors, mul(masked, scale));
+  const out = throughUp(factors, mul(masked, scale));
+  const bias = upBias(factors);
+  return bias === undefined ? out : add(out, mul(bias, scale));
 }
 
 function throughDown(factors: Factors, layer: Layer, x: Tensor): Tensor {
@@ -113,8 +121,9 @@ function throughDown(factors: Factors, layer: Layer, x: Tensor): Tensor {
 }
 
 function throughUp(factors: Factors, x: Tensor): Tensor {
-  if (factors.kind === 'linear') return linear(factors.up, x);
-  if (factors.kind === 'conv2d') return conv2d(factors.up, x as Tensor4D);
+  // The bias is scaled apart, since x is scaled before.
+  if (factors.kind === 'linear') return linear({ ...factors.up, bias: undefined }, x);
+  if (factors.kind === 'conv2d') return conv2d({ ...factors.up, bias: undefined }, x as Tensor4D);
   const { path, value } = factors.up;
   return linear({ kind: 'linear', path, weight: value }, x);
 }
@@ -165,7 +174,13 @@ function plain(shares: LayerShares, layer: Layer): Layer {
   const host = hostOf(shares, layer);
   if (all.length === 0) return host;
   const weight = all.reduce<Tensor>((total, each) => add(total, weightDifference(each, host)), host.weight);
-  return { ...host, weight } as Layer;
+  const biases = all.flatMap(({ factors, scale }) => {
+    const own = upBias(factors);
+    return own === undefined ? [] : [mul(own, scale)];
+  });
+  const base = 'bias' in host && host.bias !== undefined ? [host.bias as Tensor] : [];
+  const bias = biases.length === 0 ? {} : { bias: [...base, ...biases].reduce((a, b) => add(a, b)) };
+  return { ...host, weight, ...bias } as Layer;
 }
 
 /** A layer with these shares in the place of those that it has; with none it is plain. */

@@ -1,6 +1,6 @@
 import type { Conv2d } from '@rass/nn';
 import { toHwio, toOihw } from '@rass/weights';
-import { keep, type Tensor, type Tensor2D, tensor } from '@tensorflow/tfjs-core';
+import { keep, type Tensor, type Tensor1D, type Tensor2D, tensor } from '@tensorflow/tfjs-core';
 import type { Factors, LoraLayer } from './shares.ts';
 import type { HostTensor, LoraUpdate } from './state.ts';
 
@@ -29,8 +29,9 @@ export function toTensor({ shape, data }: HostTensor, isConvolution: boolean): T
 }
 
 /** The factors of an update as leaves, in tensors of their own. */
-export function hostFactors(layer: LoraLayer, { down, up }: LoraUpdate, name: string): Factors {
+export function hostFactors(layer: LoraLayer, { down, up, upBias }: LoraUpdate, name: string): Factors {
   const path = (which: string): string => `${layer.path}.${which}.${name}`;
+  const bias = upBias && { bias: toTensor(upBias, false) as Tensor1D };
   if (layer.kind === 'embedding') {
     const value = (host: HostTensor) => toTensor(host, false) as Tensor2D;
     return {
@@ -45,7 +46,7 @@ export function hostFactors(layer: LoraLayer, { down, up }: LoraUpdate, name: st
       path: path(which),
       weight: toTensor(host, false) as Tensor2D,
     });
-    return { kind: 'linear', down: leaf('lora_A', down), up: leaf('lora_B', up) };
+    return { kind: 'linear', down: leaf('lora_A', down), up: { ...leaf('lora_B', up), ...bias } };
   }
   const { stride, padding } = layer;
   const leaf = (which: string, host: HostTensor, geometry: Pick<Conv2d, 'stride' | 'padding'>): Conv2d => ({
@@ -57,6 +58,6 @@ export function hostFactors(layer: LoraLayer, { down, up }: LoraUpdate, name: st
   return {
     kind: 'conv2d',
     down: leaf('lora_A', down, { stride, padding }),
-    up: leaf('lora_B', up, { stride: 1, padding: 0 }),
+    up: { ...leaf('lora_B', up, { stride: 1, padding: 0 }), ...bias },
   };
 }

@@ -1,5 +1,5 @@
 import type { Conv2d, Embedding, Layer, Leaf, Linear, Parameter } from '@rass/nn';
-import type { Tensor2D } from '@tensorflow/tfjs-core';
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { LoraConfig } from './config.ts';
 
 /** A layer that takes a low-rank product. */
@@ -21,6 +21,8 @@ export interface Share {
   readonly magnitude?: Parameter;
   readonly alpha: number;
   readonly rank: number;
+  /** The adapter's own copy of the layer's bias, where that is trained and the layer is not trained whole. [O] */
+  readonly bias?: Parameter<Tensor1D>;
   /** The adapter's own copy of a layer that is trained whole. */
   readonly whole?: Layer;
 }

@@ -16,6 +16,8 @@ export interface LoraUpdate {
   readonly up: HostTensor;
   /** Tucker's core, [R, R, Kh, Kw], between `up` and a 1 x 1 `down`. */
   readonly mid?: HostTensor;
+  /** A bias of `up`, scaled with the product and added to the layer's. [O] */
+  readonly upBias?: HostTensor;
   readonly alpha: number;
   /** DoRA's lengths: [O], or for an embedding [C]. */
   readonly magnitude?: HostTensor;

@@ -10,8 +10,8 @@ export interface TrainOptions {
 }
 
 /** Keys of what of a share is trained. */
-function trainedKeys({ factors, magnitude, whole }: Share, freezeDown: boolean): string[] {
-  const trained = { down: freezeDown ? undefined : factors?.down, up: factors?.up, magnitude, whole };
+function trainedKeys({ factors, magnitude, bias, whole }: Share, freezeDown: boolean): string[] {
+  const trained = { down: freezeDown ? undefined : factors?.down, up: factors?.up, magnitude, bias, whole };
   return namedTensors(trained).map(({ key }) => key);
 }
 

@@ -90,8 +90,11 @@ interface Part {
 }
 
 function plainLora(path: string, update: LayerUpdate): LoraUpdate {
-  if (update.kind === 'lora' && update.mid === undefined && update.magnitude === undefined) return update;
-  const what = update.kind !== 'lora' ? update.kind : update.mid !== undefined ? 'a Tucker core' : 'DoRA';
+  const isLora = update.kind === 'lora';
+  if (isLora && update.mid === undefined && update.magnitude === undefined && update.upBias === undefined)
+    return update;
+  const beside = (each: LoraUpdate) => (each.mid ? 'a Tucker core' : each.magnitude ? 'DoRA' : 'a bias of a factor');
+  const what = isLora ? beside(update) : update.kind;
   throw new Error(
     `lora: ${path}: plain LoRA layers are combined; got ${what}; merge it into the model, or convertToLora first`,
   );

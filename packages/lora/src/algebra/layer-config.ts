@@ -34,7 +34,11 @@ export function configOf(
   old?: LoraConfig,
 ): LoraConfig {
   const { init: _, ...rest } = old ?? { targets: [...layers.keys()] };
-  const saved = [...new Set([...whole.keys()].map((key) => key.replace(/\.(weight|bias)$/, '')))];
+  const pathsOf = (ending: RegExp) =>
+    [...whole.keys()].filter((key) => ending.test(key)).map((key) => key.replace(ending, ''));
+  const saved = pathsOf(/\.weight$/);
+  const biases = pathsOf(/\.bias$/).filter((path) => !saved.includes(path));
+  const bias = biases.every((path) => layers.has(path)) ? 'lora_only' : 'all';
   const [rank, rankPattern] = withPatterns(layers, rankOf);
   const [alpha, alphaPattern] = withPatterns(layers, alphaOf);
   const options = {
@@ -43,6 +47,7 @@ export function configOf(
     modulesToSave: old?.modulesToSave ?? (saved.length > 0 ? saved : undefined),
     ...{ rank, rankPattern, alpha, alphaPattern },
     rsLora: rsLora || undefined,
+    bias: old?.bias ?? (biases.length > 0 ? bias : undefined),
   };
   // What is undefined is left out, as one who writes a configuration does.
   return loraConfig(

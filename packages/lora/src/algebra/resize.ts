@@ -42,7 +42,11 @@ function resizedLayer(
   const svd = productSvd(matrixOf(up.shape[0], scaled), matrixOf(before, down.data));
   const shape = [up.shape[0], ...down.shape.slice(1)];
   const after = Math.min(wantedRank(rule, svd.s), rankLimit(shape, limits), svd.s.length);
-  const resized = { ...update, ...balancedFactors(svd, after, shape), alpha: neutralAlpha(after, rsLora) };
+  const bias = update.upBias && {
+    upBias: { ...update.upBias, data: update.upBias.data.map((value) => value * scale) },
+  };
+  const factors = balancedFactors(svd, after, shape);
+  const resized: LoraUpdate = { ...update, ...factors, ...bias, alpha: neutralAlpha(after, rsLora) };
   return [resized, { path, before, after, kept: keptShare(svd.s, after) }];
 }
 

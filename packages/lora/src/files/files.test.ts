@@ -25,9 +25,15 @@ function expectedTensors(name: string): Map<string, HostTensor> {
 
 async function expectHeld(state: AdapterState, name: string, relative = 0): Promise<void> {
   const expected = expectedTensors(name);
-  const found = new Map<string, HostTensor>(state.whole);
+  // PEFT keeps the bias of a layer with factors one step further down.
+  const own = [...state.whole].map(([key, value]): [string, HostTensor] => {
+    const path = key.replace(/\.bias$/, '');
+    return [state.layers.has(path) ? `${path}.base_layer.bias` : key, value];
+  });
+  const found = new Map<string, HostTensor>(own);
   for (const [path, update] of state.layers) {
-    const { down, up, magnitude, embedding } = update as LoraUpdate;
+    const { down, up, upBias, magnitude, embedding } = update as LoraUpdate;
+    if (upBias !== undefined) found.set(`${path}.lora_B.bias`, upBias);
     found.set(embedding ? `${path}.lora_embedding_A` : `${path}.lora_A.weight`, down);
     found.set(embedding ? `${path}.lora_embedding_B` : `${path}.lora_B.weight`, up);
     if (magnitude !== undefined) found.set(`${path}.lora_magnitude_vector`, magnitude);
@@ -52,18 +58,21 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe('adapters that others wrote', () => {
-  it.each(['plain', 'rslora', 'dora', 'whole'])("are read: peft's folder, %s", async (name) => {
-    const { adapters, report } = await openAdapter(join(files, `peft-${name}`), { paths });
-    const state = only(adapters);
-    await expectHeld(state, name);
-    expect(report.format).toBe('peft');
-    expect(report.used.length).toBe(expectedTensors(name).size);
-    expect(state.rsLora).toBe(name === 'rslora');
-    const conv = state.layers.get('up_blocks.1.resnets.0.conv2') as LoraUpdate;
-    const projection = state.layers.get('up_blocks.1.attentions.0.proj_in') as LoraUpdate;
-    expect([conv.alpha, conv.down.shape[0], projection.alpha]).toEqual(name === 'dora' ? [3, 1, 5] : [3, 2, 3]);
-    expect(state.config?.init).toBe(name === 'whole' ? 'gaussian' : 'default');
-  });
+  it.each(['plain', 'rslora', 'dora', 'whole', 'bias-all', 'bias-lora'])(
+    "are read: peft's folder, %s",
+    async (name) => {
+      const { adapters, report } = await openAdapter(join(files, `peft-${name}`), { paths });
+      const state = only(adapters);
+      await expectHeld(state, name);
+      expect(report.format).toBe('peft');
+      expect(report.used.length).toBe(expectedTensors(name).size);
+      expect(state.rsLora).toBe(name === 'rslora');
+      const conv = state.layers.get('up_blocks.1.resnets.0.conv2') as LoraUpdate;
+      const projection = state.layers.get('up_blocks.1.attentions.0.proj_in') as LoraUpdate;
+      expect([conv.alpha, conv.down.shape[0], projection.alpha]).toEqual(name === 'dora' ? [3, 1, 5] : [3, 2, 3]);
+      expect(state.config?.init).toBe(name === 'whole' ? 'gaussian' : 'default');
+    },
+  );
 
   it("are read: peft's embedding", async () => {
     await expectHeld(only((await openAdapter(join(files, 'peft-embedding'))).adapters), 'embedding');
@@ -241,7 +250,7 @@ describe("LyCORIS' and kohya's layers", () => {
 });
 
 describe('adapters that are written', () => {
-  it.each(['plain', 'rslora', 'dora', 'whole'])(
+  it.each(['plain', 'rslora', 'dora', 'whole', 'bias-all', 'bias-lora'])(
     'are the same again as peft, %s, with the same keys and configuration',
     async (name) => {
       const { adapters } = await openAdapter(join(files, `peft-${name}`));
@@ -409,13 +418,10 @@ describe("PEFT's configurations", () => {
 
   it.each([
     [{ peft_type: 'LOHA' }, 'adapter_config.json: the adapter is a LoRA; got peft_type "LOHA"; convert it in peft'],
+    [{ bias: 'some' }, 'lora: bias: '],
     [
-      { bias: 'all' },
-      'adapter_config.json: biases are not trained; got bias "all"; name the layers in modules_to_save',
-    ],
-    [
-      { fan_in_fan_out: true },
-      'adapter_config.json: weights are [O, I]; got fan_in_fan_out true; transpose the factors',
+      { lora_bias: true, use_dora: true },
+      'lora: loraBias goes with the default start and without DoRA; got dora; leave one of them out',
     ],
     [{ use_qalora: true }, 'adapter_config.json: each field in use is implemented; got use_qalora true; leave it out'],
     [

@@ -75,6 +75,7 @@ function loraLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpd
     down: down as HostTensor,
     up: up as HostTensor,
     alpha: (number(parts.alpha) ?? alphaOf(layer, rank)) * (number(parts.scalar) ?? 1),
+    ...(parts.upBias && { upBias: parts.upBias }),
     ...(parts.mid && { mid: parts.mid }),
     ...lengthsOf(layer, parts, (up as HostTensor).shape[0], (down as HostTensor).shape[1]),
     ...(embedding && { embedding }),

@@ -104,8 +104,8 @@ function groupPlaces(places: readonly Place[]): Map<string, Map<string, Place[]>
 }
 
 /** A tensor that stands for a layer's own, such as modules_to_save: allowed where something says so. */
-function isWholeAllowed(path: string, format: AdapterFormat, config: LoraConfig | undefined): boolean {
-  if (format === 'rass') return true;
+function isWholeAllowed({ path, part }: Place, format: AdapterFormat, config: LoraConfig | undefined): boolean {
+  if (format === 'rass' || (part === 'bias' && config?.bias !== undefined)) return true;
   return (config?.modulesToSave ?? []).some((name) => path === name || path.endsWith(`.${name}`));
 }
 
@@ -180,8 +180,12 @@ function configOf(checkpoint: Checkpoint, { config, component = 'unet' }: OpenAd
 
 /** Puts what must not be there among the unused: whole tensors that nothing names, and a difference of a bias. */
 function withoutStrays({ places, report }: Sorted, config: LoraConfig | undefined): Sorted {
-  const isStray = ({ part, path }: Place): boolean =>
-    part === 'diffBias' || ((part === 'weight' || part === 'bias') && !isWholeAllowed(path, report.format, config));
+  const isStray = (place: Place): boolean => {
+    const { part } = place;
+    return (
+      part === 'diffBias' || ((part === 'weight' || part === 'bias') && !isWholeAllowed(place, report.format, config))
+    );
+  };
   const strays = places.filter(isStray).map(({ key }) => key);
   const kept = places.filter((place) => !isStray(place));
   return {

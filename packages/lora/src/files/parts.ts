@@ -2,6 +2,7 @@
 export type Part =
   | 'down'
   | 'up'
+  | 'upBias'
   | 'mid'
   | 'embeddingDown'
   | 'embeddingUp'
@@ -29,6 +30,7 @@ export interface KeyParts {
 const SPELLINGS: readonly (readonly [pattern: string, part: Part])[] = [
   ['{m}.lora_A{a}.weight', 'down'],
   ['{m}.lora_B{a}.weight', 'up'],
+  ['{m}.lora_B{a}.bias', 'upBias'],
   ['{m}.lora_embedding_A{a}', 'embeddingDown'],
   ['{m}.lora_embedding_B{a}', 'embeddingUp'],
   ['{m}.lora_magnitude_vector{a}.weight', 'magnitude'],

@@ -26,6 +26,7 @@ const READ = new Set([
   'layers_pattern',
   'layers_to_transform',
   'lora_alpha',
+  'lora_bias',
   'lora_dropout',
   'modules_to_save',
   'r',
@@ -74,9 +75,8 @@ export function parsePeftConfig(json: unknown, where = 'adapter_config.json'): L
   const { peft_type: type = 'LORA' } = config;
   if (type !== 'LORA' && type !== null)
     refuse(where, 'the adapter is a LoRA', `peft_type "${type}"`, 'convert it in peft');
-  if ((config.bias ?? 'none') !== 'none')
-    refuse(where, 'biases are not trained', `bias "${config.bias}"`, 'name the layers in modules_to_save');
-  if (config.fan_in_fan_out) refuse(where, 'weights are [O, I]', 'fan_in_fan_out true', 'transpose the factors');
+  const bias = (config.bias ?? 'none') as LoraConfig['bias'];
+  // fan_in_fan_out turns the weight, not the factors, which are the same either way.
   const other = Object.keys(config).find(
     (name) => !READ.has(name) && !INFORMATIVE.has(name) && !isNeutral(config[name]),
   );
@@ -92,6 +92,8 @@ export function parsePeftConfig(json: unknown, where = 'adapter_config.json'): L
     alphaPattern: optional(config.alpha_pattern as Record<string, number>, isEmpty),
     ...(config.use_rslora ? { rsLora: true } : {}),
     ...(config.use_dora ? { dora: true } : {}),
+    ...(config.lora_bias ? { loraBias: true } : {}),
+    ...(bias === 'none' ? {} : { bias }),
     ...(dropout === undefined ? {} : { dropout }),
     init: initOf(where, config.init_lora_weights),
     modulesToSave: optional(config.modules_to_save as string[], isEmpty),
@@ -103,13 +105,14 @@ export function toPeftConfig(config: LoraConfig): Json {
   const { init = 'default' } = config;
   return {
     alpha_pattern: config.alphaPattern ?? {},
-    bias: 'none',
+    bias: config.bias ?? 'none',
     exclude_modules: config.exclude ?? null,
     fan_in_fan_out: false,
     inference_mode: true,
     // What was started from the weight has been converted: it acts on the original base.
     init_lora_weights: init === 'gaussian' || init === 'orthogonal' ? init : true,
     lora_alpha: config.alpha,
+    lora_bias: config.loraBias ?? false,
     lora_dropout: config.dropout ?? 0,
     modules_to_save: config.modulesToSave ?? null,
     peft_type: 'LORA',

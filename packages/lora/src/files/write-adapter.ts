@@ -59,7 +59,7 @@ const isConvolution = ({ down }: LoraUpdate): boolean => down.shape.length === 4
 
 /** PEFT's names within a model. @source peft get_peft_model_state_dict */
 function peftTensors(path: string, update: LoraUpdate): Tensors {
-  const { down, up, magnitude, embedding } = update;
+  const { down, up, upBias, magnitude, embedding } = update;
   if (embedding) {
     return {
       [`${path}.lora_embedding_A`]: down,
@@ -72,8 +72,16 @@ function peftTensors(path: string, update: LoraUpdate): Tensors {
   return {
     [`${path}.lora_A.weight`]: down,
     [`${path}.lora_B.weight`]: up,
+    ...(upBias && { [`${path}.lora_B.bias`]: upBias }),
     ...(lengths && { [`${path}.lora_magnitude_vector`]: lengths }),
   };
+}
+
+/** Within a model PEFT keeps an adapted layer's own tensors one step further down; a layer of modules_to_save stays in its place. */
+function wholeKey(key: string, { layers, whole }: AdapterState): string {
+  const path = key.replace(/\.(weight|bias)$/, '');
+  const isBias = key.endsWith('.bias') && !whole.has(`${path}.weight`) && layers.has(path);
+  return isBias ? `${path}.base_layer.bias` : key;
 }
 
 function checkNoWholes(state: AdapterState, format: string): void {
@@ -110,6 +118,7 @@ function kohyaTensors(
   const tensors: Tensors = {};
   for (const [path, update] of plainLayers(state, 'kohya')) {
     if (update.embedding) refuse('kohya files have no place for embeddings', path, 'write PEFT, or leave them out');
+    if (update.upBias) refuse('kohya files have no place for biases of factors', path, 'write PEFT, or leave them out');
     const at = `${prefix}_${kohyaName(path, originals)}`;
     const rank = update.down.shape[0];
     tensors[`${at}.lora_down.weight`] = update.down;
@@ -152,7 +161,10 @@ export function encodeAdapter(state: AdapterState, options: WriteAdapterOptions)
   const under = (prefix: string, all: Tensors): Tensors =>
     Object.fromEntries(Object.entries(all).map(([key, value]) => [`${prefix}${key}`, value]));
   if (format === 'peft') {
-    const all = { ...named, ...Object.fromEntries(state.whole) };
+    const all = {
+      ...named,
+      ...Object.fromEntries([...state.whole].map(([key, value]) => [wholeKey(key, state), value])),
+    };
     return { tensors: encoded(under('base_model.model.', all), dtype), metadata: { format: 'pt' }, config };
   }
   checkNoWholes(state, 'diffusers');

@@ -1,4 +1,11 @@
-import { type AdapterState, type HostTensor, type LayerUpdate, type OpenedAdapter, updatedWeight } from '@rass/lora';
+import {
+  type AdapterState,
+  type HostTensor,
+  type LayerUpdate,
+  type OpenedAdapter,
+  scaleOf,
+  updatedWeight,
+} from '@rass/lora';
 import { closest } from '@rass/nn';
 import { checkFinite } from './finite.ts';
 import { type ReadContext, sizeOf, type TensorNode } from './node.ts';
@@ -13,7 +20,8 @@ export interface FoldedAdapter {
 /** What an adapter does to one tensor. */
 type Change =
   | { readonly kind: 'update'; readonly update: LayerUpdate; readonly rsLora: boolean; readonly scale: number }
-  | { readonly kind: 'replace'; readonly value: HostTensor };
+  | { readonly kind: 'replace'; readonly value: HostTensor }
+  | { readonly kind: 'add'; readonly value: HostTensor; readonly scale: number };
 
 /** The one adapter of a file that is meant. @throws naming those that it has */
 export function chooseAdapter(where: string, { adapters }: OpenedAdapter, name: string | undefined): AdapterState {
@@ -27,19 +35,30 @@ export function chooseAdapter(where: string, { adapters }: OpenedAdapter, name: 
   );
 }
 
-function changesOf(base: TensorNode, { name, state, scale }: FoldedAdapter): Map<string, Change> {
-  const changes = new Map<string, Change>();
-  for (const [path, update] of state.layers) {
-    changes.set(`${path}.weight`, { kind: 'update', update, rsLora: state.rsLora, scale });
-  }
-  for (const [key, value] of state.whole) changes.set(key, { kind: 'replace', value });
-  for (const [key, change] of changes) {
+/** What an adapter does, in order: a layer trained whole may have a product on top, as RASS's conv_in has. */
+function listChanges({ state, scale }: FoldedAdapter): [key: string, change: Change][] {
+  const { rsLora } = state;
+  const wholes = [...state.whole].map(([key, value]): [string, Change] => [key, { kind: 'replace', value }]);
+  const updates = [...state.layers].flatMap(([path, update]): [string, Change][] => {
+    const onWeight: [string, Change] = [`${path}.weight`, { kind: 'update', update, rsLora, scale }];
+    if (update.kind !== 'lora' || update.upBias === undefined) return [onWeight];
+    const factor = scale * scaleOf(update, rsLora);
+    return [onWeight, [`${path}.bias`, { kind: 'add', value: update.upBias, scale: factor }]];
+  });
+  return [...wholes, ...updates];
+}
+
+function changesOf(base: TensorNode, adapter: FoldedAdapter): Map<string, Change[]> {
+  const changes = new Map<string, Change[]>();
+  const { name } = adapter;
+  for (const [key, change] of listChanges(adapter)) {
+    changes.set(key, [...(changes.get(key) ?? []), change]);
     if (!base.has(key)) {
       const [near] = closest(key, base.keys.slice(0, 2000));
       throw new Error(`merge: ${name}: an adapter is of the model's layers; got "${key}"; closest: ${near}`);
     }
     const { shape } = base.info(key);
-    if (change.kind === 'replace' && change.value.shape.join() !== shape.join()) {
+    if (change.kind !== 'update' && change.value.shape.join() !== shape.join()) {
       throw new Error(
         `merge: ${name}: a tensor trained whole has the model's shape; got [${change.value.shape.join(', ')}] for "${key}" ` +
           `[${shape.join(', ')}]; it is of another model`,
@@ -51,6 +70,8 @@ function changesOf(base: TensorNode, { name, state, scale }: FoldedAdapter): Map
 
 function apply(values: Float32Array<ArrayBuffer>, shape: readonly number[], change: Change): void {
   if (change.kind === 'replace') values.set(change.value.data);
+  else if (change.kind === 'add')
+    for (let i = 0; i < values.length; i++) values[i] += change.scale * change.value.data[i];
   else values.set(updatedWeight(change.update, { shape, data: values }, change.rsLora, change.scale));
 }
 

@@ -19,6 +19,7 @@ import {
   headsAsSamples,
   normalizeMaps,
   type Size,
+  selectHeads,
   tagMaps,
   tagSelector,
   tokenMaps,
@@ -116,7 +117,8 @@ function repeated(
 }
 
 /** Every size's maps against its masks. */
-function termsOf(level: Level, inputs: AlignmentInputs, config: AlignmentConfig): LevelTerms {
+function termsOf(group: Level, inputs: AlignmentInputs, config: AlignmentConfig): LevelTerms {
+  const level = { ...group, layers: group.layers.map((layer) => selectHeads(layer, config.onlyHeads)) };
   const { layers, size } = level;
   const options = { resize: config.maskResize, ignore: config.ignore, minCells: config.minCells };
   const masks = levelMasks(inputs.labels, inputs.classes, size, options);

@@ -18,6 +18,8 @@ export interface AlignmentConfig {
   readonly norm: Normalization;
   readonly subtoken: 'sum' | 'mean';
   readonly maskResize: MaskResize;
+  /** These heads alone, by their numbers from 0; all layers that count must have them. */
+  readonly onlyHeads?: readonly number[];
   /** Each head and layer by itself, instead of their mean. */
   readonly perHead: boolean;
   /** Attentions by place: default the way up. */
@@ -56,6 +58,7 @@ const schema = {
   norm: v.optional(v.picklist(['tags', 'max', 'none', 'softmax100'])),
   subtoken: v.optional(v.picklist(['sum', 'mean']), 'sum'),
   maskResize: v.optional(v.picklist(['area', 'nearest', 'any'])),
+  onlyHeads: v.optional(v.array(v.pipe(v.number(), v.integer(), v.minValue(0)))),
   perHead: v.optional(v.boolean(), false),
   places: v.optional(v.array(v.picklist(['down', 'mid', 'up'])), ['up']),
   blocks: v.optional(v.array(v.string())),

@@ -9,6 +9,7 @@ export {
 } from './config.ts';
 export { type JoinOptions, joinMaps } from './joined.ts';
 export {
+  amongWords,
   chooseMaps,
   type LevelMaps,
   levelOf,

@@ -6,6 +6,7 @@ import {
   type AlignmentOptions,
   alignmentConfig,
   alignmentLoss,
+  amongWords,
   attentionIou,
   chooseMaps,
   grid,
@@ -67,6 +68,7 @@ describeOnBackends('maps of tags', () => {
       await expectClose(await run({ subtoken: 'mean' }), [0.1, 0.2, 0.1875, 0.025]);
       await expectClose(await run({ heads: 'sum' }), [0.4, 0.4, 0.75, 0.05]);
       await expectClose(await run({ heads: 'max' }), [0.25, 0.2, 0.65, 0.05]);
+      await expectClose(await run({ onlyHeads: [1] }), [0.15, 0.2, 0.5, 0]);
     });
     dispose([first, second]);
   });
@@ -79,6 +81,16 @@ describeOnBackends('maps of tags', () => {
     await expectClose(normalizeMaps(maps, present, 'none'), [0.1, 0.3, 0.2, 0]);
     await expectClose(normalizeMaps(maps, present, 'softmax100'), [0, 1, 1, 0], { relative: 1e-6 });
     await expectClose(normalizeMaps(maps, tensor3d([1, 0], [1, 1, 2]), 'softmax100'), [1, 0, 1, 0], { relative: 1e-6 });
+  });
+
+  it('are shared among the words alone', async () => {
+    const map = tensor4d([0.6, 0.1, 0.1, 0.2, 0.5, 0.2, 0.2, 0.1], [2, 1, 1, 4]);
+    await expectClose(amongWords(map, [2, 1]), [0, 0.5, 0.5, 0, 0, 1, 0, 0], { relative: 1e-4 });
+    const message =
+      'attention-alignment: each of 2 samples has from 1 to 3 words; got [2,4]; count the tokens between the markers';
+    expect(() => amongWords(map, [2, 4])).toThrow(message);
+    expect(() => amongWords(map, [2])).toThrow('each of 2 samples has from 1 to 3 words; got [2]');
+    map.dispose();
   });
 
   it('of several sizes become one', async () => {
@@ -194,6 +206,12 @@ describeOnBackends('what is wrong', () => {
       {},
       { blocks: ['up_blocks.3'] },
       'attention-alignment: each block has attentions; got "up_blocks.3"; closest: up_blocks.1, up_blocks',
+    ],
+    [
+      'a head',
+      {},
+      { onlyHeads: [1] },
+      'attention-alignment: heads are numbered from 0 to 0, and at least one is chosen; got [1]; layers differ in their heads: choose blocks too',
     ],
     [
       'a level',

@@ -4,6 +4,7 @@ import {
   concat,
   div,
   expandDims,
+  gather,
   matMul,
   max,
   mean,
@@ -14,10 +15,15 @@ import {
   type Tensor,
   type Tensor3D,
   type Tensor4D,
+  tensor1d,
   tensor3d,
+  tensor4d,
   tidy,
 } from '@tensorflow/tfjs-core';
 import type { TagPositions } from './prompts.ts';
+
+/** Keeps a quotient finite where nothing is attended to. */
+const EPSILON = 1e-6;
 
 export type Place = 'down' | 'mid' | 'up';
 
@@ -92,6 +98,8 @@ export interface MapOptions {
   subtoken?: 'sum' | 'mean';
   /** Over the heads; default `mean`. */
   heads?: 'mean' | 'sum' | 'max';
+  /** These heads alone, by their numbers from 0. */
+  onlyHeads?: readonly number[];
   levels?: readonly number[];
 }
 
@@ -131,6 +139,39 @@ export function tagSelector(
 
 const overHeads = { mean, sum, max };
 
+/** Some heads of a map. @shape [B, N, L, T] -> [B, n, L, T] @throws when the map has no such head */
+export function selectHeads(map: Tensor4D, onlyHeads: readonly number[] | undefined): Tensor4D {
+  if (onlyHeads === undefined) return map;
+  const heads = map.shape[1];
+  const wrong = onlyHeads.find((head) => !(Number.isInteger(head) && head >= 0 && head < heads));
+  if (wrong !== undefined || onlyHeads.length === 0) {
+    throw new Error(
+      `attention-alignment: heads are numbered from 0 to ${heads - 1}, and at least one is chosen; got [${onlyHeads}]; layers differ in their heads: choose blocks too`,
+    );
+  }
+  return gather(map, tensor1d([...onlyHeads], 'int32'), 1);
+}
+
+/** Shares among the words of the prompt alone: without the start marker, which gets most of the attention, the end marker and the
+ * padding. `words`: how many tokens each sample's prompt has between the markers.
+ * @shape [B, N, L, T] -> same; rows sum to 1 over the words @source DAAM */
+export function amongWords(map: Tensor4D, words: readonly number[]): Tensor4D {
+  const [B, , , T] = map.shape;
+  const wrong = words.findIndex((count) => !(Number.isInteger(count) && count >= 1 && count < T));
+  if (words.length !== B || wrong >= 0) {
+    throw new Error(
+      `attention-alignment: each of ${B} samples has from 1 to ${T - 1} words; got [${words}]; count the tokens between the markers`,
+    );
+  }
+  const isWord = Float32Array.from({ length: B * T }, (_, i) =>
+    i % T >= 1 && i % T <= words[Math.floor(i / T)] ? 1 : 0,
+  );
+  return tidy(() => {
+    const kept = mul(map, tensor4d(isWord, [B, 1, 1, T]));
+    return div(kept, add(sum(kept, 3, true), EPSILON)) as Tensor4D;
+  });
+}
+
 function checkMaps(probabilities: Readonly<Record<string, Tensor4D>>, samples: number): [string, Tensor4D][] {
   const named = Object.entries(probabilities);
   if (named.length === 0) {
@@ -154,7 +195,7 @@ export function tagMaps(
   latents: Size,
   options: MapOptions = {},
 ): LevelMaps[] {
-  const { subtoken = 'sum', heads = 'mean', levels } = options;
+  const { subtoken = 'sum', heads = 'mean', onlyHeads, levels } = options;
   const named = checkMaps(probabilities, tags.length);
   const groups = groupLevels(named, latents, levels);
   return groups.map(({ level, size, layers }) => ({
@@ -162,7 +203,10 @@ export function tagMaps(
     size,
     maps: tidy(() => {
       const selector_BTI = tagSelector(tags, layers[0].shape[3], subtoken);
-      const all = layers.map((map) => matMul(overHeads[heads](map, 1) as Tensor3D, selector_BTI) as Tensor3D);
+      const all = layers.map((map) => {
+        const joined_BLT = overHeads[heads](selectHeads(map, onlyHeads), 1) as Tensor3D;
+        return matMul(joined_BLT, selector_BTI) as Tensor3D;
+      });
       return div(
         all.reduce((a, b) => add(a, b)),
         all.length,
@@ -196,8 +240,6 @@ export function groupLevels(
 
 export type Normalization = 'tags' | 'max' | 'none' | 'softmax100';
 
-/** Keeps a quotient finite where nothing is attended to. */
-const EPSILON = 1e-6;
 /** How sharply softmax100 tells the tags apart. @source Attention Refocusing, arXiv 2306.05427 */
 const SHARPNESS = 100;
 

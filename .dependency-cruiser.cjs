@@ -1,4 +1,5 @@
-// The dependency rule: kernels <- nn <- weights <- models; nothing imports sideways or upwards, nothing in a circle.
+// The dependency rule: kernels <- nn <- weights <- models, and weights <- lora <- merge; attention-alignment knows nn alone. Nothing
+// imports sideways or upwards, nothing in a circle.
 const models = '^packages/(unet|vae|text-encoder)/';
 
 module.exports = {
@@ -21,6 +22,24 @@ module.exports = {
       severity: 'error',
       from: { path: '^packages/weights/src' },
       to: { path: '^packages/(?!weights/|nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'lora-knows-weights-and-below',
+      severity: 'error',
+      from: { path: '^packages/lora/src', pathNot: '\\.(test|test-support)\\.ts$' },
+      to: { path: '^packages/(?!lora/|weights/|nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'attention-alignment-knows-nn-and-kernels',
+      severity: 'error',
+      from: { path: '^packages/attention-alignment/src', pathNot: '\\.(test|test-support)\\.ts$' },
+      to: { path: '^packages/(?!attention-alignment/|nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'merge-knows-lora-and-below',
+      severity: 'error',
+      from: { path: '^packages/merge/src', pathNot: '\\.(test|test-support)\\.ts$' },
+      to: { path: '^packages/(?!merge/|lora/|weights/|nn/|kernels/|testkit/)' },
     },
     {
       name: 'models-know-no-model',

@@ -159,7 +159,7 @@ def methods(folder: pathlib.Path) -> None:
 
 
 def shards(folder: pathlib.Path) -> None:
-    """Two models of two shards each, in half precision; the result is in bfloat16."""
+    """Two models of two shards each, in half precision; the results are in float32 and in bfloat16."""
     stored, names = {}, {}
     for seed, name in ((20, "first"), (21, "second")):
         values = {key: value.half() for key, value in model(seed).items()}
@@ -173,10 +173,11 @@ def shards(folder: pathlib.Path) -> None:
         stored |= {f"in/{name}/{key}": value for key, value in values.items()}
         names[name] = {file: keys for keys, file in zip(halves, files)}
     made = recipe("linear", {"first": {"weight": 0.25}, "second": {"weight": FILTERED}})
-    made |= {"dtype": "float32", "out_dtype": "bfloat16"}
-    result = run(folder, made, "merged")
-    assert all(value.dtype == torch.bfloat16 for value in result.values())
-    stored |= {f"out/{key}": value for key, value in result.items()}
+    for dtype in ("float32", "bfloat16"):
+        made |= {"dtype": "float32", "out_dtype": dtype}
+        result = run(folder, made, dtype)
+        assert all(str(value.dtype) == f"torch.{dtype}" for value in result.values())
+        stored |= {f"out/{dtype}/{key}": value for key, value in result.items()}
     save_case("merge/shards", stored, {"recipe": yaml.safe_dump(made, sort_keys=False), "files": names})
 
 

@@ -20,8 +20,9 @@ export {
   taskArithmetic,
   ties,
 } from './methods/task-arithmetic.ts';
+export type { MergePlan, PlanGroup } from './plan/merge-plan.ts';
 export type { Range, ReadContext, TensorNode } from './plan/node.ts';
-export { type MergePlan, type PlanGroup, planMerge } from './plan/plan.ts';
+export { planMerge } from './plan/plan.ts';
 export type { StageInputs, StageNode } from './plan/stage-node.ts';
 export type { Openers } from './plan/stages.ts';
 export {

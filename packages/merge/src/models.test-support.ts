@@ -7,7 +7,8 @@ import {
   openCheckpoint,
   startSafetensors,
 } from '@rass/weights';
-import { type MergePlan, planMerge } from './plan/plan.ts';
+import type { MergePlan } from './plan/merge-plan.ts';
+import { planMerge } from './plan/plan.ts';
 import { parseRecipe } from './recipe/recipe.ts';
 import { type RunOptions, runMerge } from './run/run-merge.ts';
 

@@ -1,4 +1,4 @@
-import { defineMethod, emptyLike, type MergeInputs } from './method.ts';
+import { baseOf, defineMethod, emptyLike, type MergeInputs } from './method.ts';
 import { number } from './parameter.ts';
 
 export interface AddDifferenceParameters {
@@ -12,7 +12,7 @@ export function addDifference(
   out = emptyLike(inputs),
 ): Float32Array {
   const [a, b] = inputs.tensors;
-  const base = inputs.base as Float32Array;
+  const base = baseOf('add_difference', inputs);
   for (let i = 0; i < out.length; i++) out[i] = a[i] + alpha * (b[i] - base[i]);
   return out;
 }

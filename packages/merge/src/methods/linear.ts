@@ -8,6 +8,9 @@ export interface LinearParameters {
   readonly normalize: boolean;
 }
 
+/** Weights of a mean that sum to less are taken for 0. */
+const LEAST_SUM = 1e-12;
+
 function sumOfTwo([a, b]: readonly Float32Array[], [wa, wb]: readonly number[], out: Float32Array): Float32Array {
   for (let i = 0; i < out.length; i++) out[i] = wa * a[i] + wb * b[i];
   return out;
@@ -28,20 +31,20 @@ function sumOfAny(tensors: readonly Float32Array[], weights: readonly number[], 
   return out;
 }
 
+function checkSum({ weight, normalize }: LinearParameters): void {
+  if (!normalize || Math.abs(weight.reduce((sum, each) => sum + each, 0)) >= LEAST_SUM) return;
+  throw new Error(
+    `merge: linear: weights of a mean do not sum to 0; got ${weight.join(', ')}; change one, or set normalize: false`,
+  );
+}
+
 /** The weighted sum of the models, or their weighted mean.
  * @throws when the weights of a mean sum to zero @source arXiv 2203.05482 (model soups); mergekit linear */
-export function linear(
-  inputs: MergeInputs,
-  { weight, normalize }: LinearParameters,
-  out = emptyLike(inputs),
-): Float32Array {
-  const total = weight.reduce((sum, each) => sum + each, 0);
-  if (normalize && Math.abs(total) < 1e-12) {
-    throw new Error(
-      `merge: linear: weights of a mean do not sum to 0; got ${weight.join(', ')} for "${inputs.name}"; set normalize: false`,
-    );
-  }
-  const factors = normalize ? weight.map((each) => each / total) : weight;
+export function linear(inputs: MergeInputs, parameters: LinearParameters, out = emptyLike(inputs)): Float32Array {
+  checkSum(parameters);
+  const { weight, normalize } = parameters;
+  const total = normalize ? weight.reduce((sum, each) => sum + each, 0) : 1;
+  const factors = weight.map((each) => each / total);
   return inputs.tensors.length === 2 ? sumOfTwo(inputs.tensors, factors, out) : sumOfAny(inputs.tensors, factors, out);
 }
 
@@ -55,5 +58,6 @@ export const linearMethod = defineMethod<LinearParameters>({
     weight: number({ scope: 'model', summary: "the model's share" }),
     normalize: flag("divide by the weights' sum", true),
   },
+  check: checkSum,
   merge: linear,
 });

@@ -25,7 +25,7 @@ describe('worked out by hand', () => {
     expect(rounded(linear(inputs, { weight: [1, 3], normalize: true }))).toEqual([2.5, -1]);
     expect(rounded(linear(inputs, { weight: [1, 3], normalize: false }))).toEqual([10, -4]);
     expect(() => linear(inputs, { weight: [1, -1], normalize: true })).toThrow(
-      'merge: linear: weights of a mean do not sum to 0; got 1, -1 for "x"; set normalize: false',
+      'merge: linear: weights of a mean do not sum to 0; got 1, -1; change one, or set normalize: false',
     );
   });
 
@@ -74,6 +74,12 @@ describe('worked out by hand', () => {
     expect(rounded(cosine(rows, { t: 0.5, where: 'similar' }))).toEqual([1.5, 0, 1, 0]);
     expect(rounded(cosine(rows, { t: 0.5, where: 'different' }))).toEqual([1, 0, 0.5, 1]);
   });
+});
+
+it('what models have beyond a base needs one', () => {
+  expect(() => nearswap(vector(undefined, [1]), { t: 1 })).toThrow(
+    'merge: nearswap merges what models have learned beyond a base; got none for "x"; give base',
+  );
 });
 
 describe('the largest values', () => {

@@ -1,4 +1,4 @@
-import { defineMethod, emptyLike, type MergeInputs } from './method.ts';
+import { baseOf, defineMethod, emptyLike, type MergeInputs } from './method.ts';
 import { flag } from './parameter.ts';
 
 /** Shorter products of lengths are taken for this. @source mergekit model_stock */
@@ -40,7 +40,7 @@ export function modelStock(
   out = emptyLike(inputs),
 ): Float32Array {
   const { tensors, shape } = inputs;
-  const base = inputs.base as Float32Array;
+  const base = baseOf('model_stock', inputs);
   const filters = filter_wise && shape.length > 1 && out.length > 0 ? shape[0] : 1;
   const size = out.length / filters;
   const count = tensors.length;

@@ -1,4 +1,4 @@
-import { defineMethod, emptyLike, type MergeInputs } from './method.ts';
+import { baseOf, defineMethod, emptyLike, type MergeInputs } from './method.ts';
 import { number } from './parameter.ts';
 
 /** Smaller differences are taken for this. @source mergekit nearswap */
@@ -11,7 +11,7 @@ export interface NearswapParameters {
 /** The base, in which values take the model's the more, the nearer the two are: wholly within `t`. @source mergekit nearswap */
 export function nearswap(inputs: MergeInputs, { t }: NearswapParameters, out = emptyLike(inputs)): Float32Array {
   const [other] = inputs.tensors;
-  const base = inputs.base as Float32Array;
+  const base = baseOf('nearswap', inputs);
   for (let i = 0; i < out.length; i++) {
     const difference = Math.max(Math.abs(base[i] - other[i]), LEAST_DIFFERENCE);
     const share = Math.min(1, t / difference);

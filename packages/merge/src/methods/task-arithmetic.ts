@@ -1,5 +1,5 @@
 import { namedRandom } from '@rass/nn';
-import { BLOCK, defineMethod, emptyLike, type MergeInputs, type MergeMethod } from './method.ts';
+import { BLOCK, baseOf, defineMethod, emptyLike, type MergeInputs, type MergeMethod } from './method.ts';
 import { choice, flag, number, type ParameterSpec, wholeNumber } from './parameter.ts';
 import { type Drop, pruned, RESCALES, type Rescale } from './prune.ts';
 
@@ -66,8 +66,9 @@ interface Plan extends TaskParameters {
 }
 
 /** The base and what the models have beyond it, thinned out, weighted and summed. No difference is ever stored whole. */
-function addTasks({ tensors, base: given }: MergeInputs, plan: Plan, out: Float32Array): Float32Array {
-  const base = given as Float32Array;
+function addTasks(inputs: MergeInputs, plan: Plan, out: Float32Array): Float32Array {
+  const { tensors } = inputs;
+  const base = baseOf('task arithmetic', inputs);
   const { weight, lambda, normalize, density, rescale = 'none', drop, consensus } = plan;
   const models = tensors.map((values, k) => {
     const fill = (start: number, into: Float32Array) => {

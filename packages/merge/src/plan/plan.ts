@@ -1,8 +1,8 @@
 import { byteLengthOf, type Checkpoint, type Dtype, type TensorSpec } from '@rass/weights';
-import type { MergeParameters } from '../methods/method.ts';
 import { depthOf } from '../recipe/depth.ts';
 import type { Recipe } from '../recipe/recipe.ts';
 import { isFloat } from './checkpoint-node.ts';
+import type { MergePlan, PlanGroup } from './merge-plan.ts';
 import { sizeOf } from './node.ts';
 import { planText } from './print.ts';
 import type { StageNode } from './stage-node.ts';
@@ -14,33 +14,6 @@ export const SLICE_VALUES = 4 << 20;
 const IN_FLIGHT = 3;
 /** What the program itself takes: Node, its modules and the worker that hashes. */
 const PROGRAM_BYTES = 160e6;
-
-/** Tensors of one block to which the same is done. */
-export interface PlanGroup {
-  readonly block: string;
-  /** `copy` for tensors that are no floating-point ones. */
-  readonly method: string;
-  readonly parameters: MergeParameters;
-  readonly tensors: number;
-  readonly bytes: number;
-}
-
-/** What a recipe will do, found without reading a weight. */
-export interface MergePlan {
-  readonly recipe: Recipe;
-  readonly output: StageNode;
-  /** The result's tensors, in the order in which they are read and written. */
-  readonly specs: ReadonlyMap<string, TensorSpec>;
-  readonly tensors: number;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-  /** About how much memory the process will take at most. */
-  readonly peakBytes: number;
-  readonly groups: readonly PlanGroup[];
-  close(): Promise<void>;
-  /** A table to be printed. */
-  toString(): string;
-}
 
 const ENCODABLE: readonly Dtype[] = ['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'];
 

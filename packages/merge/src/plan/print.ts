@@ -1,5 +1,5 @@
 import type { MergeParameters } from '../methods/method.ts';
-import type { MergePlan, PlanGroup } from './plan.ts';
+import type { MergePlan, PlanGroup } from './merge-plan.ts';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 

@@ -1,7 +1,8 @@
 import { byteLengthOf, fromFloat32, type TensorSpec, type TensorWriter } from '@rass/weights';
 import { isFloat } from '../plan/checkpoint-node.ts';
+import type { MergePlan } from '../plan/merge-plan.ts';
 import { type Range, type ReadContext, sizeOf } from '../plan/node.ts';
-import { type MergePlan, SLICE_VALUES } from '../plan/plan.ts';
+import { SLICE_VALUES } from '../plan/plan.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { checkEncoded } from './encoded.ts';
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { printError } from './terminal.ts';
 
 // Without a desktop session the Vulkan loader complains about this at every start.
@@ -16,7 +17,8 @@ const program = new Command('rass')
   .description('Semantic segmentation of low-quality photographs: backends, weights, training, inference')
   .version(version)
   .showHelpAfterError('(run the command with --help for its options)')
-  .addCommand(backendCommand());
+  .addCommand(backendCommand())
+  .addCommand(mergeCommand());
 
 try {
   await program.parseAsync();

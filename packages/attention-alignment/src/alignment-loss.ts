@@ -14,6 +14,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { type AlignmentConfig, type AlignmentOptions, alignmentConfig } from './config.ts';
 import {
+  checkMaps,
   chooseMaps,
   groupLevels,
   headsAsSamples,
@@ -83,7 +84,7 @@ function pixelTerm(inputs: TermInputs, { kind, minusEntropy }: AlignmentConfig):
   if (kind === 'area+ce' || kind === 'area') return crossEntropyTerm(inputs, minusEntropy);
   if (kind === 'mse_max') return squaredTerm(inputs);
   if (kind === 'balanced_l1') return balancedTerm(inputs);
-  return kind === 'dice' ? diceTerm(inputs) : binaryTerm(inputs);
+  return kind === 'dice' ? diceTerm(inputs) : binaryTerm(inputs, minusEntropy);
 }
 
 interface LevelTerms {
@@ -179,6 +180,7 @@ function checkInputs({ tags, classes, labels }: AlignmentInputs): void {
 export function alignmentLoss(inputs: AlignmentInputs, options: AlignmentOptions = {}): AlignmentLoss {
   const config = alignmentConfig(options);
   checkInputs(inputs);
+  checkMaps(inputs.probabilities, inputs.tags.length);
   const names = chooseMaps(Object.keys(inputs.probabilities), config);
   return tidy(() => {
     const chosen = names.map((name) => [name, inputs.probabilities[name]] as const);

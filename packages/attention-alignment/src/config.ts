@@ -70,6 +70,20 @@ const schema = {
 
 const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
+/** Options that a kind has no use for are an error: nothing is left undone in silence. */
+function checkUses({ kind = 'area+ce', minusEntropy, perHead }: AlignmentOptions): void {
+  if (minusEntropy && ['mse_max', 'balanced_l1', 'dice'].includes(kind)) {
+    throw new Error(
+      `attention-alignment: minusEntropy goes with a cross-entropy; got kind "${kind}"; leave it out, or choose area+ce or bce`,
+    );
+  }
+  if (perHead && kind === 'token+pixel') {
+    throw new Error(
+      'attention-alignment: token+pixel says itself where heads are apart; got perHead; leave it out, or choose another kind',
+    );
+  }
+}
+
 /** Checks the options and fills in what the kind stands for. @throws naming the field or kind that is wrong, with the closest */
 export function alignmentConfig(options: AlignmentOptions = {}): AlignmentConfig {
   const unknown = Object.keys(options).find((name) => !(name in schema));
@@ -91,6 +105,7 @@ export function alignmentConfig(options: AlignmentOptions = {}): AlignmentConfig
       `attention-alignment: ${v.getDotPath(issue)}: ${issue.message}; got ${shown(issue.input)}; see AlignmentConfig`,
     );
   }
+  checkUses(options);
   const given = Object.fromEntries(Object.entries(result.output).filter(([, value]) => value !== undefined));
   return { ...DEFAULTS[kind], ...given } as AlignmentConfig;
 }

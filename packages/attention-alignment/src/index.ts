@@ -56,6 +56,7 @@ export {
   type AttentionIou,
   attentionIou,
   type HostMaps,
+  readMaps,
   segmentByAttention,
   tagValues,
   thresholdIou,

@@ -18,8 +18,10 @@ import {
   normalizeMaps,
   overlay,
   presentClasses,
+  readMaps,
   segmentByAttention,
   tagMaps,
+  tagValues,
   thresholdIou,
   warmUp,
 } from './index.ts';
@@ -99,6 +101,12 @@ describeOnBackends('maps of tags', () => {
     const { maps, size } = joinMaps([fine, coarse]);
     expect(size).toEqual([2, 2]);
     await expectClose(maps, [3.5, 4, 4.5, 5]);
+    const [sample] = await readMaps({ maps, size }, [['a']]);
+    expect(sample.tags).toBe(1);
+    expect([...tagValues(sample, 0)]).toEqual([3.5, 4, 4.5, 5]);
+    await expect(readMaps({ maps, size }, [])).rejects.toThrow(
+      'attention-alignment: each sample has tags; got 0 lists for 1 samples; give one each',
+    );
     const large = joinMaps([fine, coarse], { size: [4, 4], method: 'bilinear' });
     expect(large.maps.shape).toEqual([1, 16, 1]);
     expect(() => joinMaps([])).toThrow(
@@ -121,7 +129,15 @@ describe('scores', () => {
     expect(attentionIou(maps, [5, 9], labels)).toEqual({ perClass: { 5: 1, 9: 1 }, mean: 1 });
     const whole = attentionIou(maps, [5, 9], { size: [2, 2], labels: [5, 5, 9, 9] });
     expect(whole).toEqual({ perClass: { 5: 2 / 3, 9: 1 / 2 }, mean: (2 / 3 + 1 / 2) / 2 });
-    expect(attentionIou(maps, [5, 9], { size: [2, 2], labels: [255, 255, 255, 255] }).mean).toBe(0);
+    expect(attentionIou(maps, [5, 9], { size: [2, 2], labels: [255, 255, 255, 255] })).toEqual({
+      perClass: {},
+      mean: Number.NaN,
+    });
+    // Two names of one class count together; a class that neither has anywhere does not count.
+    expect(attentionIou(maps, [5, 5], { size: [2, 2], labels: [5, 5, 5, 5] })).toEqual({ perClass: { 5: 1 }, mean: 1 });
+    const three = { ...maps, values: [0.9, 0.1, 0, 0.8, 0.1, 0, 0.1, 0.9, 0, 0.11, 0.1, 0], tags: 3 };
+    expect(attentionIou(three, [5, 9, 3], labels)).toEqual({ perClass: { 5: 1, 9: 1 }, mean: 1 });
+    expect(thresholdIou(three, [5, 9, 3], { size: [2, 2], labels: [5, 5, 3, 3] }).perClass[3]).toBe(0);
   });
 
   it('look at each tag by itself too', () => {
@@ -247,7 +263,31 @@ describeOnBackends('what is wrong', () => {
       'samples',
       { tags: [[], []], classes: [[], []], labels: [good().labels[0], good().labels[0]] },
       {},
-      'attention-alignment: a map is [2, heads, pixels, tokens], for tags of 2 samples; got [1,1,4,3]',
+      'attention-alignment: a map is [2, heads, pixels, 3], for tags of 2 samples; got [1,1,4,3]',
+    ],
+    [
+      'prompts of two lengths',
+      { probabilities: { [UP1]: ones([1, 1, 4, 3]), [UP2]: ones([1, 1, 4, 5]) } },
+      {},
+      `attention-alignment: a map is [1, heads, pixels, 3], for tags of 1 samples; got [1,1,4,5] for ${UP2}; give tags for each sample, and attentions of one forward pass`,
+    ],
+    [
+      'maps of another rank',
+      { probabilities: { [UP1]: ones([1, 4, 3]) as never } },
+      {},
+      'attention-alignment: a map is [1, heads, pixels, tokens], for tags of 1 samples; got [1,4,3]',
+    ],
+    [
+      'an entropy that is not there',
+      {},
+      { kind: 'dice', minusEntropy: true },
+      'attention-alignment: minusEntropy goes with a cross-entropy; got kind "dice"; leave it out, or choose area+ce or bce',
+    ],
+    [
+      'heads that are apart already',
+      {},
+      { kind: 'token+pixel', perHead: true },
+      'attention-alignment: token+pixel says itself where heads are apart; got perHead; leave it out, or choose another kind',
     ],
     [
       'label maps',

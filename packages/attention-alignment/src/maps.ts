@@ -98,7 +98,7 @@ export interface MapOptions {
   subtoken?: 'sum' | 'mean';
   /** Over the heads; default `mean`. */
   heads?: 'mean' | 'sum' | 'max';
-  /** These heads alone, by their numbers from 0. */
+  /** These heads alone, by their numbers from 0: `[2]` gives the maps of one head by itself. */
   onlyHeads?: readonly number[];
   levels?: readonly number[];
 }
@@ -172,15 +172,17 @@ export function amongWords(map: Tensor4D, words: readonly number[]): Tensor4D {
   });
 }
 
-function checkMaps(probabilities: Readonly<Record<string, Tensor4D>>, samples: number): [string, Tensor4D][] {
+/** @throws when there is no map, or one is of other samples or of a prompt of another length */
+export function checkMaps(probabilities: Readonly<Record<string, Tensor4D>>, samples: number): [string, Tensor4D][] {
   const named = Object.entries(probabilities);
   if (named.length === 0) {
     throw new Error('attention-alignment: at least one attention is given; got none; ask unet() for them by name');
   }
+  const tokens = named[0][1].shape[3];
   for (const [name, map] of named) {
-    if (map.rank === 4 && map.shape[0] === samples) continue;
+    if (map.rank === 4 && map.shape[0] === samples && map.shape[3] === tokens) continue;
     throw new Error(
-      `attention-alignment: a map is [${samples}, heads, pixels, tokens], for tags of ${samples} samples; got [${map.shape}] for ${name}; give tags for each sample`,
+      `attention-alignment: a map is [${samples}, heads, pixels, ${tokens ?? 'tokens'}], for tags of ${samples} samples; got [${map.shape}] for ${name}; give tags for each sample, and attentions of one forward pass`,
     );
   }
   return named;

@@ -7,7 +7,7 @@ export interface LabelMap {
   readonly labels: ArrayLike<number>;
 }
 
-/** How a mask is brought to the size of a map: the share of each cell (default), the label at its middle, or any pixel of it. */
+/** How a mask is brought to the size of a map: the share of each cell (default), the label at its upper left (as PyTorch's `nearest` has it), or any pixel of it. */
 export type MaskResize = 'area' | 'nearest' | 'any';
 
 export interface MaskOptions {

@@ -69,6 +69,21 @@ describe('words of a prompt', () => {
     expect(second.positions).toEqual([dog.positions[1]]);
   });
 
+  it('are counted in the text as it is, where lower case is longer, and with signs in them', () => {
+    const [tree] = findTags('İ İ tree (oak)', ['tree'], tokenize);
+    expect(words('İ İ tree (oak)', tree.positions)).toBe('tree');
+    const [oak] = findTags('İ tree (oak)', ['(oak)'], tokenize);
+    expect(words('İ tree (oak)', oak.positions)).toBe('( oak )');
+  });
+
+  it('that the text model does not read are an error', () => {
+    const long = `dog ${'grass '.repeat(75)}dog`;
+    expect(findTags(long, ['dog'], tokenize, { occurrence: 0 })[0].positions).toEqual([1]);
+    expect(() => findTags(long, ['dog'], tokenize)).toThrow(
+      'attention-alignment: tags stand in the first 75 tokens of the prompt; got "dog" at 77; shorten the prompt, or choose an occurrence',
+    );
+  });
+
   it('that are not there are named with the closest', () => {
     expect(() => findTags(text, ['dogs'], tokenize)).toThrow(
       'attention-alignment: each tag stands in the prompt; got "dogs": no such word; closest: dog, Dog',

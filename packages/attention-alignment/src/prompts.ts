@@ -87,19 +87,29 @@ export function tagPrompt(tags: readonly string[], tokenize: Tokenize, options: 
 export interface FindOptions {
   /** Which of several occurrences: all of them (default), or one, counted from 0. */
   occurrence?: 'all' | number;
+  /** Tokens that the text model reads beside the two markers; default 75. What stands behind them is cut off. */
+  maxTokens?: number;
 }
 
 /** Letters and digits on either side would make it a part of another word. */
 const isInside = (text: string, start: number, end: number): boolean =>
   /[\p{L}\p{N}]$/u.test(text.slice(0, start)) || /^[\p{L}\p{N}]/u.test(text.slice(end));
 
-function occurrences(text: string, tag: string): number[] {
-  const [haystack, needle] = [text.toLowerCase(), tag.toLowerCase()];
-  const found: number[] = [];
-  for (let at = haystack.indexOf(needle); at >= 0; at = haystack.indexOf(needle, at + needle.length)) {
-    if (!isInside(text, at, at + needle.length)) found.push(at);
-  }
-  return found;
+/** A regular expression keeps the text's own offsets, where lower case can be longer than upper case. */
+function occurrences(text: string, tag: string): TextToken[] {
+  const literally = tag.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+  const all = [...text.matchAll(new RegExp(literally, 'giu'))];
+  return all
+    .map(({ index, 0: found }) => ({ start: index, end: index + found.length }))
+    .filter(({ start, end }) => !isInside(text, start, end));
+}
+
+function missingError(text: string, tag: string, found: number, occurrence: 'all' | number): Error {
+  const words = text.split(/[^\p{L}\p{N}'-]+/u).filter(Boolean);
+  const got = occurrence === 'all' || found === 0 ? 'no such word' : `${found} of them, none at ${occurrence}`;
+  return new Error(
+    `attention-alignment: each tag stands in the prompt; got "${tag}": ${got}; closest: ${closest(tag, [...new Set(words)], 2).join(', ')}`,
+  );
 }
 
 /** Where words stand in a prompt that is given: whole words, whatever their case. @throws when a word is not in the prompt, naming the closest,
@@ -110,21 +120,19 @@ export function findTags(
   tokenize: Tokenize,
   options: FindOptions = {},
 ): TagPositions[] {
-  const { occurrence = 'all' } = options;
+  const { occurrence = 'all', maxTokens = MAX_TOKENS } = options;
   checkTags(tags);
   const tokens = tokenize(text);
   return tags.map((tag) => {
     const all = occurrences(text, tag);
-    const chosen = occurrence === 'all' ? all : all.slice(occurrence, occurrence + 1);
-    if (chosen.length === 0) {
-      const words = text.split(/[^\p{L}\p{N}'-]+/u).filter(Boolean);
-      const got =
-        occurrence === 'all' || all.length === 0 ? 'no such word' : `${all.length} of them, none at ${occurrence}`;
-      throw new Error(
-        `attention-alignment: each tag stands in the prompt; got "${tag}": ${got}; closest: ${closest(tag, [...new Set(words)], 2).join(', ')}`,
-      );
-    }
-    return { tag, positions: chosen.flatMap((at) => positionsOf(tokens, at, at + tag.length)) };
+    const chosen = occurrence === 'all' ? all : all.filter((_, i) => i === occurrence);
+    if (chosen.length === 0) throw missingError(text, tag, all.length, occurrence);
+    const positions = chosen.flatMap(({ start, end }) => positionsOf(tokens, start, end));
+    const cut = positions.find((position) => position > maxTokens);
+    if (cut === undefined) return { tag, positions };
+    throw new Error(
+      `attention-alignment: tags stand in the first ${maxTokens} tokens of the prompt; got "${tag}" at ${cut}; shorten the prompt, or choose an occurrence`,
+    );
   });
 }
 
@@ -137,7 +145,7 @@ export function cleanPrompt(prompt: string): string {
     .join(' ');
 }
 
-/** The words of a class name with synonyms, "wall; wall, partition": the first, or all. */
+/** The synonyms of a class name as ADE20K spells it, "door, double door": the first is what prompts say, the others what taggers may. */
 export function classTags(name: string): string[] {
   return name
     .split(/[,;]/)

@@ -1,4 +1,4 @@
-import type { Size } from './maps.ts';
+import type { LevelMaps, Size } from './maps.ts';
 import { IGNORE_LABEL, type LabelMap } from './masks.ts';
 import { resizeMap } from './pictures.ts';
 
@@ -9,6 +9,21 @@ export interface HostMaps {
   readonly values: ArrayLike<number>;
   /** How many tags of the I the sample has. */
   readonly tags: number;
+}
+
+/** Maps of all samples, read to the host. `tags`: those of each sample. @shape maps [B, L, I] -> [L, I] each */
+export async function readMaps(
+  { size, maps }: Pick<LevelMaps, 'size' | 'maps'>,
+  tags: readonly (readonly unknown[])[],
+): Promise<HostMaps[]> {
+  const [B, L, I] = maps.shape;
+  if (tags.length !== B) {
+    throw new Error(
+      `attention-alignment: each sample has tags; got ${tags.length} lists for ${B} samples; give one each`,
+    );
+  }
+  const values = await maps.data();
+  return tags.map((each, b) => ({ size, values: values.slice(b * L * I, (b + 1) * L * I), tags: each.length }));
 }
 
 /** The map of one tag. @shape [L, I] -> [L] */
@@ -31,48 +46,56 @@ export function segmentByAttention(maps: HostMaps, classes: readonly number[], s
 }
 
 export interface AttentionIou {
-  /** By class, for those that the label map has. */
+  /** By class, for those that either the labels or the attention has somewhere. */
   readonly perClass: Readonly<Record<number, number>>;
+  /** NaN where there is nothing to score. */
   readonly mean: number;
 }
 
-function iouOf(counts: ReadonlyMap<number, { both: number; either: number }>): AttentionIou {
-  const perClass = Object.fromEntries(
-    [...counts].map(([label, { both, either }]) => [label, either === 0 ? 0 : both / either]),
+function checkClasses(maps: HostMaps, classes: readonly number[]): void {
+  if (classes.length === maps.tags && maps.tags >= 1) return;
+  throw new Error(
+    `attention-alignment: each tag has a class; got ${maps.tags} tags and ${classes.length} classes; give them in one order`,
   );
+}
+
+/** `covers` says whether the attention gives a pixel to a class. */
+function score(
+  classes: readonly number[],
+  { labels }: LabelMap,
+  ignore: number,
+  covers: (label: number, pixel: number) => boolean,
+): AttentionIou {
+  const perClass: Record<number, number> = {};
+  for (const label of new Set(classes)) {
+    let [both, either] = [0, 0];
+    for (let pixel = 0; pixel < labels.length; pixel++) {
+      if (labels[pixel] === ignore) continue;
+      const [inMask, inMap] = [labels[pixel] === label, covers(label, pixel)];
+      if (inMask && inMap) both++;
+      if (inMask || inMap) either++;
+    }
+    if (either > 0) perClass[label] = both / either;
+  }
   const all = Object.values(perClass);
   return { perClass, mean: all.length === 0 ? Number.NaN : all.reduce((a, b) => a + b, 0) / all.length };
 }
 
-/** Intersection over union of what attention names each pixel with the labels, ignored pixels left out; NaN where there is nothing to
- * score. @throws when the maps and the classes are not as many */
+/** Intersection over union of what attention names each pixel with the labels, ignored pixels left out.
+ * @throws when the tags and the classes are not as many */
 export function attentionIou(
   maps: HostMaps,
   classes: readonly number[],
   labels: LabelMap,
   ignore = IGNORE_LABEL,
 ): AttentionIou {
-  if (classes.length !== maps.tags || maps.tags < 1) {
-    throw new Error(
-      `attention-alignment: each tag has a class; got ${maps.tags} tags and ${classes.length} classes; give them in one order`,
-    );
-  }
-  const found = segmentByAttention(maps, classes, labels.size);
-  const counts = new Map(classes.map((label) => [label, { both: 0, either: 0 }]));
-  for (let i = 0; i < found.labels.length; i++) {
-    const [truth, guess] = [labels.labels[i], found.labels[i]];
-    if (truth === ignore) continue;
-    for (const [label, count] of counts) {
-      const [a, b] = [truth === label, guess === label];
-      if (a && b) count.both++;
-      if (a || b) count.either++;
-    }
-  }
-  return iouOf(counts);
+  checkClasses(maps, classes);
+  const found = segmentByAttention(maps, classes, labels.size).labels;
+  return score(classes, labels, ignore, (label, pixel) => found[pixel] === label);
 }
 
 /** Intersection over union of each tag's own map, cut at a share of its largest value, with its mask: what a tag covers, whatever the
- * others do. @source DAAM, arXiv 2210.04885 */
+ * others do. Tags of one class cover together. @throws when the tags and the classes are not as many @source DAAM, arXiv 2210.04885 */
 export function thresholdIou(
   maps: HostMaps,
   classes: readonly number[],
@@ -80,18 +103,14 @@ export function thresholdIou(
   threshold = 0.5,
   ignore = IGNORE_LABEL,
 ): AttentionIou {
-  const counts = new Map<number, { both: number; either: number }>();
-  classes.forEach((label, i) => {
+  checkClasses(maps, classes);
+  const covered = classes.map((label, i) => {
     const values = resizeMap(tagValues(maps, i), maps.size, labels.size);
     const bound = threshold * values.reduce((a, b) => Math.max(a, b), 0);
-    const count = { both: 0, either: 0 };
-    for (let pixel = 0; pixel < values.length; pixel++) {
-      if (labels.labels[pixel] === ignore) continue;
-      const [inMask, inMap] = [labels.labels[pixel] === label, values[pixel] >= bound];
-      if (inMask && inMap) count.both++;
-      if (inMask || inMap) count.either++;
-    }
-    counts.set(label, count);
+    // A map of nothing covers nothing.
+    return { label, pixels: values.map((value) => Number(value > 0 && value >= bound)) };
   });
-  return iouOf(counts);
+  return score(classes, labels, ignore, (label, pixel) =>
+    covered.some((each) => each.label === label && each.pixels[pixel] === 1),
+  );
 }

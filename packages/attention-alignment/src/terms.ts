@@ -96,10 +96,10 @@ function overPixels(values_BLI: Tensor, visible_BL: Tensor2D): Tensor {
 }
 
 /** Binary cross-entropy of each tag's map. @shape [B, L, I] -> [B] @source TokenCompose L_pixel */
-export function binaryTerm({ normalized, masks, visible, valid }: TermInputs): Tensor1D {
-  const inside = mul(masks, safeLog(normalized));
-  const outside = mul(sub(1, masks), safeLog(sub(1, normalized)));
-  return overTags(neg(overPixels(add(inside, outside), visible)), valid);
+export function binaryTerm({ normalized, masks, visible, valid }: TermInputs, minusEntropy: boolean): Tensor1D {
+  const against = (maps: Tensor): Tensor => add(mul(masks, safeLog(maps)), mul(sub(1, masks), safeLog(sub(1, maps))));
+  const agreement = minusEntropy ? sub(against(normalized), against(masks)) : against(normalized);
+  return overTags(neg(overPixels(agreement, visible)), valid);
 }
 
 /** Mean squared difference. @shape [B, L, I] -> [B] @source Break-A-Scene, arXiv 2305.16311 */

@@ -6,6 +6,7 @@ import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
 import { duel } from './duel.ts';
 import { type ModelRow, modelList } from './model-list.ts';
+import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { opRows, opTitle } from './rows/op-list.ts';
 import { type Line, table, writeBetweenMarks } from './table.ts';
 
@@ -64,20 +65,26 @@ async function* opLines(settings: Settings): AsyncGenerator<Line> {
   }
 }
 
+async function* mergeLines({ rounds = 3 }: Settings): AsyncGenerator<Line> {
+  versions = { node: process.version, mergekit: mergekitVersion() };
+  yield { title: 'Linear merge of two UNets, 3.46 GB each', result: await mergeDuel(rounds, console.log) };
+}
+
 async function report(
   name: string,
   unit: 'ms' | 's',
   source: AsyncIterable<Line>,
   settings: Settings,
   write: boolean,
+  theirs = 'PyTorch',
 ): Promise<void> {
   // biome-ignore format: one line
   const lines: Line[] = [];
   for await (const line of source) {
     lines.push(line);
-    console.log(table([line], { unit, theirs: 'PyTorch' }).split('\n')[2]);
+    console.log(table([line], { unit, theirs }).split('\n')[2]);
   }
-  const text = `${table(lines, { unit, theirs: 'PyTorch' })}\n\n${facts(settings)}`;
+  const text = `${table(lines, { unit, theirs })}\n\n${facts(settings)}`;
   console.log(`\n${text}`);
   if (write) writeBetweenMarks(name, text);
 }
@@ -85,18 +92,19 @@ async function report(
 async function main(): Promise<void> {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
-  const names = ['ops', ...modelList.map(({ name }) => name)];
+  const names = ['ops', 'merge', ...modelList.map(({ name }) => name)];
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
-  if (python === undefined) {
+  if (python === undefined && positionals.join() !== 'merge') {
     throw new Error(
       'bench: it compares with PyTorch; no Python is set up; set RASS_PYTHON to one that has ' +
         'test-fixtures/make/requirements.txt, or run `pnpm golden` once',
     );
   }
-  const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python }; // biome-ignore format: one line
+  const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python: python ?? '' }; // biome-ignore format: one line
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(settings), settings, true);
+  if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
   const chosen = modelList.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   // A part of the rows is for looking; the table in the README is of one run.
   if (chosen.length > 0) await report('models', 's', modelLines(chosen, settings), settings, positionals.length === 0);

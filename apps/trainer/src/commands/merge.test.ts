@@ -57,7 +57,7 @@ describe('rass merge', () => {
     const { status, stdout, stderr } = rass(recipe, '--dry-run');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toBe(
-      'r.yaml: 2 tensors; reads 48 B, writes 24 B, takes about 160.0 MB of memory\n\n' +
+      'r.yaml: 2 tensors; reads 48 B, writes 24 B, takes about 200.0 MB of memory\n\n' +
         'block      tensors  size  what is done\n' +
         'mid_block        1  12 B  linear weight 1 : 1, normalize true\n' +
         'y                1  12 B  linear weight 1 : 1, normalize true\n',

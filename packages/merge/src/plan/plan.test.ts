@@ -142,7 +142,7 @@ out_dtype: float16
     const plan = await planInMemory(recipe, models);
     expect(plan).toMatchObject({ tensors: 7, bytesRead: 3 * 7 * 16, bytesWritten: 7 * 8 });
     expect(`${plan}`).toBe(
-      `recipe: 7 tensors; reads 336 B, writes 56 B, takes about 160.0 MB of memory
+      `recipe: 7 tensors; reads 336 B, writes 56 B, takes about 200.0 MB of memory
 
 block          tensors  size  what is done
 conv_in              1   8 B  ties weight 1 : 0.75, lambda 1, normalize true, density 1 : 1, rescale none

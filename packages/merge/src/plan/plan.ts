@@ -13,7 +13,7 @@ export const SLICE_VALUES = 4 << 20;
 /** Slices on their way at the same time: two that are read ahead, and one that is written. */
 const IN_FLIGHT = 3;
 /** What the program itself takes: Node, its modules and the worker that hashes. */
-const PROGRAM_BYTES = 160e6;
+const PROGRAM_BYTES = 200e6;
 
 const ENCODABLE: readonly Dtype[] = ['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'];
 

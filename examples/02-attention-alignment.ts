@@ -14,6 +14,7 @@ import {
   normalizeMaps,
   type Picture,
   presentClasses,
+  readMaps,
   type Size,
   tagMaps,
   tagPrompt,
@@ -115,19 +116,14 @@ const attend = (p: Unet, { sample_BHWC, text_BTD }: Batch): Readonly<Record<stri
   unet(p, { sample_BHWC, text_BTD, timestep: 1, attention: UP }).attention;
 
 /** Each tag's share of the attention that the tags of a prompt get, on the finest maps of each sample, on the host. */
-async function hostMaps(p: Unet, batch: Batch): Promise<HostMaps[]> {
+async function finestMaps(p: Unet, batch: Batch): Promise<HostMaps[]> {
   const maps = tidy(() => {
     const [finest] = tagMaps(attend(p, batch), batch.tags, LATENTS);
     return normalizeMaps(finest.maps, ones([batch.tags.length, 1, finest.maps.shape[2]]), 'tags');
   });
-  const [B, L, I] = maps.shape;
-  const values = await maps.data();
+  const read = await readMaps({ size: LATENTS, maps }, batch.tags);
   maps.dispose();
-  return Array.from({ length: B }, (_, b) => ({
-    size: LATENTS,
-    values: values.slice(b * L * I, (b + 1) * L * I),
-    tags: batch.tags[b].length,
-  }));
+  return read;
 }
 
 function meanIou(maps: readonly HostMaps[], { classes, labels }: Batch): number {
@@ -177,7 +173,7 @@ async function main(): Promise<void> {
   const params = trainable(unetParams(randomParams(SEED), config), () => true);
   const variables = trainableTensors(params);
   const optimizer = train.adam(2e-3);
-  const before = await hostMaps(params, batch);
+  const before = await finestMaps(params, batch);
   console.log(`attention IoU before: ${meanIou(before, batch).toFixed(3)}`);
   const steps = Number(values.steps);
   const loss = () => alignmentLoss({ ...batch, probabilities: attend(params, batch), latents: LATENTS }).loss;
@@ -188,7 +184,7 @@ async function main(): Promise<void> {
     if (step % 20 === 0) console.log(`step ${step}: loss ${(await value.data())[0].toFixed(4)}`);
     dispose([value, gradients]);
   }
-  const after = await hostMaps(params, batch);
+  const after = await finestMaps(params, batch);
   console.log(`attention IoU after: ${meanIou(after, batch).toFixed(3)}`);
   const { width, height, data } = picture(before, after, batch, values.masks);
   writeFileSync(values.out, encodePng({ width, height, data: new Uint8Array(data.buffer), channels: 4, depth: 8 }));

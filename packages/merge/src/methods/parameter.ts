@@ -37,6 +37,7 @@ export function wholeNumber(summary: string, preset: number): ParameterSpec {
   return { scope: 'merge', kind: 'whole number', allowed: 'a whole number', summary, default: preset, schema };
 }
 
+/** A choice between yes and no. */
 export function flag(summary: string, preset: boolean): ParameterSpec {
   return { scope: 'merge', kind: 'boolean', allowed: 'true or false', summary, default: preset, schema: v.boolean() };
 }

@@ -16,6 +16,7 @@ import { readFloat32 } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileOf, type TestModel } from '../models.test-support.ts';
+import type { MergeProgress } from '../run/run-merge.ts';
 import { sweepLeftovers } from './leftovers.ts';
 import { mergeFiles, planFiles, runFiles } from './merge-files.ts';
 
@@ -220,6 +221,14 @@ describe('a merge that fails half way', () => {
     const plan = await planFiles(path('r.yaml'));
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(runFiles(plan, { out: path(out), signal })).rejects.toThrow('enough');
+    // Everything is written, and the hashes may be awaited still.
+    put('one.safetensors', await fileOf(flat(5)));
+    const controller = new AbortController();
+    const onProgress = ({ written, total }: MergeProgress) => {
+      if (written === total) controller.abort(new Error('too late'));
+    };
+    const late = { out: path(out), signal: controller.signal, onProgress };
+    await expect(mergeFiles(path('r.yaml'), late)).rejects.toThrow('too late');
     expect(readdirSync(folder).sort()).toEqual(before);
     const file = out === 'm' ? path('m', 'model.safetensors') : path(out);
     expect(await valuesAt(file)).toEqual(MERGED);

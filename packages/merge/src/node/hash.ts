@@ -17,8 +17,8 @@ export interface Hashing {
 // From the sources the worker is a TypeScript file, published it is not.
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
-/** Hashes files in a thread of its own. */
-export function startHashing(paths: readonly string[]): Hashing {
+/** Hashes files in a thread of its own, until the signal stops it. */
+export function startHashing(paths: readonly string[], signal?: AbortSignal): Hashing {
   // Not with the program's own flags: some, such as --input-type, are refused here.
   const options = { workerData: paths, execArgv: [] };
   const worker = new Worker(new URL(`./hash-worker.${extension}`, import.meta.url), options);
@@ -33,10 +33,15 @@ export function startHashing(paths: readonly string[]): Hashing {
   });
   // It is awaited at the end, unless merging fails before.
   done.catch(() => {});
+  const stop = async (): Promise<void> => {
+    await worker.terminate();
+  };
+  signal?.addEventListener('abort', stop, { once: true });
   return {
     done,
     async stop() {
-      await worker.terminate();
+      signal?.removeEventListener('abort', stop);
+      await stop();
     },
   };
 }

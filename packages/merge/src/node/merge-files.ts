@@ -134,7 +134,10 @@ export async function runFiles(
     await checkPlace({ out, maxShardBytes });
     const metadata = metadataOf(plan, await placeholders(plan));
     output = await startOutput(specs, { out, maxShardBytes, baseName, config, metadata });
-    hashing = startHashing(inputs.map(({ path }) => path));
+    hashing = startHashing(
+      inputs.map(({ path }) => path),
+      options.signal,
+    );
     await runMerge(plan, output.writer, options);
     const hashes = await hashing.done;
     options.signal?.throwIfAborted();
@@ -142,7 +145,8 @@ export async function runFiles(
     return { out, tensors: plan.tensors, bytes: plan.bytesWritten, inputs: hashes };
   } catch (error) {
     await output?.abort();
-    throw error;
+    // Whatever the signal has broken off may say so in its own words.
+    throw options.signal?.aborted ? options.signal.reason : error;
   } finally {
     await hashing?.stop();
     await plan.close();

@@ -28,6 +28,7 @@ export interface Output {
 
 const OWN_FILES = /^([^.].*\.safetensors(\.index\.json)?|config\.json)$/;
 
+/** Whether a result is one file, by its name. */
 export const isFile = (out: string): boolean => out.endsWith('.safetensors');
 
 const kindOf = async (path: string): Promise<'nothing' | 'file' | 'folder'> =>

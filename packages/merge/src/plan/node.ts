@@ -34,4 +34,5 @@ export interface TensorNode {
   footprint(key: string, count: number): number;
 }
 
+/** How many values a shape has. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);

@@ -48,6 +48,12 @@ module.exports = {
       to: { path: models, pathNot: '^packages/$1/' },
     },
     {
+      name: 'metrics-know-no-package',
+      severity: 'error',
+      from: { path: '^packages/metrics/src' },
+      to: { path: '^packages/(?!metrics/|testkit/)' },
+    },
+    {
       name: 'packages-know-no-app',
       severity: 'error',
       from: { path: '^packages/' },

@@ -48,10 +48,10 @@ module.exports = {
       to: { path: models, pathNot: '^packages/$1/' },
     },
     {
-      name: 'metrics-know-no-package',
+      name: 'metrics-know-nn-and-kernels',
       severity: 'error',
       from: { path: '^packages/metrics/src' },
-      to: { path: '^packages/(?!metrics/|testkit/)' },
+      to: { path: '^packages/(?!metrics/|nn/|kernels/|testkit/)' },
     },
     {
       name: 'packages-know-no-app',

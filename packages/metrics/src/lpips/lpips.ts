@@ -1,0 +1,89 @@
+import { type Conv2d, conv2d, type ParamSource } from '@rass/nn';
+import {
+  add,
+  div,
+  maximum,
+  maxPool,
+  mean,
+  relu,
+  reshape,
+  sqrt,
+  square,
+  sub,
+  sum,
+  type Tensor,
+  type Tensor1D,
+  type Tensor4D,
+  tensor1d,
+  tidy,
+} from '@tensorflow/tfjs-core';
+import { type ConvolutionSpec, type LpipsNet, NETWORKS } from './networks.ts';
+
+/** The parameters of LPIPS. */
+export interface Lpips {
+  readonly layers: readonly { readonly spec: ConvolutionSpec; readonly conv: Conv2d }[];
+  /** How much each channel of the compared features counts, [1, 1, C, 1] each. */
+  readonly weights: readonly Conv2d[];
+}
+
+/** Means and deviations of ImageNet's colours on a scale from -1 to 1. @source lpips ScalingLayer */
+const SHIFT = [-0.03, -0.088, -0.188];
+const SCALE = [0.458, 0.448, 0.45];
+const EPSILON = 1e-10;
+
+/** Asks the source for every layer by the path that the `lpips` package's own state dict has. @source lpips 0.1.4 */
+export function lpipsParams(from: ParamSource, net: LpipsNet | readonly ConvolutionSpec[]): Lpips {
+  const specs = typeof net === 'string' ? NETWORKS[net] : net;
+  if (specs === undefined) throw new Error(`lpips: a network is alex or vgg; got "${net}"; choose one`);
+  let inputs = 3;
+  const layers = specs.map((spec) => {
+    const { path, channels, kernel, stride, padding } = spec;
+    const conv = from.at(path).conv2d(inputs, channels, { kernel, stride, padding });
+    inputs = channels;
+    return { spec, conv };
+  });
+  const compared = specs.filter((spec) => spec.compared);
+  const weights = compared.map(({ channels }, i) =>
+    from.at(`lin${i}.model.1`).conv2d(channels, 1, { kernel: 1, bias: false }),
+  );
+  return { layers, weights };
+}
+
+/** Features of unit length at each pixel. Where nothing is active they stay 0, with gradients of 0. */
+function unitFeatures(x_BHWC: Tensor4D): Tensor4D {
+  const length = sqrt(maximum(sum(square(x_BHWC), 3, true), EPSILON ** 2));
+  return div(x_BHWC, add(length, EPSILON));
+}
+
+function features({ layers }: Lpips, image_BHWC: Tensor4D): Tensor4D[] {
+  let x: Tensor4D = div(sub(image_BHWC, tensor1d(SHIFT)), tensor1d(SCALE));
+  const compared: Tensor4D[] = [];
+  for (const { spec, conv } of layers) {
+    x = relu(conv2d(conv, spec.pool === undefined ? x : maxPool(x, spec.pool, 2, 'valid')));
+    if (spec.compared) compared.push(unitFeatures(x));
+  }
+  return compared;
+}
+
+function checkImages(image: Tensor4D, reference: Tensor4D): void {
+  const [a, b] = [image.shape.join(), reference.shape.join()];
+  if (a === b && image.rank === 4 && image.shape[3] === 3) return;
+  throw new Error(
+    `lpips: two images of one size are compared, [B, H, W, 3] with values from -1 to 1; got [${a}] and [${b}]; resize or crop one`,
+  );
+}
+
+/** Learned perceptual distance of images, 0 for equal ones; differentiable by both.
+ * @shape image, reference [B, H, W, 3] in [-1, 1] -> [B] @throws when the shapes differ
+ * @source Zhang et al., arXiv 1801.03924; lpips 0.1.4 */
+export function lpips(p: Lpips, image_BHWC: Tensor4D, reference_BHWC: Tensor4D): Tensor1D {
+  checkImages(image_BHWC, reference_BHWC);
+  return tidy(() => {
+    const [ours, theirs] = [features(p, image_BHWC), features(p, reference_BHWC)];
+    const terms = ours.map((feature, i): Tensor => {
+      const weighted = conv2d(p.weights[i], square(sub(feature, theirs[i])));
+      return mean(reshape(weighted, [image_BHWC.shape[0], -1]), 1);
+    });
+    return terms.reduce((a, b) => add(a, b)) as Tensor1D;
+  });
+}

@@ -50,7 +50,7 @@ module.exports = {
     {
       name: 'metrics-know-nn-and-kernels',
       severity: 'error',
-      from: { path: '^packages/metrics/src' },
+      from: { path: '^packages/metrics/src', pathNot: '\\.test\\.ts$' },
       to: { path: '^packages/(?!metrics/|nn/|kernels/|testkit/)' },
     },
     {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
 import { mergeCommand } from './commands/merge.ts';
+import { weightsCommand } from './commands/weights.ts';
 import { printError } from './terminal.ts';
 
 // Without a desktop session the Vulkan loader complains about this at every start.
@@ -18,7 +19,8 @@ const program = new Command('rass')
   .version(version)
   .showHelpAfterError('(run the command with --help for its options)')
   .addCommand(backendCommand())
-  .addCommand(mergeCommand());
+  .addCommand(mergeCommand())
+  .addCommand(weightsCommand());
 
 try {
   await program.parseAsync();

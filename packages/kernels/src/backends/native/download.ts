@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackendError, messageOf } from '../errors.ts';
-import type { IndexFile } from './package-index.ts';
+import { FETCHING_WHEELS, type Fetching, type IndexFile } from './package-index.ts';
 
 const ATTEMPTS = 5;
 
@@ -50,7 +50,7 @@ export async function downloadFile(
   file: IndexFile,
   target: string,
   onBytes: (bytes: number) => void = () => {},
-  retryDelayMs = 1_000,
+  { retryDelayMs = 1_000, fetching = FETCHING_WHEELS }: { retryDelayMs?: number; fetching?: Fetching } = {},
 ): Promise<void> {
   const part = `${target}.part`;
   for (let attempt = 1; ; attempt++) {
@@ -61,8 +61,8 @@ export async function downloadFile(
       if (attempt === ATTEMPTS || (error instanceof RefusedError && error.isFinal)) {
         throw new BackendError(
           'install-failed',
-          `backend install: ${file.name} must download; after ${attempt} ${attempt === 1 ? 'try' : 'tries'}: ${messageOf((error as Error).cause ?? error)}; ` +
-            'run the command again to go on where it stopped, or pass --wheel with a file',
+          `${fetching.command}: ${file.name} must download; after ${attempt} ${attempt === 1 ? 'try' : 'tries'}: ${messageOf((error as Error).cause ?? error)}; ` +
+            `run the command again to go on where it stopped, or ${fetching.otherwise}`,
           { cause: error },
         );
       }
@@ -72,15 +72,20 @@ export async function downloadFile(
   const found = await sha256OfFile(part);
   if (found !== file.sha256) {
     rmSync(part, { force: true });
-    throw hashMismatch(file.name, file.sha256, found);
+    throw hashMismatch(file.name, file.sha256, found, fetching);
   }
   renameSync(part, target);
 }
 
 /** The error for a file whose content is not what its index or our pin says. */
-export function hashMismatch(name: string, expected: string, found: string): BackendError {
+export function hashMismatch(
+  name: string,
+  expected: string,
+  found: string,
+  { command }: Fetching = FETCHING_WHEELS,
+): BackendError {
   return new BackendError(
     'install-failed',
-    `backend install: ${name} must have SHA-256 ${expected}; got ${found}; the file was damaged or replaced, fetch it again from another index`,
+    `${command}: ${name} must have SHA-256 ${expected}; got ${found}; the file was damaged or replaced, fetch it again from another index`,
   );
 }

@@ -74,7 +74,7 @@ describe('download', () => {
       response.writeHead(200, { 'content-length': BODY.length });
       response.write(BODY.subarray(0, 100_000), () => setTimeout(() => response.destroy(), 50));
     };
-    await downloadFile(file(), join(folder, 'a.whl'), () => {}, 10);
+    await downloadFile(file(), join(folder, 'a.whl'), () => {}, { retryDelayMs: 10 });
     expect(requests[1]).toMatch(/^\/a\.whl bytes=\d+-$/);
     expect(readFileSync(join(folder, 'a.whl')).equals(BODY)).toBe(true);
   });
@@ -91,13 +91,15 @@ describe('download', () => {
 
   it('gives up after several tries on a server that fails, at once on a refusal', async () => {
     handle = (_request, response) => response.writeHead(503).end();
-    await expect(downloadFile(file(), join(folder, 'a.whl'), () => {}, 1)).rejects.toThrow(
+    await expect(downloadFile(file(), join(folder, 'a.whl'), () => {}, { retryDelayMs: 1 })).rejects.toThrow(
       /^backend install: a\.whl must download; after 5 tries: status 503; run the command again to go on where it stopped/,
     );
     expect(requests.length).toBe(5);
     requests = [];
     handle = (_request, response) => response.writeHead(404).end();
-    await expect(downloadFile(file(), join(folder, 'a.whl'), () => {}, 1)).rejects.toThrow(/after 1 try: status 404/);
+    await expect(downloadFile(file(), join(folder, 'a.whl'), () => {}, { retryDelayMs: 1 })).rejects.toThrow(
+      /after 1 try: status 404/,
+    );
   });
 });
 

@@ -9,6 +9,16 @@ export interface IndexFile {
   size?: number;
 }
 
+/** Who fetches, for messages. */
+export interface Fetching {
+  /** The command: `backend install`. */
+  command: string;
+  /** What else can be done where a package index is out of reach: `pass --wheel with a file`. */
+  otherwise: string;
+}
+
+export const FETCHING_WHEELS: Fetching = { command: 'backend install', otherwise: 'pass --wheel with a file' };
+
 interface SimpleJson {
   files: { filename: string; url: string; hashes: Record<string, string>; size?: number; yanked?: boolean | string }[];
 }
@@ -17,25 +27,29 @@ const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 
 /** Lists a project's files on a package index; JSON and HTML answers are both read. @source PEP 503, PEP 691
  * @throws BackendError when the index cannot be reached or does not know the project */
-export async function listFiles(indexUrl: string, project: string): Promise<IndexFile[]> {
+export async function listFiles(
+  indexUrl: string,
+  project: string,
+  fetching: Fetching = FETCHING_WHEELS,
+): Promise<IndexFile[]> {
   const page = `${indexUrl.replace(/\/+$/, '')}/${project.toLowerCase().replace(/[-_.]+/g, '-')}/`;
   let response: Response;
   try {
     response = await fetch(page, { headers: { accept: `${JSON_TYPE}, text/html;q=0.1` } });
   } catch (error) {
-    throw unreachable(page, messageOf((error as Error).cause ?? error), error);
+    throw unreachable(fetching, page, messageOf((error as Error).cause ?? error), error);
   }
-  if (!response.ok) throw unreachable(page, `status ${response.status}`);
+  if (!response.ok) throw unreachable(fetching, page, `status ${response.status}`);
   const type = response.headers.get('content-type') ?? '';
   const text = await response.text();
   return type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
 }
 
-function unreachable(page: string, reason: string, cause?: unknown): BackendError {
+function unreachable({ command, otherwise }: Fetching, page: string, reason: string, cause?: unknown): BackendError {
   return new BackendError(
     'install-failed',
-    `backend install: the package index must answer; ${page} gave ${reason}; ` +
-      'set PIP_INDEX_URL to one that can be reached, or pass --wheel with a file',
+    `${command}: the package index must answer; ${page} gave ${reason}; ` +
+      `set PIP_INDEX_URL to one that can be reached, or ${otherwise}`,
     { cause },
   );
 }

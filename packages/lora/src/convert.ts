@@ -1,7 +1,7 @@
-import { closest, type Layer, type Leaf, mapLeaves } from '@rass/nn';
-import { add, keep, mul, type Tensor, type Tensor1D, tidy } from '@tensorflow/tfjs-core';
+import { closest, disposeParams, type Layer, type Leaf, mapLeaves, namedTensors } from '@rass/nn';
+import { add, keep, mul, type Tensor, type Tensor1D, tensor1d, tidy } from '@tensorflow/tfjs-core';
 import { checkWholes } from './active.ts';
-import { scaleOf, updatedWeight } from './algebra/delta.ts';
+import { biasDelta, updatedWeight } from './algebra/delta.ts';
 import { type LoraConfig, loraConfig } from './config.ts';
 import { withShares } from './forward.ts';
 import { hostFactors, toHost, toTensor } from './host.ts';
@@ -210,15 +210,24 @@ function checkedLora(layer: Layer, update: LayerUpdate): LoraUpdate {
   return update;
 }
 
-/** The layer's bias with what a bias of the second factor adds. */
-function updatedBias(layer: Layer, bias: Tensor | undefined, update: LoraUpdate, factor: number): { bias?: Tensor } {
-  if (update.upBias === undefined) return {};
+/** The layer's bias with what an update adds to it. */
+function updatedBias(layer: Layer, bias: Tensor | undefined, added: HostTensor | undefined, scale: number) {
+  if (added === undefined) return {};
+  if (layer.kind === 'embedding')
+    throw new Error(`lora: ${layer.path}: a bias goes on layers that have one; got an embedding`);
   const own = tidy(() => {
-    const added = mul(toTensor(update.upBias as HostTensor, false), factor);
-    return bias === undefined ? added : add(bias, added);
+    const share = mul(tensor1d(added.data), scale);
+    return bias === undefined ? share : add(bias, share);
   });
-  if (layer.kind === 'linear' || layer.kind === 'conv2d') return { bias: keep(own) };
-  throw new Error(`lora: ${layer.path}: a bias goes on linear layers and convolutions; got a ${layer.kind}`);
+  return { bias: keep(own) };
+}
+
+function checkFinite(path: string, data: Float32Array): void {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new Error(
+    `lora: merged weights are finite; got ${data[at]} at ${at} of ${path}.weight; the model is as it was; look at the adapter`,
+  );
 }
 
 async function updatedLayer(layer: Layer, { update, whole }: Fitted, rsLora: boolean, scale: number): Promise<Layer> {
@@ -227,15 +236,26 @@ async function updatedLayer(layer: Layer, { update, whole }: Fitted, rsLora: boo
   const bias = own.whole === undefined ? own.bias?.value : 'bias' in own.whole ? own.whole.bias : undefined;
   const host = { ...plain, ...(own.whole && { weight: own.whole.weight }), ...(bias && { bias }) } as Layer;
   if (update === undefined) return host;
-  const isConvolution = layer.kind === 'conv2d';
-  const weight = await toHost(host.weight as Tensor, isConvolution ? 'conv2d' : 'same');
-  const data = updatedWeight(update, weight, rsLora, scale);
-  own.whole?.weight.dispose();
-  const given = 'bias' in host ? host.bias : undefined;
-  const factor = scale * scaleOf(update, rsLora);
-  const added = update.kind === 'lora' ? updatedBias(layer, given, update, factor) : {};
-  if (added.bias !== undefined) bias?.dispose();
-  return { ...host, weight: toTensor({ shape: weight.shape, data }, isConvolution), ...added } as Layer;
+  try {
+    const isConvolution = layer.kind === 'conv2d';
+    const weight = await toHost(host.weight as Tensor, isConvolution ? 'conv2d' : 'same');
+    const data = updatedWeight(update, weight, rsLora, scale);
+    checkFinite(layer.path, data);
+    const given = 'bias' in host ? host.bias : undefined;
+    const added = updatedBias(layer, given, biasDelta(update, rsLora), scale);
+    own.whole?.weight.dispose();
+    if (added.bias !== undefined) bias?.dispose();
+    return { ...host, weight: toTensor({ shape: weight.shape, data }, isConvolution), ...added } as Layer;
+  } catch (error) {
+    disposeParams(own);
+    throw error;
+  }
+}
+
+/** Frees what a new layer does not share with the old one. */
+function disposeNew(layer: Layer, old: Leaf): void {
+  const shared = new Set(namedTensors(old).map(({ tensor }) => tensor));
+  for (const { tensor } of namedTensors(layer)) if (!shared.has(tensor)) tensor.dispose();
 }
 
 /** A new tree with an adapter of any kind folded into the weights, LoHa and LoKr too, without laying it over the model first.
@@ -247,8 +267,13 @@ export async function mergeState<Tree>(
   { scale = 1 }: { scale?: number } = {},
 ): Promise<Tree> {
   const made = new Map<Leaf, Layer>();
-  for (const [leaf, fitted] of fitState(tree, state)) {
-    made.set(leaf, await updatedLayer(leaf as Layer, fitted, state.rsLora, scale));
+  try {
+    for (const [leaf, fitted] of fitState(tree, state)) {
+      made.set(leaf, await updatedLayer(leaf as Layer, fitted, state.rsLora, scale));
+    }
+  } catch (error) {
+    for (const [leaf, layer] of made) disposeNew(layer, leaf);
+    throw error;
   }
   return mapLeaves(tree, (leaf) => made.get(leaf) ?? leaf);
 }

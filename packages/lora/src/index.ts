@@ -6,7 +6,7 @@ export {
   type CombineOptions,
   combineAdapters,
 } from './algebra/combine.ts';
-export { scaleOf, updateDelta, updatedWeight } from './algebra/delta.ts';
+export { biasDelta, scaleOf, updateDelta, updatedWeight } from './algebra/delta.ts';
 export { type Extracted, type ExtractOptions, extractAdapter } from './algebra/extract.ts';
 export type { SignMethod } from './algebra/prune.ts';
 export {
@@ -23,6 +23,7 @@ export { adapterState, addAdapterState, mergeState } from './convert.ts';
 export { type OpenAdapterOptions, type OpenedAdapter, openAdapter, readAdapter } from './files/open-adapter.ts';
 export { parsePeftConfig, toPeftConfig } from './files/peft-config.ts';
 export { AdapterFileError, type AdapterFormat, type AdapterReport } from './files/report.ts';
+export { layerShapes, type WrongShape } from './files/shapes.ts';
 export { type AdapterFile, encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 export { type MergeOptions, mergeAdapters, mergeAndUnload, unloadAdapters, unmergeAdapters } from './merge.ts';
 export { adapterNames } from './names.ts';

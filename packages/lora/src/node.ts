@@ -1,17 +1,13 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileSink, openCheckpoint, saveSafetensors } from '@rass/weights/node';
 import { type OpenAdapterOptions, type OpenedAdapter, readAdapter } from './files/open-adapter.ts';
 import { encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 import type { AdapterState } from './state.ts';
 
 const CONFIG = 'adapter_config.json';
-const WEIGHTS = [
-  'adapter_model.safetensors',
-  'adapter_model.bin',
-  'pytorch_lora_weights.safetensors',
-  'pytorch_lora_weights.bin',
-];
+const PEFT_WEIGHTS = ['adapter_model.safetensors', 'adapter_model.bin'];
+const WEIGHTS = [...PEFT_WEIGHTS, 'pytorch_lora_weights.safetensors', 'pytorch_lora_weights.bin'];
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -37,15 +33,21 @@ async function readConfig(path: string): Promise<unknown> {
   }
 }
 
-/** Opens and reads an adapter by its path: a file of any format, or the folder that PEFT or diffusers wrote, with its
- * configuration. @throws like readAdapter, and when a folder has no adapter */
+/** PEFT's configuration, which stands beside its file. */
+async function configBeside(file: string): Promise<unknown> {
+  const path = join(dirname(file), CONFIG);
+  return PEFT_WEIGHTS.includes(basename(file)) && (await exists(path)) ? readConfig(path) : undefined;
+}
+
+/** Opens and reads an adapter by its path: a file of any format, or the folder that PEFT or diffusers wrote. PEFT's configuration
+ * is looked for beside its file. @throws like readAdapter, and when a folder has no adapter */
 export async function openAdapter(path: string, options: OpenAdapterOptions = {}): Promise<OpenedAdapter> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const file = isFolder ? await weightsIn(path) : path;
-  const beside = isFolder && (await exists(join(path, CONFIG))) ? { config: await readConfig(join(path, CONFIG)) } : {};
+  const { config = await configBeside(file) } = options;
   const checkpoint = await openCheckpoint(file);
   try {
-    return await readAdapter(checkpoint, { ...beside, ...options });
+    return await readAdapter(checkpoint, { ...options, ...(config !== undefined && { config }) });
   } finally {
     await checkpoint.close();
   }

@@ -48,10 +48,12 @@ export interface LokrUpdate {
   readonly magnitudeAxis?: 'inputs';
 }
 
-/** W + the whole difference. @source kohya sd-scripts, LyCORIS `diff` */
+/** W + the whole difference; a norm's too. @source kohya sd-scripts, LyCORIS `diff`, `w_norm` */
 export interface DiffUpdate {
   readonly kind: 'diff';
   readonly weight: HostTensor;
+  /** What is added to the layer's bias. [O] */
+  readonly bias?: HostTensor;
 }
 
 export type LayerUpdate = LoraUpdate | LohaUpdate | LokrUpdate | DiffUpdate;

@@ -134,6 +134,14 @@ export function updateDelta(update: LayerUpdate, weightShape: Shape, rsLora = fa
   return data;
 }
 
+/** What an adapter's update adds to the layer's bias, its scale included; undefined for most. [O] */
+export function biasDelta(update: LayerUpdate, rsLora = false): HostTensor | undefined {
+  if (update.kind === 'diff') return update.bias;
+  if (update.kind !== 'lora' || update.upBias === undefined) return undefined;
+  const scale = scaleOf(update, rsLora);
+  return { ...update.upBias, data: update.upBias.data.map((value) => scale * value) };
+}
+
 /** Scales what belongs to each place of an axis to DoRA's lengths, in place. @shape weight [before, lengths, after] */
 function toLengths(weight: Float32Array, lengths: Float32Array, before: number): void {
   const count = lengths.length;

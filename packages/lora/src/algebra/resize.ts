@@ -1,5 +1,5 @@
 import type { AdapterState, LayerUpdate, LoraUpdate } from '../state.ts';
-import { scaleOf, updateDelta, updateShape } from './delta.ts';
+import { biasDelta, scaleOf, updateDelta, updateShape } from './delta.ts';
 import { configOf } from './layer-config.ts';
 import { balancedFactors, type LowRankOptions, lowRankUpdate, type RankLimits, rankLimit } from './low-rank.ts';
 import { matrixOf } from './matrix.ts';
@@ -101,7 +101,9 @@ export function convertToLora(state: AdapterState, rule: RankRule, options: Conv
     const delta = { shape, data: updateDelta(update, shape, state.rsLora) };
     const { update: plain, kept } = lowRankUpdate(delta, rule, options);
     const after = plain.down.shape[0];
-    layers.set(path, { ...plain, ...lengthsOf(update), alpha: neutralAlpha(after, state.rsLora) });
+    const upBias = biasDelta(update, state.rsLora);
+    const beside = { ...lengthsOf(update), ...(upBias && { upBias }) };
+    layers.set(path, { ...plain, ...beside, alpha: neutralAlpha(after, state.rsLora) });
     report.push({ path, before: Math.min(shape[0], delta.data.length / shape[0]), after, kept });
   }
   return { state: withLayers(state, layers), report };

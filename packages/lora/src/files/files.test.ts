@@ -1,22 +1,19 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { leaves, shapeParams } from '@rass/nn';
-import { expectClose, loadGolden, randomValues } from '@rass/testkit';
-import { parseUnetConfig, unetParams } from '@rass/unet';
+import { expectClose, loadGolden } from '@rass/testkit';
 import { encodeSafetensors, fromFloat32, openCheckpoint } from '@rass/weights';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { host } from '../algebra/golden.test-support.ts';
 import { openAdapter, saveAdapter } from '../node.ts';
 import type { AdapterState, HostTensor, LoraUpdate } from '../state.ts';
-import { type OpenAdapterOptions, openAdapter as openBytes } from './open-adapter.ts';
+import { files, ORIGINAL, paths, Q, Q_, shapeTree, tensors } from './files.test-support.ts';
+import { openAdapter as openBytes } from './open-adapter.ts';
 import { parsePeftConfig } from './peft-config.ts';
-import { AdapterFileError } from './report.ts';
+import { layerShapes } from './shapes.ts';
 import { encodeAdapter } from './write-adapter.ts';
 
-const files = join(import.meta.dirname, '../../../../test-fixtures/golden/lora/files');
 const g = loadGolden('lora/files');
-const paths = leaves(unetParams(shapeParams(), parseUnetConfig(loadGolden('unet/sd2').config))).map(({ path }) => path);
 
 /** What the case's adapter holds, by peft's names within the model. */
 function expectedTensors(name: string): Map<string, HostTensor> {
@@ -73,6 +70,29 @@ describe('adapters that others wrote', () => {
       expect(state.config?.init).toBe(name === 'whole' ? 'gaussian' : 'default');
     },
   );
+
+  it("are read: peft's file itself, with the configuration beside it, and by the shapes of the model", async () => {
+    const file = join(files, 'peft-plain', 'adapter_model.safetensors');
+    const { adapters } = await openAdapter(file, { shapes: layerShapes(shapeTree) });
+    await expectHeld(only(adapters), 'plain');
+    expect((adapters.default.layers.get('up_blocks.1.resnets.0.conv2') as LoraUpdate).alpha).toBe(3);
+    const bytes = new Uint8Array(await readFile(file));
+    await expect(openBytes(bytes)).rejects.toThrow(
+      'PEFT keeps alpha in adapter_config.json; got none; open the folder, or give config',
+    );
+    const config = JSON.parse(await readFile(join(files, 'peft-plain', 'adapter_config.json'), 'utf8'));
+    await expectHeld(only((await openBytes(bytes, { config })).adapters), 'plain');
+  });
+
+  it('are read: names of adapters within keys, as peft has them in a model', async () => {
+    const keys = {
+      [`${Q}.lora_A.default_encoder_s2.weight`]: [2, 8],
+      [`${Q}.lora_B.default_encoder_s2.weight`]: [8, 2],
+    };
+    const { adapters } = await openBytes(await tensors(keys), { paths });
+    expect(Object.keys(adapters)).toEqual(['default_encoder_s2']);
+    expect([...adapters.default_encoder_s2.layers.keys()]).toEqual([Q]);
+  });
 
   it("are read: peft's embedding", async () => {
     await expectHeld(only((await openAdapter(join(files, 'peft-embedding'))).adapters), 'embedding');
@@ -154,22 +174,6 @@ describe('adapters that others wrote', () => {
   });
 });
 
-const tensors = (shapes: Record<string, number[]>): Promise<Uint8Array<ArrayBuffer>> =>
-  encodeSafetensors(
-    Object.fromEntries(
-      Object.entries(shapes).map(([key, shape], i) => {
-        const data = randomValues(
-          shape.reduce((a, b) => a * b, 1),
-          { seed: i + 1 },
-        );
-        return [key, { dtype: 'F32' as const, shape, data }];
-      }),
-    ),
-  );
-
-const Q = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
-const Q_ = `lora_unet_${Q.replaceAll('.', '_')}`;
-const ORIGINAL = 'input_blocks_1_1_transformer_blocks_0_attn1_to_q';
 const CONV = 'down_blocks.0.resnets.0.conv1';
 
 describe("LyCORIS' and kohya's layers", () => {
@@ -294,6 +298,26 @@ describe('adapters that are written', () => {
     }
   });
 
+  it('are of half the size in half precision, with values as near as it has', async () => {
+    const { adapters } = await openAdapter(join(files, 'peft-plain'));
+    const path = join(folder, 'half');
+    await saveAdapter(path, adapters.default, { format: 'peft', dtype: 'BF16' });
+    const checkpoint = await openCheckpoint(new Uint8Array(await readFile(join(path, 'adapter_model.safetensors'))));
+    expect(new Set(checkpoint.keys().map((key) => checkpoint.info(key).dtype))).toEqual(new Set(['BF16']));
+    await expectHeld(only((await openAdapter(path)).adapters), 'plain', 2 ** -8);
+  });
+
+  it('name the dimension and alpha in kohya’s metadata', async () => {
+    const { adapters } = await openAdapter(join(files, 'peft-rslora'));
+    const { metadata } = encodeAdapter(adapters.default, { format: 'kohya' });
+    expect(metadata).toEqual({
+      ss_network_module: 'networks.lora',
+      ss_network_dim: '2',
+      // rsLoRA's scale, 3 / sqrt(2), at rank 2.
+      ss_network_alpha: `${(3 / Math.sqrt(2)) * 2}`,
+    });
+  });
+
   it('refuse by name what a format has no place for', async () => {
     const { adapters } = await openAdapter(join(files, 'peft-whole'));
     const words = (await openAdapter(join(files, 'peft-embedding'))).adapters.default;
@@ -325,115 +349,5 @@ describe('adapters that are written', () => {
       ],
     ];
     for (const [run, message] of cases) expect(run).toThrow(message);
-  });
-});
-
-describe('files that fit only in part', () => {
-  const good = { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 2] };
-  it.each<[string, Record<string, number[]>, OpenAdapterOptions, string]>([
-    ['a partner is missing', { [`${Q}.lora_A.weight`]: [2, 8] }, {}, `incomplete (1):\n  ${Q}: no up`],
-    [
-      "a key is no adapter's",
-      { ...good, stray: [1] },
-      {},
-      'lora: a file of an adapter fits as a whole; got 1 unused; look at the report; what may mean nothing is named in allowUnused',
-    ],
-    ['a whole tensor that nothing names', { ...good, 'conv_in.weight': [1] }, {}, 'unused (1):\n  conv_in.weight'],
-    [
-      'a layer that the model does not have',
-      { [`${Q}q.lora_A.weight`]: [2, 8], [`${Q}q.lora_B.weight`]: [8, 2] },
-      { paths },
-      `${Q}q; did you mean ${Q}`,
-    ],
-    ['no adapter', { 'a.b': [1] }, {}, 'got 1 unused, no key of an adapter'],
-    [
-      'kohya without paths',
-      { [`${Q_}.lora_down.weight`]: [2, 8] },
-      {},
-      "its names have underscores for dots, which the model's paths tell apart; got no paths; give leaves(tree).map(({ path }) => path)",
-    ],
-    [
-      'ranks that differ',
-      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 3] },
-      {},
-      `lora: ${Q}: both factors have one rank; got down [2, 8], up [8, 3]; the file is damaged, or of another kind`,
-    ],
-    [
-      'rank zero',
-      { [`${Q}.lora_A.weight`]: [0, 8], [`${Q}.lora_B.weight`]: [8, 0] },
-      {},
-      'both factors have one rank; got down [0, 8], up [8, 0]',
-    ],
-    [
-      'DoRA of another size',
-      { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [6, 2], [`${Q}.dora_scale`]: [1, 7] },
-      {},
-      `lora: ${Q}: DoRA has a length for each of 6 outputs or 8 inputs; got [1, 7]`,
-    ],
-  ])('are refused: %s', async (_, shapes, options, message) => {
-    const error = await openBytes(await tensors(shapes), options).catch((e: Error) => e);
-    expect((error as Error).message).toContain(message);
-  });
-
-  it('are read where what may mean nothing is named, with a report of each key', async () => {
-    const { adapters, report } = await openBytes(await tensors({ ...good, stray: [1] }), { allowUnused: ['stray'] });
-    expect([...adapters.default.layers.keys()]).toEqual([Q]);
-    expect(report).toMatchObject({ used: [`${Q}.lora_A.weight`, `${Q}.lora_B.weight`], unused: ['stray'] });
-    const refused = await openBytes(await tensors({ ...good, stray: [1] })).catch((e) => e);
-    expect(refused).toBeInstanceOf(AdapterFileError);
-    expect((refused as AdapterFileError).report.unused).toEqual(['stray']);
-  });
-
-  it('are refused where a value is not finite', async () => {
-    const data = new Float32Array(16).fill(1);
-    data[5] = Number.POSITIVE_INFINITY;
-    const bytes = await encodeSafetensors({
-      [`${Q}.lora_A.weight`]: { dtype: 'F32', shape: [2, 8], data },
-      [`${Q}.lora_B.weight`]: { dtype: 'F32', shape: [8, 2], data: new Float32Array(16) },
-    });
-    await expect(openBytes(bytes)).rejects.toThrow(
-      `values are finite; got Infinity at 5 of "${Q}.lora_A.weight"; the file is damaged`,
-    );
-  });
-});
-
-describe("PEFT's configurations", () => {
-  const good = { peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: ['to_q'], bias: 'none' };
-  it('are read, with what is neutral', () => {
-    expect(
-      parsePeftConfig({
-        ...good,
-        use_qalora: false,
-        loftq_config: {},
-        megatron_core: 'megatron.core',
-        layers_to_transform: null,
-      }),
-    ).toEqual({
-      rank: 4,
-      alpha: 8,
-      targets: ['to_q'],
-      init: 'default',
-    });
-  });
-
-  it.each([
-    [{ peft_type: 'LOHA' }, 'adapter_config.json: the adapter is a LoRA; got peft_type "LOHA"; convert it in peft'],
-    [{ bias: 'some' }, 'lora: bias: '],
-    [
-      { lora_bias: true, use_dora: true },
-      'lora: loraBias goes with the default start and without DoRA; got dora; leave one of them out',
-    ],
-    [{ use_qalora: true }, 'adapter_config.json: each field in use is implemented; got use_qalora true; leave it out'],
-    [
-      { layer_replication: [[0, 1]] },
-      'adapter_config.json: each field in use is implemented; got layer_replication [[0,1]]; leave it out',
-    ],
-    [
-      { init_lora_weights: 'pissa_niter_4' },
-      'adapter_config.json: an adapter acts on the original base; got init_lora_weights "pissa_niter_4", which took its start out of the base; convert it in peft',
-    ],
-    [{ r: 0 }, 'lora: rank: Invalid value: Expected >=1 but received 0; got 0; see LoraConfig'],
-  ])('are refused by name: %o', (change, message) => {
-    expect(() => parsePeftConfig({ ...good, ...change })).toThrow(message);
   });
 });

@@ -12,7 +12,17 @@ function refuse(layer: string, rule: string, got: string): never {
 
 const text = ({ shape }: HostTensor): string => `[${shape.join(', ')}]`;
 
-const number = (tensor: HostTensor | undefined): number | undefined => tensor?.data[0];
+/** What multiplies a product: a rank of zero or a difference of zero says more plainly that a layer does nothing. */
+function factor(layer: string, name: 'alpha' | 'scalar', { [name]: tensor }: LayerParts): number | undefined {
+  if (tensor === undefined) return undefined;
+  const [value] = tensor.data;
+  if (tensor.data.length === 1 && value !== 0) return value;
+  return refuse(layer, `${name} is one number, not zero`, tensor.data.length === 1 ? '0' : text(tensor));
+}
+
+/** Alpha of a layer, the file's own or what the format means without one; a LyCORIS scalar multiplies it. */
+const alphaFor = (layer: string, parts: LayerParts, rank: number, alphaOf: AlphaOf): number =>
+  (factor(layer, 'alpha', parts) ?? alphaOf(layer, rank)) * (factor(layer, 'scalar', parts) ?? 1);
 
 /** What a layer needs beside what it has; undefined where it is whole. */
 export function missingPart(parts: LayerParts): string | undefined {
@@ -40,7 +50,7 @@ export function missingPart(parts: LayerParts): string | undefined {
 type Lengths = { magnitude?: HostTensor; magnitudeAxis?: 'inputs' };
 
 /** DoRA's lengths: PEFT's are of the outputs, [O] or [1, O, 1, 1]; LyCORIS' and kohya's say by where their sizes stand, [O, 1, ...]
- * or [1, I, ...]. `inputs` is unknown where a convolution's kernel is flattened. */
+ * or [1, I, ...]. LoHa and LoKr flatten a kernel into the `inputs`. */
 function lengthsOf(layer: string, { magnitude, doraScale }: LayerParts, outputs: number, inputs: number): Lengths {
   if (magnitude !== undefined) {
     const { data } = magnitude;
@@ -51,62 +61,91 @@ function lengthsOf(layer: string, { magnitude, doraScale }: LayerParts, outputs:
   const { shape, data } = doraScale;
   const plain = { shape: [data.length], data };
   if (data.length === outputs && (shape.length === 1 || shape[0] === outputs)) return { magnitude: plain };
-  if (data.length === inputs && shape[0] === 1) return { magnitude: plain, magnitudeAxis: 'inputs' };
+  const isFlattened = shape.length === 4 && inputs % data.length === 0;
+  if (shape[0] === 1 && (data.length === inputs || isFlattened)) return { magnitude: plain, magnitudeAxis: 'inputs' };
   return refuse(layer, `DoRA has a length for each of ${outputs} outputs or ${inputs} inputs`, text(doraScale));
 }
 
-function checkPair(layer: string, down: HostTensor, up: HostTensor): void {
+function checkPair(layer: string, down: HostTensor, up: HostTensor, mid?: HostTensor): void {
   const rank = down.shape[0];
   if (down.shape.length < 2 || up.shape.length < 2 || rank < 1 || up.shape[1] !== rank) {
     refuse(layer, 'both factors have one rank', `down ${text(down)}, up ${text(up)}`);
   }
+  checkCore(layer, mid, rank);
 }
 
-/** Alpha of a layer, the file's own or what the format means without one; a LyCORIS scalar multiplies it. */
+/** Tucker's core has the rank on both sides. */
+function checkCore(layer: string, core: HostTensor | undefined, rank: number): void {
+  if (core === undefined || (core.shape.length === 4 && core.shape[0] === rank && core.shape[1] === rank)) return;
+  refuse(layer, `a core is [${rank}, ${rank}, Kh, Kw]`, text(core));
+}
+
+/** A product of LyCORIS': a [O, R] and b [R, I], or with a core a [R, O]. */
+function checkProduct(layer: string, { a, b, t }: { a: HostTensor; b: HostTensor; t?: HostTensor }): void {
+  const rank = b.shape[0];
+  const of = a.shape[t === undefined ? 1 : 0];
+  if (a.shape.length !== 2 || b.shape.length < 2 || rank < 1 || of !== rank)
+    refuse(layer, 'both factors have one rank', `a ${text(a)}, b ${text(b)}`);
+  checkCore(layer, t, rank);
+}
+
+/** What an alpha is where the file has none. */
 export type AlphaOf = (layer: string, rank: number) => number;
+
+/** A difference of the bias as a bias of the second factor, which is scaled with the product. */
+function biasOf(layer: string, { upBias, diffBias }: LayerParts, scale: number): { upBias?: HostTensor } {
+  if (diffBias === undefined) return upBias === undefined ? {} : { upBias };
+  if (upBias !== undefined) refuse(layer, 'a layer has one difference of its bias', 'two');
+  return { upBias: { ...diffBias, data: diffBias.data.map((value) => value / scale) } };
+}
 
 function loraLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpdate {
   const embedding = parts.embeddingDown !== undefined;
-  const [down, up] = embedding ? [parts.embeddingDown, parts.embeddingUp] : [parts.down, parts.up];
-  checkPair(layer, down as HostTensor, up as HostTensor);
-  const rank = (down as HostTensor).shape[0];
+  const down = (embedding ? parts.embeddingDown : parts.down) as HostTensor;
+  const up = (embedding ? parts.embeddingUp : parts.up) as HostTensor;
+  checkPair(layer, down, up, parts.mid);
+  const rank = down.shape[0];
+  const alpha = alphaFor(layer, parts, rank, alphaOf);
   return {
     kind: 'lora',
-    down: down as HostTensor,
-    up: up as HostTensor,
-    alpha: (number(parts.alpha) ?? alphaOf(layer, rank)) * (number(parts.scalar) ?? 1),
-    ...(parts.upBias && { upBias: parts.upBias }),
+    down,
+    up,
+    alpha,
+    ...biasOf(layer, parts, alpha / rank),
     ...(parts.mid && { mid: parts.mid }),
-    ...lengthsOf(layer, parts, (up as HostTensor).shape[0], (down as HostTensor).shape[1]),
+    ...lengthsOf(layer, parts, up.shape[0], down.shape[1]),
     ...(embedding && { embedding }),
   };
 }
 
 function lohaLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpdate {
-  const factor = (n: 1 | 2): LohaUpdate['w1'] => {
+  const product = (n: 1 | 2): LohaUpdate['w1'] => {
     const [a, b, t] = [parts[`hada_w${n}_a`], parts[`hada_w${n}_b`], parts[`hada_t${n}`]];
     return { a: a as HostTensor, b: b as HostTensor, ...(t && { t }) };
   };
-  const w1 = factor(1);
-  const [outputs, inputs] = w1.t === undefined ? [w1.a.shape[0], w1.b.shape[1]] : [w1.a.shape[1], w1.b.shape[1]];
-  const alpha = (number(parts.alpha) ?? alphaOf(layer, w1.b.shape[0])) * (number(parts.scalar) ?? 1);
-  return { kind: 'loha', w1, w2: factor(2), alpha, ...lengthsOf(layer, parts, outputs, inputs) };
+  const [w1, w2] = [product(1), product(2)];
+  for (const each of [w1, w2]) checkProduct(layer, each);
+  const alpha = alphaFor(layer, parts, w1.b.shape[0], alphaOf);
+  const update: LayerUpdate = { kind: 'loha', w1, w2, alpha };
+  const [first, second] = [updateShape(update), updateShape({ ...update, w1: w2 })];
+  if (`${first}` !== `${second}`) refuse(layer, 'both products have one size', `[${first}] and [${second}]`);
+  return { ...update, ...lengthsOf(layer, parts, first[0], first[1]) };
 }
 
 function lokrLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpdate {
-  const pair = (n: 1 | 2) => {
+  const product = (n: 1 | 2) => {
     const t = n === 2 ? parts.lokr_t2 : undefined;
     const [a, b] = [parts[`lokr_w${n}_a`], parts[`lokr_w${n}_b`]];
     return { a: a as HostTensor, b: b as HostTensor, ...(t && { t }) };
   };
-  const w1 = parts.lokr_w1 ?? pair(1);
-  const w2 = parts.lokr_w2 ?? pair(2);
-  const product = [w2, w1].find((factor) => !('data' in factor));
-  const rank = product === undefined || 'data' in product ? 1 : product.b.shape[0];
-  const scalar = number(parts.scalar) ?? 1;
-  if (scalar !== 1 && product === undefined) refuse(layer, 'LoKr without a product has no scale', `scalar ${scalar}`);
-  const alpha = (number(parts.alpha) ?? alphaOf(layer, rank)) * scalar;
-  const update: LayerUpdate = { kind: 'lokr', w1, w2, alpha };
+  const w1 = parts.lokr_w1 ?? product(1);
+  const w2 = parts.lokr_w2 ?? product(2);
+  for (const each of [w1, w2]) if (!('data' in each)) checkProduct(layer, each);
+  const scaled = [w2, w1].find((each) => !('data' in each));
+  const rank = scaled === undefined || 'data' in scaled ? 1 : scaled.b.shape[0];
+  const scalar = factor(layer, 'scalar', parts) ?? 1;
+  if (scalar !== 1 && scaled === undefined) refuse(layer, 'LoKr without a product has no scale', `scalar ${scalar}`);
+  const update: LayerUpdate = { kind: 'lokr', w1, w2, alpha: alphaFor(layer, parts, rank, alphaOf) };
   const [outputs, inputs] = updateShape(update);
   return { ...update, ...lengthsOf(layer, parts, outputs, inputs) };
 }
@@ -117,7 +156,8 @@ export function layerUpdate(layer: string, parts: LayerParts, alphaOf: AlphaOf):
   if (parts.down !== undefined || parts.embeddingDown !== undefined) return loraLayer(layer, parts, alphaOf);
   if (parts.hada_w1_a !== undefined) return lohaLayer(layer, parts, alphaOf);
   if (parts.lokr_w1 !== undefined || parts.lokr_w1_a !== undefined) return lokrLayer(layer, parts, alphaOf);
-  return parts.diff === undefined ? undefined : { kind: 'diff', weight: parts.diff };
+  const { diff: weight, diffBias: bias } = parts;
+  return weight === undefined ? undefined : { kind: 'diff', weight, ...(bias && { bias }) };
 }
 
 /** What kohya's files, which know no rsLoRA, take as alpha. */

@@ -7,6 +7,7 @@ import { type PathTable, pathTable, spelledModule } from './paths.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { rassLayout } from './rass.ts';
 import { AdapterFileError, type AdapterFormat, type AdapterReport, adapterReport } from './report.ts';
+import { type Shapes, wrongShapes } from './shapes.ts';
 
 export interface OpenAdapterOptions {
   /** Which part of the pipeline; default `unet`. Files of one model alone have no parts. */
@@ -14,6 +15,8 @@ export interface OpenAdapterOptions {
   /** The paths of the model's layers: `leaves(tree).map(({ path }) => path)`. With them every layer of the file is looked up;
    * kohya's and LyCORIS' files, which have underscores for dots, cannot be read without. */
   paths?: readonly string[];
+  /** The shapes of the model's weights by path: `layerShapes(tree)`. Stands for `paths`; layers of other sizes are reported. */
+  shapes?: Shapes;
   /** PEFT's adapter_config.json, where it lies beside the file. */
   config?: unknown;
   /** Keys that may mean nothing: by name or pattern. */
@@ -37,7 +40,7 @@ interface Place {
 
 interface Sorted {
   readonly places: readonly Place[];
-  readonly report: Omit<AdapterReport, 'toString' | 'incomplete'>;
+  readonly report: Omit<AdapterReport, 'toString' | 'incomplete' | 'wrongShape'>;
 }
 
 const isNamed = (key: string, names: KeyNames = []): boolean =>
@@ -62,7 +65,7 @@ function resolve(name: string, underscored: boolean, table: PathTable | undefine
 
 /** Tells what each key is. */
 function sortKeys(file: string, keys: readonly string[], format: AdapterFormat, options: OpenAdapterOptions): Sorted {
-  const { component = 'unet', paths } = options;
+  const { component = 'unet', shapes, paths = shapes && [...shapes.keys()] } = options;
   const table = paths && pathTable(paths);
   const places: Place[] = [];
   const others: Record<string, string[]> = {};
@@ -116,6 +119,7 @@ function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
     [unused.length, 'unused'],
     [unknown.length, 'of unknown layers'],
     [report.incomplete.length, 'incomplete'],
+    [report.wrongShape.length, 'of another shape'],
     [report.used.length === 0 ? 1 : 0, 'empty'],
   ] as const;
   const found = counts.filter(([count]) => count > 0);
@@ -126,7 +130,12 @@ function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
 }
 
 /** What a format means where no alpha is given. @source peft LoraConfig; diffusers, kohya: alpha is the rank */
-function alphaRule(format: AdapterFormat, config: LoraConfig | undefined): AlphaOf {
+function alphaRule(file: string, format: AdapterFormat, config: LoraConfig | undefined): AlphaOf {
+  if (format === 'peft' && config === undefined) {
+    throw new Error(
+      `lora: ${file}: PEFT keeps alpha in adapter_config.json; got none; open the folder, or give config`,
+    );
+  }
   // OSEDiff and RASS never set PEFT's alpha, which is 8 whatever the rank.
   if (format === 'rass') return () => 8;
   if (config === undefined) return (_, rank) => rank;
@@ -149,7 +158,7 @@ async function readState(
   format: AdapterFormat,
   config: LoraConfig | undefined,
 ): Promise<AdapterState> {
-  const alphaOf = alphaRule(format, config);
+  const alphaOf = alphaRule(checkpoint.name, format, config);
   const updates = new Map<string, LayerUpdate>();
   const whole = new Map<string, HostTensor>();
   for (const [path, places] of layers) {
@@ -163,12 +172,22 @@ async function readState(
   return { ...(config && { config }), rsLora: config?.rsLora ?? false, layers: updates, whole };
 }
 
+function parseMetadata(file: string, text: string): Readonly<Record<string, unknown>> {
+  const [start] = text.trim();
+  try {
+    if (start === '{') return JSON.parse(text);
+  } catch {}
+  throw new Error(
+    `lora: ${file}: lora_adapter_metadata is a JSON object; got ${text.slice(0, 40)}; the file is damaged`,
+  );
+}
+
 /** PEFT's configuration: from beside the file, or from diffusers' metadata, where its fields have the component before them. */
 function configOf(checkpoint: Checkpoint, { config, component = 'unet' }: OpenAdapterOptions): LoraConfig | undefined {
   if (config !== undefined) return parsePeftConfig(config, `${checkpoint.name}: adapter_config.json`);
   const text = checkpoint.metadata.lora_adapter_metadata;
   if (text === undefined) return undefined;
-  const all = Object.entries(JSON.parse(text) as Record<string, unknown>);
+  const all = Object.entries(parseMetadata(checkpoint.name, text));
   const own = all
     .filter(([name]) => name.startsWith(`${component}.`))
     .map(([name, value]) => [name.slice(component.length + 1), value]);
@@ -178,13 +197,13 @@ function configOf(checkpoint: Checkpoint, { config, component = 'unet' }: OpenAd
     : parsePeftConfig(Object.fromEntries(fields), `${checkpoint.name}: lora_adapter_metadata`);
 }
 
-/** Puts what must not be there among the unused: whole tensors that nothing names, and a difference of a bias. */
+/** Puts what must not be there among the unused: whole tensors that nothing names, and a difference of a bias beside LoHa or LoKr. */
 function withoutStrays({ places, report }: Sorted, config: LoraConfig | undefined): Sorted {
+  const takesBias = new Set(places.filter(({ part }) => part === 'down' || part === 'diff').map(({ path }) => path));
   const isStray = (place: Place): boolean => {
-    const { part } = place;
-    return (
-      part === 'diffBias' || ((part === 'weight' || part === 'bias') && !isWholeAllowed(place, report.format, config))
-    );
+    const { part, path } = place;
+    if (part === 'diffBias') return !takesBias.has(path);
+    return (part === 'weight' || part === 'bias') && !isWholeAllowed(place, report.format, config);
   };
   const strays = places.filter(isStray).map(({ key }) => key);
   const kept = places.filter((place) => !isStray(place));
@@ -211,11 +230,15 @@ export async function readAdapter(checkpoint: Checkpoint, options: OpenAdapterOp
       return missing === undefined ? [] : [{ layer, missing }];
     }),
   );
-  const whole = adapterReport({ ...report, incomplete });
-  checkReport(whole, options);
-  const adapters: Record<string, AdapterState> = {};
-  for (const [name, layers] of groups) adapters[name] = await readState(view, layers, format, config);
-  return { adapters: rass?.finish(adapters) ?? adapters, report: whole };
+  checkReport(adapterReport({ ...report, incomplete, wrongShape: [] }), options);
+  const states: Record<string, AdapterState> = {};
+  for (const [name, layers] of groups) states[name] = await readState(view, layers, format, config);
+  const adapters = rass?.finish(states) ?? states;
+  const { shapes = new Map() } = options;
+  const wrongShape = Object.values(adapters).flatMap((state) => wrongShapes(state, shapes));
+  const full = adapterReport({ ...report, incomplete, wrongShape });
+  checkReport(full, options);
+  return { adapters, report: full };
 }
 
 /** Opens and reads an adapter's file from a URL, a Blob or bytes; paths are taken by `@rass/lora/node`.

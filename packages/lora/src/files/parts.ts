@@ -47,6 +47,8 @@ const SPELLINGS: readonly (readonly [pattern: string, part: Part])[] = [
   ['{m}.scalar', 'scalar'],
   ['{m}.diff_b', 'diffBias'],
   ['{m}.diff', 'diff'],
+  ['{m}.w_norm', 'diff'],
+  ['{m}.b_norm', 'diffBias'],
   ...(['w1_a', 'w1_b', 'w2_a', 'w2_b', 't1', 't2'] as const).map(
     (name) => [`{m}.hada_${name}`, `hada_${name}`] as const,
   ),

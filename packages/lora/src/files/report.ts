@@ -1,3 +1,5 @@
+import type { WrongShape } from './shapes.ts';
+
 /** What became of each key of an adapter's file. */
 export interface AdapterReport {
   readonly file: string;
@@ -12,6 +14,8 @@ export interface AdapterReport {
   readonly unknown: readonly { layer: string; closest: readonly string[] }[];
   /** Layers of which a part is missing. */
   readonly incomplete: readonly { layer: string; missing: string }[];
+  /** Layers whose sizes are not the model's; known where `shapes` are given. */
+  readonly wrongShape: readonly WrongShape[];
   toString(): string;
 }
 
@@ -42,7 +46,7 @@ function section(title: string, lines: readonly string[]): string[] {
 
 /** A report with its text. */
 export function adapterReport(parts: Omit<AdapterReport, 'toString'>): AdapterReport {
-  const { file, format, used, otherComponents, unused, unknown, incomplete } = parts;
+  const { file, format, used, otherComponents, unused, unknown, incomplete, wrongShape } = parts;
   const print = (): string =>
     [
       `${file}: ${format}, ${used.length} keys used`,
@@ -57,6 +61,12 @@ export function adapterReport(parts: Omit<AdapterReport, 'toString'>): AdapterRe
       ...section(
         'incomplete',
         incomplete.map(({ layer, missing }) => `${layer}: no ${missing}`),
+      ),
+      ...section(
+        'wrong shape',
+        wrongShape.map(
+          ({ layer, got, expected }) => `${layer}: [${got.join(', ')}], the model's is [${expected.join(', ')}]`,
+        ),
       ),
     ].join('\n');
   return { ...parts, toString: print };

@@ -1,9 +1,9 @@
 import {
   type AdapterState,
+  biasDelta,
   type HostTensor,
   type LayerUpdate,
   type OpenedAdapter,
-  scaleOf,
   updatedWeight,
 } from '@rass/lora';
 import { closest } from '@rass/nn';
@@ -41,9 +41,8 @@ function listChanges({ state, scale }: FoldedAdapter): [key: string, change: Cha
   const wholes = [...state.whole].map(([key, value]): [string, Change] => [key, { kind: 'replace', value }]);
   const updates = [...state.layers].flatMap(([path, update]): [string, Change][] => {
     const onWeight: [string, Change] = [`${path}.weight`, { kind: 'update', update, rsLora, scale }];
-    if (update.kind !== 'lora' || update.upBias === undefined) return [onWeight];
-    const factor = scale * scaleOf(update, rsLora);
-    return [onWeight, [`${path}.bias`, { kind: 'add', value: update.upBias, scale: factor }]];
+    const bias = biasDelta(update, rsLora);
+    return bias === undefined ? [onWeight] : [onWeight, [`${path}.bias`, { kind: 'add', value: bias, scale }]];
   });
   return [...wholes, ...updates];
 }

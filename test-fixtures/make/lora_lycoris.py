@@ -1,4 +1,7 @@
-"""Adapters in LyCORIS' own files, and the weights into which LyCORIS folds them when it has read them again, for @rass/lora."""
+"""Adapters in LyCORIS' own files, and the weights with which LyCORIS' layers compute when it has read them again, for @rass/lora.
+
+The weights are what the layers give for unit inputs: LyCORIS 4.1's own merging multiplies LoHa and LoKr by alpha / rank twice, its
+layers, with which adapters are trained, once."""
 # requirements: requirements-lycoris.txt
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import shutil
 
 import torch
 from lycoris import LycorisNetwork, create_lycoris
-from lycoris.wrapper import create_lycoris_from_weights
 from safetensors.torch import save_file
 
 from common import GOLDEN, randomize, save_case, seeded
@@ -22,6 +24,7 @@ CASES = {
     "loha": {"algo": "loha"},
     "loha-tucker": {"algo": "loha", "use_tucker": True},
     "loha-dora": {"algo": "loha", "dora_wd": True},
+    "loha-dora-inputs": {"algo": "loha", "dora_wd": True, "wd_on_output": False},
     "lokr": {"algo": "lokr", "factor": 2},
     "lokr-both": {"algo": "lokr", "factor": 4, "decompose_both": True, "linear_dim": 1, "conv_dim": 1},
     "lokr-whole": {"algo": "lokr", "factor": 2, "full_matrix": True},
@@ -36,9 +39,13 @@ def net() -> torch.nn.Module:
     return randomize(torch.nn.ModuleDict({"blocks": torch.nn.ModuleList([torch.nn.ModuleDict(block)])}), 1)
 
 
+def network_on(model: torch.nn.Module, options: dict) -> LycorisNetwork:
+    return create_lycoris(model, 1.0, **{"linear_dim": 2, "linear_alpha": 3, **options})
+
+
 def trained(options: dict, seed: int) -> dict[str, torch.Tensor]:
     """The state of a network as training would leave it."""
-    network = create_lycoris(net(), 1.0, **{"linear_dim": 2, "linear_alpha": 3, **options})
+    network = network_on(net(), options)
     network.apply_to()
     g = seeded(seed)
     with torch.no_grad():
@@ -51,6 +58,31 @@ def trained(options: dict, seed: int) -> dict[str, torch.Tensor]:
     return {k: v.clone().contiguous() for k, v in network.state_dict().items()}
 
 
+def weight_and_bias(layer: torch.nn.Module, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a layer that is linear in inputs of the weight's size."""
+    inputs = torch.eye(shape[1:].numel()).reshape(-1, *shape[1:])
+    bias = layer(torch.zeros_like(inputs[:1]))
+    return (layer(inputs) - bias).flatten(1).T.reshape(shape), bias.flatten()
+
+
+def acting(options: dict, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """create_lycoris_from_weights takes all lengths for those of the outputs; a network of the same options does not."""
+    model, tensors = net(), {}
+    network = network_on(model, options)
+    with torch.no_grad():
+        for each in network.loras:
+            prefix = f"{each.lora_name}."
+            each.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        network.apply_to()
+        for name, weight in net().named_parameters():
+            path = name.removesuffix(".weight")
+            if path == "blocks.0.norm" and options.get("train_norm"):
+                tensors[name], tensors[f"{path}.bias"] = network.get_submodule(f"lycoris_{path.replace('.', '_')}").make_weight()
+            elif path != name and path != "blocks.0.norm":
+                tensors[name], tensors[f"{path}.bias"] = weight_and_bias(model.get_submodule(path), weight.shape)
+    return tensors
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.disable()
@@ -61,13 +93,5 @@ if __name__ == "__main__":
     for i, (case, options) in enumerate(CASES.items()):
         state = trained(options, 200 + i)
         save_file(state, FILES / f"{case}.safetensors")
-        model = net()
-        with torch.no_grad():
-            network, _ = create_lycoris_from_weights(1.0, str(FILES / f"{case}.safetensors"), model)
-            network.merge_to(1.0)
-        for key, value in model.state_dict().items():
-            key = key.replace("org_module.", "")
-            if not torch.equal(value, held[f"w/{key}"]):
-                held[f"out/{case}/{key}"] = value
-        print(case, sorted({k.split(".")[-1] if not k.endswith("weight") else ".".join(k.split(".")[-2:]) for k in state}))
+        held |= {f"out/{case}/{key}": value for key, value in acting(options, state).items()}
     save_case("lora/lycoris", held, {"cases": CASES})

@@ -1,21 +1,25 @@
 import { Argument, Command } from 'commander';
 import { progressReporter } from '../terminal.ts';
-import { installLpips, type LpipsInstallOptions } from '../weights/lpips.ts';
+import { installDists } from '../weights/dists.ts';
+import type { WeightsInstallOptions } from '../weights/install-once.ts';
+import { installLpips } from '../weights/lpips.ts';
 
-interface InstallFlags extends Omit<LpipsInstallOptions, 'onProgress'> {
+interface InstallFlags extends Omit<WeightsInstallOptions, 'onProgress'> {
   optional?: boolean;
 }
 
-async function install(_name: string, { optional, ...flags }: InstallFlags): Promise<void> {
+const INSTALLERS = { lpips: installLpips, dists: installDists };
+
+async function install(name: keyof typeof INSTALLERS, { optional, ...flags }: InstallFlags): Promise<void> {
   const { report, end } = progressReporter();
   try {
-    const { files, installed } = await installLpips({ ...flags, onProgress: report });
+    const { files, installed } = await INSTALLERS[name]({ ...flags, onProgress: report });
     end();
-    for (const file of files) console.log(`lpips weights ${installed ? 'converted' : 'were already there'}: ${file}`);
+    for (const file of files) console.log(`${name} weights ${installed ? 'converted' : 'were already there'}: ${file}`);
   } catch (error) {
     end();
     if (!optional) throw error;
-    console.log(`lpips weights not installed: ${(error as Error).message.split('\n')[0]}`);
+    console.log(`${name} weights not installed: ${(error as Error).message.split('\n')[0]}`);
   }
 }
 
@@ -23,8 +27,8 @@ async function install(_name: string, { optional, ...flags }: InstallFlags): Pro
 export function weightsCommand(): Command {
   const installCommand = new Command('install')
     .description('fetch published weights, check their hash and convert them to safetensors')
-    .addArgument(new Argument('<name>', 'which weights').choices(['lpips']))
-    .option('--file <archive>', 'the archive of the weights, already at hand; nothing is downloaded')
+    .addArgument(new Argument('<name>', 'which weights').choices(Object.keys(INSTALLERS)))
+    .option('--file <archive>', 'the archive of the weights, already at hand; it is not downloaded')
     .option('--force', 'convert again what is there')
     .option('--cache-dir <folder>', "where to keep them (default: RASS_CACHE, or rass in the user's cache folder)")
     .option('--index-url <url>', 'package index to take them from')

@@ -17,6 +17,7 @@ import {
   tensor1d,
   tidy,
 } from '@tensorflow/tfjs-core';
+import { checkImagePair } from './image-pair.ts';
 import { type ConvolutionSpec, type LpipsNet, NETWORKS } from './networks.ts';
 
 /** The parameters of LPIPS. */
@@ -65,19 +66,11 @@ function features({ layers }: Lpips, image_BHWC: Tensor4D): Tensor4D[] {
   return compared;
 }
 
-function checkImages(image: Tensor4D, reference: Tensor4D): void {
-  const [a, b] = [image.shape.join(), reference.shape.join()];
-  if (a === b && image.rank === 4 && image.shape[3] === 3) return;
-  throw new Error(
-    `lpips: two images of one size are compared, [B, H, W, 3] with values from -1 to 1; got [${a}] and [${b}]; resize or crop one`,
-  );
-}
-
 /** Learned perceptual distance of images, 0 for equal ones; differentiable by both.
  * @shape image, reference [B, H, W, 3] in [-1, 1] -> [B] @throws when the shapes differ
  * @source Zhang et al., arXiv 1801.03924; lpips 0.1.4 */
 export function lpips(p: Lpips, image_BHWC: Tensor4D, reference_BHWC: Tensor4D): Tensor1D {
-  checkImages(image_BHWC, reference_BHWC);
+  checkImagePair('lpips', image_BHWC, reference_BHWC);
   return tidy(() => {
     const [ours, theirs] = [features(p, image_BHWC), features(p, reference_BHWC)];
     const terms = ours.map((feature, i): Tensor => {

@@ -1,0 +1,1 @@
+export { type Dists, dists, distsParams } from './dists/dists.ts';

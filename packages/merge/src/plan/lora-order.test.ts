@@ -28,12 +28,27 @@ const state: AdapterState = {
   whole: new Map([['conv_in.weight', host([1, 1], 100)]]),
 };
 
-it('a layer that is trained whole takes the place of the model, and its product is added to it', async () => {
-  const node = loraNode(base, [{ name: 'adapter', state, scale: 0.5 }]);
+/** Reads of the model with an adapter folded in. */
+function reader(adapter: AdapterState, scale: number) {
+  const node = loraNode(base, [{ name: 'adapter', state: adapter, scale }]);
   const context = { pool: new BufferPool(), mayBeNonFinite: () => false };
   const read = async (key: string) => [...(await node.read(key, { start: 0, count: 1 }, context))];
+  return { node, read };
+}
+
+it('a layer that is trained whole takes the place of the model, and its product is added to it', async () => {
+  const { node, read } = reader(state, 0.5);
   // 100 + 0.5 * 2 * 2 * 5, and 1 + 0.5 * 2 * 7.
   expect(await read('conv_in.weight')).toEqual([110]);
   expect(await read('conv_in.bias')).toEqual([8]);
   expect(node.isSliced('conv_in.weight')).toBe(false);
+});
+
+it("adds a whole difference, and the bias's", async () => {
+  const layers: AdapterState['layers'] = new Map([
+    ['conv_in', { kind: 'diff', weight: host([1, 1], 4), bias: host([1], 6) }],
+  ]);
+  const { read } = reader({ rsLora: false, layers, whole: new Map() }, 0.5);
+  expect(await read('conv_in.weight')).toEqual([5]);
+  expect(await read('conv_in.bias')).toEqual([4]);
 });

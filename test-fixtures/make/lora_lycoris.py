@@ -45,6 +45,8 @@ def network_on(model: torch.nn.Module, options: dict) -> LycorisNetwork:
 
 def trained(options: dict, seed: int) -> dict[str, torch.Tensor]:
     """The state of a network as training would leave it."""
+    # LyCORIS starts its factors from the global generator.
+    torch.manual_seed(seed)
     network = network_on(net(), options)
     network.apply_to()
     g = seeded(seed)

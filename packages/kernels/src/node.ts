@@ -15,6 +15,6 @@ export {
   loadNativeBackend,
   type NativeInfo,
 } from './backends/native/load.ts';
-export { type Fetching, type IndexFile, listFiles } from './backends/native/package-index.ts';
+export { type Fetching, type IndexFile, indexUrlOf, listFiles } from './backends/native/package-index.ts';
 export type { InstallProgress } from './backends/native/progress.ts';
 export { wasmFolder } from './backends/wasm-folder.ts';

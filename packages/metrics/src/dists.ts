@@ -1,1 +1,1 @@
-export { type Dists, dists, distsParams } from './dists/dists.ts';
+export { type Dists, dists, distsParams } from './perceptual/dists.ts';

@@ -1,2 +1,2 @@
-export { type Lpips, lpips, lpipsParams } from './lpips/lpips.ts';
-export type { ConvolutionSpec, LpipsNet } from './lpips/networks.ts';
+export { type Lpips, lpips, lpipsParams } from './perceptual/lpips.ts';
+export type { ConvolutionSpec, LpipsNet } from './perceptual/networks.ts';

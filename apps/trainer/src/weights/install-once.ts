@@ -1,9 +1,15 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { cacheFolder, downloadFile, type Fetching, hashMismatch, listFiles, sha256OfFile } from '@rass/kernels/node';
+import {
+  cacheFolder,
+  downloadFile,
+  type Fetching,
+  hashMismatch,
+  indexUrlOf,
+  listFiles,
+  sha256OfFile,
+} from '@rass/kernels/node';
 import type { Progress } from '../terminal.ts';
-
-const INDEX = 'https://pypi.org/simple';
 
 /** A file of a package index. Its hash is pinned here, whatever the index says. */
 export interface Archive {
@@ -48,7 +54,7 @@ async function download(archive: Archive, { cacheDir, indexUrl, onProgress }: We
   mkdirSync(folder, { recursive: true });
   const target = join(folder, name);
   if (existsSync(target)) return target;
-  const index = indexUrl ?? process.env['PIP_INDEX_URL'] ?? INDEX;
+  const index = indexUrlOf(indexUrl);
   const listed = (await listFiles(index, project, fetching)).find((file) => file.name === name);
   if (listed === undefined) {
     throw new Error(`weights install: the package index must have ${name}; ${index} lacks it; ${fetching.otherwise}`);

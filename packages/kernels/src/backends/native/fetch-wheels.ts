@@ -2,11 +2,11 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { downloadFile, sha256OfFile } from './download.ts';
-import { chooseWheel, type IndexFile, listFiles } from './package-index.ts';
+import { chooseWheel, type IndexFile, indexUrlOf, listFiles } from './package-index.ts';
 import { findPip, pipDownload } from './pip.ts';
 import type { InstallProgress } from './progress.ts';
 import { wheelMetadata } from './unpack.ts';
-import { cudaRequirements, DEFAULT_INDEX_URL, DOWNLOAD_BYTES, type Requirement } from './wheels.ts';
+import { cudaRequirements, DOWNLOAD_BYTES, type Requirement } from './wheels.ts';
 
 /** Who fetches: pip where there is one (it knows the user's index, proxy and certificates), else this program. */
 export type Downloader = 'auto' | 'pip' | 'direct';
@@ -46,7 +46,7 @@ async function fetchOne(file: IndexFile, folder: string, request: WheelRequest):
 
 /** Downloads go to a folder that outlives a failure, so that the next run goes on where this one stopped. */
 function viaIndex(request: WheelRequest, downloads: string): Fetch {
-  const indexUrl = request.indexUrl ?? process.env['PIP_INDEX_URL'] ?? DEFAULT_INDEX_URL;
+  const indexUrl = indexUrlOf(request.indexUrl);
   mkdirSync(downloads, { recursive: true });
   return async (requirements) => {
     const wheels: string[] = [];

@@ -1,5 +1,5 @@
 import { BackendError, messageOf } from '../errors.ts';
-import { compareVersions, meetsSpecifier, PYTHON_TAG, parseWheelName } from './wheels.ts';
+import { compareVersions, DEFAULT_INDEX_URL, meetsSpecifier, PYTHON_TAG, parseWheelName } from './wheels.ts';
 
 /** A file that a package index offers. */
 export interface IndexFile {
@@ -24,6 +24,9 @@ interface SimpleJson {
 }
 
 const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
+
+/** The package index to ask: the one given, PIP_INDEX_URL, or the public one. */
+export const indexUrlOf = (given?: string): string => given ?? process.env['PIP_INDEX_URL'] ?? DEFAULT_INDEX_URL;
 
 /** Lists a project's files on a package index; JSON and HTML answers are both read. @source PEP 503, PEP 691
  * @throws BackendError when the index cannot be reached or does not know the project */

@@ -1,11 +1,10 @@
-import { type Conv2d, conv2d, type Parameter, type ParamSource } from '@rass/nn';
+import type { Parameter, ParamSource } from '@rass/nn';
 import {
   add,
   depthwiseConv2d,
   div,
   mean,
   mul,
-  relu,
   reshape,
   split,
   sqrt,
@@ -19,12 +18,19 @@ import {
   tensor4d,
   tidy,
 } from '@tensorflow/tfjs-core';
-import { checkImagePair } from '../lpips/image-pair.ts';
-import { type ConvolutionSpec, NETWORKS } from '../lpips/networks.ts';
+import { checkImagePair } from './image-pair.ts';
+import {
+  type ConvolutionSpec,
+  comparedChannels,
+  comparedResults,
+  type Layers,
+  layerParams,
+  NETWORKS,
+} from './networks.ts';
 
 /** The parameters of DISTS. */
 export interface Dists {
-  readonly layers: readonly { readonly spec: ConvolutionSpec; readonly conv: Conv2d }[];
+  readonly layers: Layers;
   /** Channels of each compared level; the first is the image itself. */
   readonly channels: readonly number[];
   /** How much each channel's structure (alpha: means) and texture (beta: covariances) counts, [1, C, 1, 1] over all levels. */
@@ -39,13 +45,8 @@ const EPSILON = 1e-6;
 /** Asks the source for every layer by the path that the package `DISTS_pytorch` has in its state dict.
  * @source DISTS_pytorch 0.1 */
 export function distsParams(from: ParamSource, specs: readonly ConvolutionSpec[] = NETWORKS.vgg): Dists {
-  let inputs = 3;
-  const layers = specs.map((spec) => {
-    const conv = from.at(spec.path.replace('net.slice', 'stage')).conv2d(inputs, spec.channels, { padding: 1 });
-    inputs = spec.channels;
-    return { spec, conv };
-  });
-  const channels = [3, ...specs.filter((spec) => spec.compared).map((spec) => spec.channels)];
+  const layers = layerParams(from, specs, ({ path }) => path.replace('net.slice', 'stage'));
+  const channels = [3, ...comparedChannels(specs)];
   const shape = [1, channels.reduce((a, b) => a + b), 1, 1];
   const init = { kind: 'constant', value: 0.1 } as const;
   return {
@@ -73,13 +74,8 @@ function l2Pool(x_BHWC: Tensor4D): Tensor4D {
 /** The image from 0 to 1, then VGG16's last activations at each of five scales. */
 function features({ layers }: Dists, image_BHWC: Tensor4D): Tensor4D[] {
   const image: Tensor4D = div(add(image_BHWC, 1), 2);
-  const compared = [image];
-  let x: Tensor4D = div(sub(image, tensor1d(MEAN)), tensor1d(DEVIATION));
-  for (const { spec, conv } of layers) {
-    x = relu(conv2d(conv, spec.pool === undefined ? x : l2Pool(x)));
-    if (spec.compared) compared.push(x);
-  }
-  return compared;
+  const scaled: Tensor4D = div(sub(image, tensor1d(MEAN)), tensor1d(DEVIATION));
+  return [image, ...comparedResults(layers, scaled, l2Pool)];
 }
 
 /** Similarity of a level's channels over the whole image. @shape [B, H, W, C] -> [B, C] each */

@@ -1,3 +1,6 @@
+import { type Conv2d, conv2d, type ParamSource } from '@rass/nn';
+import { relu, type Tensor4D } from '@tensorflow/tfjs-core';
+
 /** A convolution of a network, and whether its activated result is compared. */
 export interface ConvolutionSpec {
   /** Where the checkpoint of the `lpips` package keeps it. */
@@ -61,3 +64,40 @@ export const NETWORKS: Readonly<Record<LpipsNet, readonly ConvolutionSpec[]>> = 
   ],
   vgg: vgg(),
 };
+
+/** A network's convolutions, one after the other. */
+export type Layers = readonly { readonly spec: ConvolutionSpec; readonly conv: Conv2d }[];
+
+/** Asks the source for the convolutions of a network on colours, each at the path that `pathOf` gives. */
+export function layerParams(
+  from: ParamSource,
+  specs: readonly ConvolutionSpec[],
+  pathOf = (spec: ConvolutionSpec) => spec.path,
+): Layers {
+  let inputs = 3;
+  return specs.map((spec) => {
+    const { channels, kernel, stride, padding } = spec;
+    const conv = from.at(pathOf(spec)).conv2d(inputs, channels, { kernel, stride, padding });
+    inputs = channels;
+    return { spec, conv };
+  });
+}
+
+/** Channels of the results that are compared. */
+export const comparedChannels = (specs: readonly ConvolutionSpec[]): number[] =>
+  specs.filter((spec) => spec.compared).map((spec) => spec.channels);
+
+/** The activated results that are compared; `pool` shrinks by windows of so many rows and columns. */
+export function comparedResults(
+  layers: Layers,
+  image_BHWC: Tensor4D,
+  pool: (x_BHWC: Tensor4D, window: number) => Tensor4D,
+): Tensor4D[] {
+  const compared: Tensor4D[] = [];
+  let x = image_BHWC;
+  for (const { spec, conv } of layers) {
+    x = relu(conv2d(conv, spec.pool === undefined ? x : pool(x, spec.pool)));
+    if (spec.compared) compared.push(x);
+  }
+  return compared;
+}

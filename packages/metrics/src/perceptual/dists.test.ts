@@ -4,7 +4,7 @@ import { describeOnBackends, expectClose, expectNoLeaks, loadGolden } from '@ras
 import { ones, type Tensor, type Tensor4D, tidy, transpose } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { dists, distsParams } from '../dists.ts';
-import { NETWORKS } from '../lpips/networks.ts';
+import { NETWORKS } from './networks.ts';
 
 /** VGG16 with a sixteenth of its channels, as test-fixtures/make/dists.py makes it. */
 const narrow = NETWORKS.vgg.map((spec) => ({ ...spec, channels: spec.channels / 16 }));

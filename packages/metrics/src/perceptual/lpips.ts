@@ -5,7 +5,6 @@ import {
   maximum,
   maxPool,
   mean,
-  relu,
   reshape,
   sqrt,
   square,
@@ -18,11 +17,19 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import { checkImagePair } from './image-pair.ts';
-import { type ConvolutionSpec, type LpipsNet, NETWORKS } from './networks.ts';
+import {
+  type ConvolutionSpec,
+  comparedChannels,
+  comparedResults,
+  type Layers,
+  type LpipsNet,
+  layerParams,
+  NETWORKS,
+} from './networks.ts';
 
 /** The parameters of LPIPS. */
 export interface Lpips {
-  readonly layers: readonly { readonly spec: ConvolutionSpec; readonly conv: Conv2d }[];
+  readonly layers: Layers;
   /** How much each channel of the compared features counts, [1, 1, C, 1] each. */
   readonly weights: readonly Conv2d[];
 }
@@ -36,15 +43,8 @@ const EPSILON = 1e-10;
 export function lpipsParams(from: ParamSource, net: LpipsNet | readonly ConvolutionSpec[]): Lpips {
   const specs = typeof net === 'string' ? NETWORKS[net] : net;
   if (specs === undefined) throw new Error(`lpips: a network is alex or vgg; got "${net}"; choose one`);
-  let inputs = 3;
-  const layers = specs.map((spec) => {
-    const { path, channels, kernel, stride, padding } = spec;
-    const conv = from.at(path).conv2d(inputs, channels, { kernel, stride, padding });
-    inputs = channels;
-    return { spec, conv };
-  });
-  const compared = specs.filter((spec) => spec.compared);
-  const weights = compared.map(({ channels }, i) =>
+  const layers = layerParams(from, specs);
+  const weights = comparedChannels(specs).map((channels, i) =>
     from.at(`lin${i}.model.1`).conv2d(channels, 1, { kernel: 1, bias: false }),
   );
   return { layers, weights };
@@ -57,13 +57,8 @@ function unitFeatures(x_BHWC: Tensor4D): Tensor4D {
 }
 
 function features({ layers }: Lpips, image_BHWC: Tensor4D): Tensor4D[] {
-  let x: Tensor4D = div(sub(image_BHWC, tensor1d(SHIFT)), tensor1d(SCALE));
-  const compared: Tensor4D[] = [];
-  for (const { spec, conv } of layers) {
-    x = relu(conv2d(conv, spec.pool === undefined ? x : maxPool(x, spec.pool, 2, 'valid')));
-    if (spec.compared) compared.push(unitFeatures(x));
-  }
-  return compared;
+  const scaled: Tensor4D = div(sub(image_BHWC, tensor1d(SHIFT)), tensor1d(SCALE));
+  return comparedResults(layers, scaled, (x, window) => maxPool(x, window, 2, 'valid')).map(unitFeatures);
 }
 
 /** Learned perceptual distance of images, 0 for equal ones; differentiable by both.

@@ -1,6 +1,6 @@
-// The dependency rule: kernels <- nn <- weights <- models, and weights <- lora <- merge; attention-alignment knows nn alone. Nothing
-// imports sideways or upwards, nothing in a circle.
-const models = '^packages/(unet|vae|text-encoder)/';
+// The dependency rule: kernels <- nn <- weights <- models, and weights <- lora <- merge; attention-alignment knows nn alone; rass composes
+// models and lora. Nothing imports sideways or upwards, nothing in a circle.
+const models = '^packages/(unet|vae|text-encoder|mask2former)/';
 
 module.exports = {
   forbidden: [
@@ -44,7 +44,7 @@ module.exports = {
     {
       name: 'models-know-no-model',
       severity: 'error',
-      from: { path: '^packages/(unet|vae|text-encoder)/src' },
+      from: { path: '^packages/(unet|vae|text-encoder|mask2former)/src' },
       to: { path: models, pathNot: '^packages/$1/' },
     },
     {
@@ -52,6 +52,12 @@ module.exports = {
       severity: 'error',
       from: { path: '^packages/metrics/src', pathNot: '\\.test\\.ts$' },
       to: { path: '^packages/(?!metrics/|nn/|kernels/|testkit/)' },
+    },
+    {
+      name: 'only-apps-know-rass',
+      severity: 'error',
+      from: { path: '^packages/(?!rass/)' },
+      to: { path: '^packages/rass/' },
     },
     {
       name: 'packages-know-no-app',

@@ -1,0 +1,1 @@
+export type { Mask2FormerOutput, Prediction } from './outputs.ts';

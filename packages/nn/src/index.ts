@@ -15,7 +15,13 @@ export type {
   Linear,
   Parameter,
 } from './leaf.ts';
-export { type Initializer, ParamSource, type TensorProvider, type TensorRequest } from './param-source.ts';
+export {
+  type Initializer,
+  type LayerInit,
+  ParamSource,
+  type TensorProvider,
+  type TensorRequest,
+} from './param-source.ts';
 export { namedRandom, normalNoise } from './random.ts';
 export { randomParams, shapeParams } from './sources.ts';
 export { hostValues } from './table-lookup.ts';

@@ -2,11 +2,18 @@ import type { Padding2d } from '@rass/kernels';
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Conv2d, Embedding, GroupNorm, LayerNorm, Linear, Parameter } from './leaf.ts';
 
-/** How a tensor starts where no checkpoint gives it. `uniform` is in [-bound, bound). */
+/** How a tensor starts where no checkpoint gives it. `uniform` is in [-bound, bound); `values` are all of them, in order. */
 export type Initializer =
   | { kind: 'uniform'; bound: number }
   | { kind: 'normal'; deviation: number }
-  | { kind: 'constant'; value: number };
+  | { kind: 'constant'; value: number }
+  | { kind: 'values'; values: Float32Array };
+
+/** How a layer starts where not as PyTorch's. */
+export interface LayerInit {
+  readonly weight?: Initializer;
+  readonly bias?: Initializer;
+}
 
 /** One tensor that a model asks its source for. */
 export interface TensorRequest {
@@ -29,6 +36,12 @@ interface Conv2dSpec {
   stride?: number;
   padding?: Padding2d;
   bias?: boolean;
+  init?: LayerInit;
+}
+
+interface LinearSpec {
+  bias?: boolean;
+  init?: LayerInit;
 }
 
 /** A cursor over a checkpoint's paths, from which a model asks its leaves: `from.at('to_out').at(0).linear(8, 8)`.
@@ -49,31 +62,36 @@ export class ParamSource {
   }
 
   /** @shape weight [outputs, inputs], bias [outputs] */
-  linear(inputs: number, outputs: number, { bias = true }: { bias?: boolean } = {}): Linear {
-    const bound = 1 / Math.sqrt(inputs);
-    const weight = this.#tensor('weight', [outputs, inputs], { kind: 'uniform', bound }) as Tensor2D;
-    return { kind: 'linear', path: this.path, weight, bias: bias ? this.#vector('bias', outputs, bound) : undefined };
+  linear(inputs: number, outputs: number, { bias = true, init = {} }: LinearSpec = {}): Linear {
+    const uniform = { kind: 'uniform', bound: 1 / Math.sqrt(inputs) } as const;
+    const weight = this.#tensor('weight', [outputs, inputs], init.weight ?? uniform) as Tensor2D;
+    return {
+      kind: 'linear',
+      path: this.path,
+      weight,
+      bias: bias ? this.#vector('bias', outputs, init.bias ?? uniform) : undefined,
+    };
   }
 
   /** @shape weight [kernel, kernel, inputs, outputs], bias [outputs] */
   conv2d(
     inputs: number,
     outputs: number,
-    { kernel = 3, stride = 1, padding = 0, bias = true }: Conv2dSpec = {},
+    { kernel = 3, stride = 1, padding = 0, bias = true, init = {} }: Conv2dSpec = {},
   ): Conv2d {
-    const bound = 1 / Math.sqrt(inputs * kernel * kernel);
+    const uniform = { kind: 'uniform', bound: 1 / Math.sqrt(inputs * kernel * kernel) } as const;
     const weight = this.#provide({
       key: this.#key('weight'),
       shape: [kernel, kernel, inputs, outputs],
       checkpointShape: [outputs, inputs, kernel, kernel],
       layout: 'conv2d',
-      init: { kind: 'uniform', bound },
+      init: init.weight ?? uniform,
     }) as Tensor4D;
     return {
       kind: 'conv2d',
       path: this.path,
       weight,
-      bias: bias ? this.#vector('bias', outputs, bound) : undefined,
+      bias: bias ? this.#vector('bias', outputs, init.bias ?? uniform) : undefined,
       stride,
       padding,
     };
@@ -108,8 +126,8 @@ export class ParamSource {
     return this.#provide({ key: this.#key(name), shape, checkpointShape: shape, layout: 'same', init });
   }
 
-  #vector(name: string, length: number, bound: number): Tensor1D {
-    return this.#tensor(name, [length], { kind: 'uniform', bound }) as Tensor1D;
+  #vector(name: string, length: number, init: Initializer): Tensor1D {
+    return this.#tensor(name, [length], init) as Tensor1D;
   }
 
   #affine(channels: number): { weight: Tensor1D; bias: Tensor1D } {

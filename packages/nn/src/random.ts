@@ -23,9 +23,16 @@ export function namedRandom(seed: number, name: string): () => number {
   };
 }
 
-/** Values from a uniform generator. */
+/** Values from a uniform generator. @throws when given values are not as many as the tensor has */
 export function initialValues(count: number, init: Initializer, next: () => number): Float32Array<ArrayBuffer> {
+  if (init.kind === 'values' && init.values.length !== count) {
+    throw new Error(`nn: initial values are as many as the tensor has, ${count}; got ${init.values.length}; give each`);
+  }
   const values = alignedFloats(count);
+  if (init.kind === 'values') {
+    values.set(init.values);
+    return values;
+  }
   if (init.kind === 'constant') return values.fill(init.value);
   if (init.kind === 'uniform') {
     for (let i = 0; i < count; i++) values[i] = (2 * next() - 1) * init.bound;

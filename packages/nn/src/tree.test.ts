@@ -62,6 +62,22 @@ describeOnBackends('parameter trees', () => {
     for (const tree of [whole, alone, other]) disposeParams(tree);
   });
 
+  it('start as a layer is told to', async () => {
+    const values = Float32Array.of(1, -2);
+    const from = randomParams(3);
+    const { weight, bias } = from.at('a').linear(4, 2, {
+      init: { weight: { kind: 'constant', value: 0 }, bias: { kind: 'values', values } },
+    });
+    const conv = from.at('b').conv2d(2, 2, { init: { bias: { kind: 'values', values } } });
+    await expectClose(weight, new Float32Array(8), { relative: 0 });
+    await expectClose(bias!, values, { relative: 0 });
+    await expectClose(conv.bias!, values, { relative: 0 });
+    disposeParams([conv, { kind: 'linear', path: 'a', weight, bias }]);
+    expect(() => from.at('c').linear(4, 3, { init: { bias: { kind: 'values', values } } })).toThrow(
+      'nn: initial values are as many as the tensor has, 3; got 2; give each',
+    );
+  });
+
   it('have normal values of the asked deviation', async () => {
     const { weight } = randomParams(3).at('words').embedding(500, 20, { kind: 'normal', deviation: 0.02 });
     const values = Array.from(await weight.data());

@@ -21,6 +21,7 @@ export { installGradients } from './gradients/install.ts';
 export { geglu, gelu, quickGelu, silu } from './ops/activations.ts';
 export { type AttentionOptions, attention, attentionWithProbabilities } from './ops/attention.ts';
 export { type Conv2dOptions, conv2d, type Padding2d } from './ops/conv2d.ts';
+export { type FeatureLevel, multiScaleDeformableAttention } from './ops/deformable-attention.ts';
 export { linear } from './ops/linear.ts';
 export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
 export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';

@@ -35,6 +35,8 @@ describe('rules', () => {
   it('take the characters of a template and a prefix as they are', () => {
     const dots: Renaming = [[{ template: 'a.{x}+(b)', to: '{x}' }]];
     expect([...renameKeys(['a.1+(b)', 'aX1+(b)'], dots).keys()]).toEqual(['1', 'aX1+(b)']);
+    const whole: Renaming = [[{ template: 'a.b', to: 'c' }]];
+    expect([...renameKeys(['a.b', 'a.b.d'], whole).keys()]).toEqual(['c', 'a.b.d']);
     const dollars: Renaming = [[{ template: '{x}', to: '$&{x}$1' }]];
     expect([...renameKeys(['k'], dollars).keys()]).toEqual(['$&k$1']);
   });

@@ -58,8 +58,9 @@ function compile(rule: RenameRule): Compiled {
     checkTemplate(rule);
     const regex = templateRegex(rule.template);
     return (key) => {
-      const groups = regex.exec(key)?.groups;
-      return groups && rule.to.replace(PLACEHOLDER, (_, name: string) => groups[name]);
+      const match = regex.exec(key);
+      // A template may have no placeholder: then there are no groups.
+      return match ? rule.to.replace(PLACEHOLDER, (_, name: string) => match.groups?.[name] ?? '') : undefined;
     };
   }
   const regex = new RegExp(rule.regex.source, rule.regex.flags.replace(/[gy]/g, ''));

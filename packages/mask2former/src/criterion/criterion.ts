@@ -1,0 +1,94 @@
+import { valueAndGradients } from '@rass/kernels';
+import {
+  dispose,
+  keep,
+  type Scalar,
+  stack,
+  type Tensor,
+  type Tensor3D,
+  type Tensor4D,
+  tidy,
+} from '@tensorflow/tfjs-core';
+import type { Mask2FormerOutput, Prediction } from '../outputs.ts';
+import { type LayerLoss, mask2FormerLoss } from './loss.ts';
+import { type Matching, matchPredictions, predictionsOf } from './match.ts';
+import type { CriterionOptions } from './options.ts';
+import type { MaskTargets } from './targets.ts';
+
+/** An output's tensors by name, as forwardPass of @rass/kernels returns them: `classQueriesLogits.0`, `masksQueriesLogits.0` and so on, the
+ * last layer at the end. */
+export type OutputTensors = Record<string, Tensor>;
+
+/** What the criterion makes of a batch. */
+export interface CriterionResult {
+  readonly loss: number;
+  /** Of the auxiliary layers in order and then of the last, before their weights. */
+  readonly layers: readonly LayerLoss<number>[];
+  /** Of the loss by each of the output's tensors, by outputTensors' names; the caller's to dispose of. */
+  readonly gradients: OutputTensors;
+  readonly matching: Matching;
+}
+
+/** The tensors of an output by name, and outputOf's inverse. */
+export function outputTensors(output: Mask2FormerOutput): OutputTensors {
+  return Object.fromEntries(
+    predictionsOf(output).flatMap(({ classQueriesLogits, masksQueriesLogits }, layer) => [
+      [`classQueriesLogits.${layer}`, classQueriesLogits],
+      [`masksQueriesLogits.${layer}`, masksQueriesLogits],
+    ]),
+  );
+}
+
+/** The output whose tensors these are. */
+export function outputOf(tensors: OutputTensors): Mask2FormerOutput {
+  const layers = Object.keys(tensors).length / 2;
+  const predictions = Array.from({ length: layers }, (_, layer): Prediction => {
+    const [classes, masks] = [tensors[`classQueriesLogits.${layer}`], tensors[`masksQueriesLogits.${layer}`]];
+    if (classes === undefined || masks === undefined) {
+      throw new Error(
+        `mask2Former: an output's tensors are named by outputTensors; got ${Object.keys(tensors).join(', ')}; give all of them`,
+      );
+    }
+    return { classQueriesLogits: classes as Tensor3D, masksQueriesLogits: masks as Tensor4D };
+  });
+  return { ...predictions[layers - 1], auxiliary: predictions.slice(0, -1) };
+}
+
+/** Matches, judges and differentiates a batch: the loss, its terms, and its gradients by the logits, from which the model's follow:
+ * `pass.gradients(result.gradients)` of a forwardPass. Call it outside of tidy and of gradients.
+ * @throws when targets do not fit, or logits are not finite and `nonFinite` is `throw` */
+export async function mask2FormerCriterion(
+  output: Mask2FormerOutput,
+  targets: readonly MaskTargets[],
+  options: CriterionOptions,
+): Promise<CriterionResult> {
+  const matching = await matchPredictions(output, targets, options);
+  const { gradients, terms } = tidy(() => {
+    let layers: readonly LayerLoss<Scalar>[] = [];
+    const both = valueAndGradients(
+      (tensors) => {
+        const loss = mask2FormerLoss(outputOf(tensors), targets, matching, options);
+        layers = loss.layers.map((layer) => ({
+          crossEntropy: keep(layer.crossEntropy),
+          mask: keep(layer.mask),
+          dice: keep(layer.dice),
+        }));
+        return loss.total;
+      },
+      outputTensors(output),
+      { unconnected: 'zeros' },
+    );
+    const scalars = layers.flatMap(({ crossEntropy, mask, dice }) => [crossEntropy, mask, dice]);
+    const all = stack([both.value as Scalar, ...scalars]);
+    dispose(scalars);
+    return { gradients: both.gradients, terms: all };
+  });
+  const [loss, ...values] = await terms.data();
+  terms.dispose();
+  const layers = matching.layers.map((_, i) => ({
+    crossEntropy: values[3 * i],
+    mask: values[3 * i + 1],
+    dice: values[3 * i + 2],
+  }));
+  return { loss, layers, gradients, matching };
+}

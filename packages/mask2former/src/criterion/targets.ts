@@ -1,0 +1,105 @@
+import { type Tensor3D, tensor3d } from '@tensorflow/tfjs-core';
+
+/** What an image should be segmented into. */
+export interface MaskTargets {
+  /** Of each mask, in [0, V) */
+  readonly classes: readonly number[];
+  /** [N, H, W], 0 or 1 */
+  readonly masks: Tensor3D;
+}
+
+/** A label of each pixel, row by row. */
+export interface LabelMap {
+  readonly labels: ArrayLike<number>;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** One segment of a panoptic or instance map. */
+export interface Segment {
+  /** Its number in the map. */
+  readonly id: number;
+  readonly class: number;
+}
+
+/** Pixels of this label belong to no mask. @source detectron2, ADE20K */
+export const IGNORE_LABEL = 255;
+
+function checkSize(where: string, { labels, height, width }: LabelMap): void {
+  if (labels.length === height * width && labels.length > 0) return;
+  throw new Error(
+    `${where}: a label map has height x width labels, at least one; got ${labels.length} for ${height} x ${width}; give each pixel one`,
+  );
+}
+
+function refuseLabel(where: string, rule: string, { labels, width }: LabelMap, at: number, remedy: string): never {
+  const place = `row ${Math.floor(at / width)}, column ${at % width}`;
+  throw new Error(`${where}: ${rule}; got ${labels[at]} at ${place}; ${remedy}`);
+}
+
+/** One mask for each of the given labels. */
+function masksOf({ labels, height, width }: LabelMap, wanted: readonly number[]): Tensor3D {
+  const positions = new Map(wanted.map((label, i) => [label, i]));
+  const masks = new Float32Array(wanted.length * labels.length);
+  for (let i = 0; i < labels.length; i++) {
+    const position = positions.get(labels[i]);
+    if (position !== undefined) masks[position * labels.length + i] = 1;
+  }
+  return tensor3d(masks, [wanted.length, height, width]);
+}
+
+/** The targets of semantic segmentation: one mask for each class that is there, in ascending order. An image of nothing but
+ * ignored pixels has none. The masks are the caller's to dispose of.
+ * @throws when a label is neither a class nor `ignore` @source detectron2 MaskFormerSemanticDatasetMapper */
+export function semanticTargets(map: LabelMap, classes: number, ignore: number = IGNORE_LABEL): MaskTargets {
+  checkSize('semanticTargets', map);
+  const there = new Set<number>();
+  for (let i = 0; i < map.labels.length; i++) {
+    const label = map.labels[i];
+    if (label === ignore) continue;
+    if (!Number.isInteger(label) || label < 0 || label >= classes) {
+      const rule = `labels are classes from 0 to ${classes - 1}, or ${ignore} for ignored pixels`;
+      refuseLabel('semanticTargets', rule, map, i, 'map the labels first, as ADE20K from 1..150 to 0..149');
+    }
+    there.add(label);
+  }
+  const found = [...there].sort((a, b) => a - b);
+  return { classes: found, masks: masksOf(map, found) };
+}
+
+/** The targets of instance or panoptic segmentation: one mask for each segment that has a pixel, in the segments' order; pixels of
+ * `ignore` belong to none. The masks are the caller's to dispose of.
+ * @throws when a pixel's segment is not listed, or a class is out of range */
+export function segmentTargets(
+  map: LabelMap,
+  segments: readonly Segment[],
+  classes: number,
+  ignore: number = IGNORE_LABEL,
+): MaskTargets {
+  checkSize('segmentTargets', map);
+  const classOf = new Map(segments.map((segment) => [segment.id, segment.class]));
+  for (const [id, label] of classOf) {
+    if (Number.isInteger(label) && label >= 0 && label < classes) continue;
+    throw new Error(
+      `segmentTargets: classes are from 0 to ${classes - 1}; got ${label} of segment ${id}; correct the segments`,
+    );
+  }
+  const there = new Set<number>();
+  for (let i = 0; i < map.labels.length; i++) {
+    const label = map.labels[i];
+    if (label === ignore) continue;
+    if (!classOf.has(label)) {
+      const rule = `every pixel is of a listed segment, or ${ignore} for ignored pixels`;
+      refuseLabel('segmentTargets', rule, map, i, 'list that segment');
+    }
+    there.add(label);
+  }
+  const found = segments.filter(({ id }) => there.has(id));
+  return {
+    classes: found.map((segment) => segment.class),
+    masks: masksOf(
+      map,
+      found.map(({ id }) => id),
+    ),
+  };
+}

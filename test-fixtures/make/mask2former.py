@@ -114,13 +114,32 @@ def main() -> None:
 
 
 def save_detectron2(model: torch.nn.Module) -> None:
-    """The head of the first case under the names of detectron2's Mask2Former, as its published checkpoints have it."""
+    """The first case under the names of detectron2's Mask2Former, as its published checkpoints have them."""
+    backbone = model.model.pixel_level_module.encoder
     pixel, transformer = model.model.pixel_level_module.decoder, model.model.transformer_module
     out = {}
 
     def put(theirs: str, module: torch.nn.Module) -> None:
         out.update({f"{theirs}.{key}": p for key, p in module.named_parameters(recurse=False)})
 
+    put("backbone.patch_embed.proj", backbone.swin.embeddings.patch_embeddings.projection)
+    put("backbone.patch_embed.norm", backbone.swin.embeddings.norm)
+    for stage, layer in enumerate(backbone.swin.encoder.layers):
+        put(f"backbone.norm{stage}", backbone.hidden_states_norms[f"stage{stage + 1}"])
+        if layer.downsample is not None:
+            put(f"backbone.layers.{stage}.downsample.reduction", layer.downsample.reduction)
+            put(f"backbone.layers.{stage}.downsample.norm", layer.downsample.norm)
+        for i, block in enumerate(layer.blocks):
+            base, attention = f"backbone.layers.{stage}.blocks.{i}", block.attention
+            qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
+            out[f"{base}.attn.qkv.weight"] = torch.cat([p.weight for p in qkv])
+            out[f"{base}.attn.qkv.bias"] = torch.cat([p.bias for p in qkv])
+            out[f"{base}.attn.relative_position_bias_table"] = attention.relative_position_bias.relative_position_bias_table
+            put(f"{base}.attn.proj", attention.o_proj)
+            put(f"{base}.norm1", block.layernorm_before)
+            put(f"{base}.norm2", block.layernorm_after)
+            put(f"{base}.mlp.fc1", block.mlp.fc1)
+            put(f"{base}.mlp.fc2", block.mlp.fc2)
     for i, projection in enumerate(pixel.input_projections):
         put(f"pixel_decoder.input_proj.{i}.0", projection[0])
         put(f"pixel_decoder.input_proj.{i}.1", projection[1])
@@ -158,8 +177,8 @@ def save_detectron2(model: torch.nn.Module) -> None:
     for i, block in enumerate(transformer.decoder.mask_predictor.mask_embedder.layers):
         put(f"predictor.mask_embed.layers.{i}", block.layers[0])
     # In half precision, as the other file.
-    tensors = {f"sem_seg_head.{key}": p.detach().half().contiguous() for key, p in out.items()}
-    save_file(tensors, GOLDEN / "mask2former" / "model" / "detectron2-head.safetensors")
+    tensors = {key if key.startswith("backbone.") else f"sem_seg_head.{key}": p.detach().half().contiguous() for key, p in out.items()}
+    save_file(tensors, GOLDEN / "mask2former" / "model" / "detectron2.safetensors")
 
 
 def state_names(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

@@ -6,6 +6,9 @@ import { type Tensor, type Tensor4D, tensor, transpose } from '@tensorflow/tfjs-
 
 const folder = new URL('../../../test-fixtures/golden/mask2former/', import.meta.url);
 
+/** The bytes of a file of the golden cases. */
+export const goldenFile = (name: string): Uint8Array => readFileSync(new URL(name, folder));
+
 /** A case of transformers' model: its config.json, its checkpoint, and what it makes of the inputs. */
 export interface ModelCase {
   readonly golden: Golden;

@@ -8,7 +8,6 @@ import type { FeaturePyramid } from './backbones/pyramid.ts';
 import { parseMask2FormerConfig } from './config.ts';
 import { goldenMap, goldenWeight, type ModelCase, modelCase } from './golden.test-support.ts';
 import { type Mask2FormerHead, mask2FormerHead, mask2FormerHeadParams } from './head.ts';
-import { detectron2Head } from './names/detectron2.ts';
 import type { Mask2FormerOutput } from './outputs.ts';
 import { pixelDecoder } from './pixel-decoder/pixel-decoder.ts';
 
@@ -100,17 +99,6 @@ describeOnBackends('mask2FormerHead', (backend) => {
       dispose([found, pyramid] as never);
     });
   }
-
-  it('reads the names of detectron2, the same numbers', async () => {
-    const each = modelCase('model');
-    const head = await loadHead(each, await each.open());
-    const theirs = await loadHead(each, detectron2Head(await each.open('detectron2-head.safetensors')));
-    const values = new Map(namedTensors(theirs).map(({ key, tensor }) => [key, tensor]));
-    for (const { key, tensor } of namedTensors(head)) {
-      await expectClose(values.get(key)!, tensor, { relative: 0, label: key });
-    }
-    disposeParams([head, theirs]);
-  });
 
   if (backend === 'cpu') {
     it('refuses features that do not fit', async () => {

@@ -1,4 +1,14 @@
+export {
+  type ConvBackbone,
+  type ConvBackboneConfig,
+  convBackbone,
+  convBackboneChannels,
+  convBackboneParams,
+} from './backbones/conv-backbone.ts';
 export type { FeaturePyramid, PyramidChannels } from './backbones/pyramid.ts';
+export { swin } from './backbones/swin.ts';
+export { parseSwinConfig, type SwinConfig, swinChannels } from './backbones/swin-config.ts';
+export { type Swin, swinParams } from './backbones/swin-params.ts';
 export {
   type Mask2FormerConfigOptions,
   type Mask2FormerHeadConfig,
@@ -27,6 +37,29 @@ export {
 } from './criterion/targets.ts';
 export type { MaskedDecoderOptions } from './decoder/decoder.ts';
 export { type Mask2FormerHead, mask2FormerHead, mask2FormerHeadParams } from './head.ts';
-export { detectron2Head } from './names/detectron2.ts';
+export {
+  type InstanceOptions,
+  type InstanceSegmentation,
+  postProcessInstanceSegmentation,
+} from './inference/instance.ts';
+export {
+  type PanopticOptions,
+  type PanopticSegmentation,
+  postProcessPanopticSegmentation,
+} from './inference/panoptic.ts';
+export type { SegmentationMap, SegmentInfo, TargetSize } from './inference/segmentation.ts';
+export {
+  postProcessSemanticSegmentation,
+  type SemanticOptions,
+  type SemanticSegmentation,
+} from './inference/semantic.ts';
+export {
+  loadMask2Former,
+  type Mask2Former,
+  type Mask2FormerConfig,
+  mask2Former,
+  mask2FormerParams,
+} from './model.ts';
+export { detectron2Names } from './names/detectron2.ts';
 export type { Mask2FormerOutput, Prediction } from './outputs.ts';
 export { sinePositionEmbedding } from './position-embedding.ts';

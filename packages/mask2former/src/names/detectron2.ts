@@ -1,5 +1,6 @@
 import { type Checkpoint, type RenameRule, renamedCheckpoint, type ViewEntry, viewCheckpoint } from '@rass/weights';
 
+const ENCODER = 'model.pixel_level_module.encoder';
 const PIXEL = 'model.pixel_level_module.decoder';
 const TRANSFORMER = 'model.transformer_module';
 
@@ -39,7 +40,23 @@ const PREDICTOR: readonly (readonly [theirs: string, ours: string])[] = [
   ['mask_embed.layers.{i}.{leaf}', 'decoder.mask_predictor.mask_embedder.{i}.0.{leaf}'],
 ];
 
-const HEAD: readonly RenameRule[] = [
+/** Swin's, from the names below backbone. */
+const BACKBONE: readonly (readonly [theirs: string, ours: string])[] = [
+  ['patch_embed.proj.{leaf}', 'embeddings.patch_embeddings.projection.{leaf}'],
+  ['patch_embed.norm.{leaf}', 'embeddings.norm.{leaf}'],
+  ['layers.{stage}.blocks.{i}.norm1.{leaf}', 'encoder.layers.{stage}.blocks.{i}.layernorm_before.{leaf}'],
+  ['layers.{stage}.blocks.{i}.attn.proj.{leaf}', 'encoder.layers.{stage}.blocks.{i}.attention.output.dense.{leaf}'],
+  // `qkv` is split in three afterwards; the tables and indices stand beside it.
+  ['layers.{stage}.blocks.{i}.attn.{leaf*}', 'encoder.layers.{stage}.blocks.{i}.attention.self.{leaf*}'],
+  ['layers.{stage}.blocks.{i}.norm2.{leaf}', 'encoder.layers.{stage}.blocks.{i}.layernorm_after.{leaf}'],
+  ['layers.{stage}.blocks.{i}.mlp.fc1.{leaf}', 'encoder.layers.{stage}.blocks.{i}.intermediate.dense.{leaf}'],
+  ['layers.{stage}.blocks.{i}.mlp.fc2.{leaf}', 'encoder.layers.{stage}.blocks.{i}.output.dense.{leaf}'],
+  ['layers.{stage}.downsample.{layer}.{leaf}', 'encoder.layers.{stage}.downsample.{layer}.{leaf}'],
+  ...[0, 1, 2, 3].map((stage) => [`norm${stage}.{leaf}`, `hidden_states_norms.stage${stage + 1}.{leaf}`] as const),
+];
+
+const RULES: readonly RenameRule[] = [
+  ...BACKBONE.map(([theirs, ours]) => ({ template: `backbone.${theirs}`, to: `${ENCODER}.${ours}` })),
   ...PIXEL_DECODER.map(([theirs, ours]) => ({
     template: `sem_seg_head.pixel_decoder.${theirs}`,
     to: `${PIXEL}.${ours}`,
@@ -51,29 +68,33 @@ const HEAD: readonly RenameRule[] = [
   { template: 'sem_seg_head.predictor.class_embed.{leaf}', to: 'class_predictor.{leaf}' },
 ];
 
-const SELF_ATTENTION = /^(.*\.decoder\.layers\.\d+\.self_attn)\.in_proj_(weight|bias)$/;
-const PARTS = ['q_proj', 'k_proj', 'v_proj'];
+/** Fused projections and what Hugging Face calls their three parts. */
+const FUSED: readonly { readonly key: RegExp; readonly parts: readonly string[] }[] = [
+  { key: /^(.*\.decoder\.layers\.\d+\.self_attn)\.in_proj_(weight|bias)$/, parts: ['q_proj', 'k_proj', 'v_proj'] },
+  { key: /^(.*\.attention\.self)\.qkv\.(weight|bias)$/, parts: ['query', 'key', 'value'] },
+];
 
-/** One tensor of queries', keys' and values' projections becomes three, as Hugging Face has them. */
-function splitSelfAttention(checkpoint: Checkpoint): Checkpoint {
+/** One tensor of queries', keys' and values' projections becomes three. */
+function splitProjections(checkpoint: Checkpoint): Checkpoint {
   const entries = new Map<string, ViewEntry>();
   for (const key of checkpoint.keys()) {
-    const [, path, leaf] = SELF_ATTENTION.exec(key) ?? [];
-    if (path === undefined) {
+    const fused = FUSED.find((each) => each.key.test(key));
+    if (fused === undefined) {
       entries.set(key, { key });
       continue;
     }
-    const width = checkpoint.info(key).shape[0] / PARTS.length;
-    for (const [i, part] of PARTS.entries()) {
+    const [, path, leaf] = fused.key.exec(key) as RegExpExecArray;
+    const width = checkpoint.info(key).shape[0] / fused.parts.length;
+    for (const [i, part] of fused.parts.entries()) {
       entries.set(`${path}.${part}.${leaf}`, { key, rows: [i * width, (i + 1) * width] });
     }
   }
   return viewCheckpoint(checkpoint, entries);
 }
 
-/** A checkpoint of detectron2's Mask2Former with its head under Hugging Face's names; what is not of the head keeps its own.
- * Nothing is copied. @throws WeightsError where two keys would have one name
+/** A checkpoint of detectron2's Mask2Former, its head and its Swin transformer, under Hugging Face's names; what is of neither keeps its
+ * own. Nothing is copied. @throws WeightsError where two keys would have one name
  * @source facebookresearch/Mask2Former; transformers convert_mask2former_original_pytorch_checkpoint_to_pytorch.py */
-export function detectron2Head(checkpoint: Checkpoint): Checkpoint {
-  return splitSelfAttention(renamedCheckpoint(checkpoint, [HEAD]));
+export function detectron2Names(checkpoint: Checkpoint): Checkpoint {
+  return splitProjections(renamedCheckpoint(checkpoint, [RULES]));
 }

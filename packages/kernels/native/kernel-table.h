@@ -1,7 +1,7 @@
 // The inner loops, compiled once per instruction set; `kernels()` picks the best that this machine runs.
 //
 // Everything here works on plain pointers and on one thread. What is spread over threads, and how, is decided by the
-// operations (norm-ops.cc, elementwise-ops.cc, attention-ops.cc).
+// operations (norm-ops.cc, elementwise-ops.cc, attention-ops.cc and the others).
 #ifndef RASS_KERNEL_TABLE_H_
 #define RASS_KERNEL_TABLE_H_
 
@@ -79,6 +79,11 @@ struct KernelTable {
                           long channels);
   // The dot product of two rows.
   float (*dot)(const float* x, const float* y, long columns);
+  // Sums over rows that lie anywhere (deformable.inc): y = sum of weights[r] rows[r]; dots[r] = rows[r] . x; and
+  // rows[r] += factors[r] x, one after the other.
+  void (*weighted_rows)(const float* const* rows, const float* weights, long count, float* y, long columns);
+  void (*row_dots)(const float* const* rows, long count, const float* x, float* dots, long columns);
+  void (*add_to_rows)(float* const* rows, const float* factors, long count, const float* x, long columns);
 };
 
 const KernelTable* generic_kernels();

@@ -51,6 +51,7 @@ bool define_all() {
     define_norm_operations();
     define_attention_operations();
     define_convolution_operations();
+    define_deformable_operations();
     return true;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "native backend: the package's own operations are left out: %s\n", error.what());

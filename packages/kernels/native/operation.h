@@ -98,6 +98,7 @@ void define_elementwise_operations();
 void define_norm_operations();
 void define_attention_operations();
 void define_convolution_operations();
+void define_deformable_operations();
 
 }  // namespace rass
 

@@ -1,5 +1,6 @@
 import { engine } from '@tensorflow/tfjs-core';
 import { installGradients } from '../gradients/install.ts';
+import { registerHostKernels } from '../host-kernels/install.ts';
 import { registerRepairedKernels } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
 import { BackendError, messageOf } from './errors.ts';
@@ -34,6 +35,7 @@ async function activate(name: BackendName, options: SelectOptions, hardwareOnly 
   // After the load: the native backend's package registers TensorFlow.js's own gradients.
   installGradients();
   registerRepairedKernels();
+  registerHostKernels();
   return info;
 }
 

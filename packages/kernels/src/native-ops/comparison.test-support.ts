@@ -9,6 +9,7 @@ import {
   type Tensor1D,
   type Tensor3D,
   type Tensor4D,
+  type Tensor5D,
   tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
@@ -16,6 +17,7 @@ import { selectBackend } from '../backends/select.ts';
 import { geglu, gelu, quickGelu, silu } from '../ops/activations.ts';
 import { attention } from '../ops/attention.ts';
 import { conv2d } from '../ops/conv2d.ts';
+import { multiScaleDeformableAttention } from '../ops/deformable-attention.ts';
 import { groupNorm, layerNorm } from '../ops/norm.ts';
 import { type NativeOperations, registerNativeOperations, unregisterNativeOperations } from './register.ts';
 
@@ -53,6 +55,17 @@ function attentionCase(B: number, L: number, S: number, heads: number, size: num
   };
 }
 
+/** Locations reach from -2 to 3: some points are outside. */
+function deformableCase(B: number, L: number, N: number, K: number, P: number, ...levels: [number, number][]): Case {
+  const S = levels.reduce((pixels, [rows, columns]) => pixels + rows * columns, 0);
+  return {
+    name: `deformable attention of ${B} x ${L} queries, ${N} heads of ${K}, ${P} points of ${levels.length} levels`,
+    shapes: [[B, S, N, K], [B, L, N, P, 2], [B, L, N, P]], // biome-ignore format: one line
+    run: ([value, places, weights]) =>
+      multiScaleDeformableAttention(value as Tensor4D, levels.map(([rows, columns]) => ({ rows, columns })), places as Tensor5D, weights as Tensor4D), // biome-ignore format: one line
+  };
+}
+
 function convolutionCase(B: number, H: number, W: number, inputs: number, outputs: number, bias = true): Case {
   return {
     name: `conv2d of [${[B, H, W, inputs]}] to ${outputs} channels${bias ? '' : ', no bias'}`,
@@ -80,6 +93,10 @@ export const cases: readonly Case[] = [
   attentionCase(2, 300, 300, 2, 40, true),
   attentionCase(1, 64, 77, 5, 64),
   attentionCase(1, 200, 300, 1, 160),
+  deformableCase(1, 1, 1, 1, 1, [1, 1]),
+  deformableCase(2, 37, 3, 32, 6, [5, 9], [3, 4], [2, 2]),
+  deformableCase(1, 300, 8, 32, 12, [16, 16], [8, 8], [4, 4]),
+  deformableCase(3, 11, 2, 21, 3, [7, 3]),
   convolutionCase(1, 1, 1, 16, 16),
   convolutionCase(2, 5, 7, 33, 45),
   convolutionCase(2, 6, 3, 16, 40, false),

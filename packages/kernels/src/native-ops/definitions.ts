@@ -20,6 +20,7 @@ function elementwise(name: string): readonly [NativeOperation, NativeOperation] 
 }
 
 const affine = ['x', 'weight', 'bias'] as const;
+const samples = ['value', 'sizes', 'locations', 'weights'] as const;
 const projections = ['q', 'k', 'v'] as const;
 
 /** Every operation of the addon. Attention also returns the logarithms (base 2) of its rows' sums, [B, heads, L], which
@@ -52,6 +53,11 @@ export const NATIVE_OPERATIONS: readonly NativeOperation[] = [
       attributes: { heads: 'int', scale: 'float', causal: 'bool' },
     },
     [...projections, 'out', 'logSums', 'dy'],
+    3,
+  ),
+  ...withGradient(
+    { name: 'RassDeformableAttention', inputs: samples, outputs: 1, attributes: {} },
+    [...samples, 'dy'],
     3,
   ),
   { name: 'RassConv3x3', inputs: ['x', 'weight'], outputs: 1, attributes: { transposed: 'bool' } },

@@ -6,6 +6,7 @@ import {
   type Tensor3D,
   type Tensor4D,
   type Tensor5D,
+  tensor2d,
   tidy,
 } from '@tensorflow/tfjs-core';
 import {
@@ -53,6 +54,10 @@ function samplesOf(value: Tensor, levels: readonly FeatureLevel[], locations: Te
   };
 }
 
+/** The levels' rows and columns, for kernels. @shape [G, 2] */
+const levelSizes = (levels: readonly FeatureLevel[]): Tensor2D =>
+  tensor2d(levels.map(({ rows, columns }) => [rows, columns]));
+
 /** Each query and head samples P points of the value's maps, bilinearly, and sums them by their weights. Points are grouped by level; a
  * pixel's centre is at (i + 0.5) / size, and outside of a map is 0.
  * @shape value [B, S, N, K], S = all levels' pixels, locations [B, L, N, P, 2] (x, y), weights [B, L, N, P] -> [B, L, N K]
@@ -66,25 +71,25 @@ export function multiScaleDeformableAttention(
   check(value_BSNK, levels, locations_BLNP2, weights_BLNP);
   const [B, , N, K] = value_BSNK.shape;
   const L = weights_BLNP.shape[1];
-  const attrs = { sizes: levels.flatMap(({ rows, columns }) => [rows, columns]) };
+  const run = (inputs: Record<string, Tensor>, name: string, kernel: typeof runFusedKernel): Tensor[] | undefined =>
+    kernel(name, { ...inputs, sizes: levelSizes(levels) }, {});
   const op = customGrad((...args) => {
     const [value, locations, weights, save] = args as unknown as [Tensor, Tensor, Tensor, Save];
     save([value, locations, weights]);
-    const fused = runFusedKernel('RassDeformableAttention', { value, locations, weights }, attrs)?.[0];
-    const out =
-      fused ??
-      tidy(() => reshape(composedDeformableAttention(samplesOf(value, levels, locations, weights)), [B, L, N * K]));
-    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
-      const inputs = { value: saved[0], locations: saved[1], weights: saved[2], dy };
-      return (
-        runFusedGradient('RassDeformableAttentionGrad', inputs, attrs) ??
-        (tidy(() => {
-          const [v, l, w] = saved;
-          const all = composedDeformableGradients(samplesOf(v, levels, l, w), reshape(dy, [B * L * N, K]) as Tensor2D);
-          return all.map((gradient, i) => reshape(gradient, saved[i].shape));
-        }) as Tensor[])
-      );
-    };
+    const out = tidy(
+      () =>
+        run({ value, locations, weights }, 'RassDeformableAttention', runFusedKernel)?.[0] ??
+        reshape(composedDeformableAttention(samplesOf(value, levels, locations, weights)), [B, L, N * K]),
+    );
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
+      tidy(() => {
+        const [v, l, w] = saved;
+        const inputs = { value: v, locations: l, weights: w, dy };
+        const fused = run(inputs, 'RassDeformableAttentionGrad', runFusedGradient);
+        if (fused !== undefined) return fused;
+        const all = composedDeformableGradients(samplesOf(v, levels, l, w), reshape(dy, [B * L * N, K]) as Tensor2D);
+        return all.map((gradient, i) => reshape(gradient, saved[i].shape));
+      });
     return { value: out, gradFunc };
   });
   return op(value_BSNK, locations_BLNP2, weights_BLNP) as Tensor3D;

@@ -63,3 +63,12 @@ export {
 export { detectron2Names } from './names/detectron2.ts';
 export type { Mask2FormerOutput, Prediction } from './outputs.ts';
 export { sinePositionEmbedding } from './position-embedding.ts';
+export {
+  type Mask2FormerProcessorConfig,
+  type ProcessorConfigOptions,
+  type ProcessorSize,
+  parseMask2FormerProcessorConfig,
+  type Resample,
+} from './processor/config.ts';
+export type { InstanceClasses } from './processor/labels.ts';
+export { type Mask2FormerInputs, type PreprocessOptions, preprocess, type RgbImage } from './processor/preprocess.ts';

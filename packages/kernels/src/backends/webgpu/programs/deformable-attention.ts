@@ -1,0 +1,190 @@
+import { type WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
+import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
+import {
+  engine,
+  fill,
+  getKernel,
+  type KernelConfig,
+  registerKernel,
+  reshape,
+  slice,
+  type Tensor,
+  type TensorInfo,
+  util,
+} from '@tensorflow/tfjs-core';
+
+/** The sizes of everything, by the shape of the value or of its gradient, and where thread `index` is: one thread has one row of queries and heads, and one channel or point of it. */
+const sizesBy = (shape: 'valueShape' | 'outShape'): string => `
+  let S = uniforms.${shape}.y; let N = uniforms.${shape}.z; let K = uniforms.${shape}.w;
+  let L = uniforms.weightsShape.y; let P = uniforms.weightsShape.w;
+  let perLevel = P / uniforms.sizesShape.x;`;
+
+/** For point \`p\` of \`row\` on \`level\`, whose pixels begin at \`start\`: the place in pixels. */
+const PLACE = `
+  let height = sizes[2 * level]; let width = sizes[2 * level + 1];
+  let x = locations[2 * (row * P + p)] * width - 0.5;
+  let y = locations[2 * (row * P + p) + 1] * height - 0.5;
+  let left = floor(x); let top = floor(y);
+  let right = x - left; let below = y - top;
+  let isNear = x > -1.0 && y > -1.0 && x < width && y < height;`;
+
+/** Runs \`body\` for each of the point's corners inside of the map: \`pixel\` is its number, \`ofX\` and \`ofY\` its shares. */
+const forCorners = (body: string): string => `
+  for (var corner = 0; corner < 4; corner++) {
+    let dx = corner & 1; let dy = corner >> 1u;
+    let column = left + f32(dx); let line = top + f32(dy);
+    if (!isNear || column < 0.0 || line < 0.0 || column >= width || line >= height) { continue; }
+    let ofX = select(1.0 - right, right, dx == 1); let ofY = select(1.0 - below, below, dy == 1);
+    let pixel = start + i32(line) * i32(width) + i32(column);
+    ${body}
+  }`;
+
+/** Runs \`body\` for each point of a row. */
+const forPoints = (body: string): string => `
+  var start = 0;
+  for (var level = 0; level < uniforms.sizesShape.x; level++) {
+    for (var i = 0; i < perLevel; i++) {
+      let p = level * perLevel + i;
+      ${PLACE}
+      ${body}
+    }
+    start += i32(sizes[2 * level]) * i32(sizes[2 * level + 1]);
+  }`;
+
+/** A thread for each of \`threads\` places of the output, or of whatever \`code\` makes of its index. */
+class Program implements WebGPUProgram {
+  readonly variableNames: string[];
+  readonly outputShape: number[];
+  readonly shaderKey: string;
+  readonly dispatchLayout: { x: number[] };
+  readonly dispatch: [number, number, number];
+  readonly workgroupSize: [number, number, number] = [64, 1, 1];
+  readonly uniforms = 'threads : i32,';
+  readonly atomic?: boolean;
+  readonly #code: string;
+
+  constructor(name: string, variables: string[], shape: number[], threads: number, code: string, atomic = false) {
+    this.variableNames = variables;
+    this.outputShape = shape;
+    this.shaderKey = `rass_${name}`;
+    this.dispatchLayout = webgpu_util.flatDispatchLayout([threads]);
+    this.dispatch = webgpu_util.computeDispatch(this.dispatchLayout, [threads], this.workgroupSize);
+    // Undefined where not asked for: TensorFlow.js looks whether the property is truthy.
+    this.atomic = atomic || undefined;
+    this.#code = code;
+  }
+
+  getUserCode(): string {
+    return `
+      fn main(index : i32) {
+        if (index >= uniforms.threads) { return; }
+        ${this.#code}
+      }`;
+  }
+}
+
+const VARIABLES = ['value', 'sizes', 'locations', 'weights'];
+
+const FORWARD = `${sizesBy('valueShape')}
+  let k = index % K; let row = index / K;
+  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
+  var total = 0.0;
+  ${forPoints(`
+    let weight = weights[row * P + p];
+    ${forCorners('total += weight * ofX * ofY * value[base + pixel * N * K];')}`)}
+  result[index] = total;`;
+
+/** Float sums into the value's pixels, which many points share: WGSL has atomic integers alone, so the bits are exchanged until
+ * nobody came between. The order of the sums, and so the last digits, differ from run to run. */
+const VALUE_GRADIENT = `${sizesBy('outShape')}
+  let k = index % K; let row = index / K;
+  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
+  let dyk = dout[index];
+  ${forPoints(`
+    let weight = weights[row * P + p];
+    ${forCorners(`
+      let place = base + pixel * N * K; let term = weight * ofX * ofY * dyk;
+      var old = atomicLoad(&result[place]);
+      loop {
+        let exchange = atomicCompareExchangeWeak(&result[place], old, bitcast<i32>(bitcast<f32>(old) + term));
+        if (exchange.exchanged) { break; }
+        old = exchange.old_value;
+      }`)}`)}`;
+
+/** Of each point the gradients by its weight and by its x and y. */
+const POINT_GRADIENTS = `${sizesBy('valueShape')}
+  let p = index % P; let row = index / P;
+  let base = (row / (L * N)) * S * N * K + (row % N) * K;
+  let level = p / perLevel;
+  var start = 0;
+  for (var before = 0; before < level; before++) { start += i32(sizes[2 * before]) * i32(sizes[2 * before + 1]); }
+  ${PLACE}
+  var byWeight = 0.0; var byX = 0.0; var byY = 0.0;
+  ${forCorners(`
+    var along = 0.0;
+    for (var k = 0; k < K; k++) { along += value[base + pixel * N * K + k] * dout[row * K + k]; }
+    byWeight += ofX * ofY * along;
+    byX += select(-ofY, ofY, dx == 1) * along;
+    byY += select(-ofX, ofX, dy == 1) * along;`)}
+  result[3 * index] = byWeight;
+  result[3 * index + 1] = byX * width * weights[index];
+  result[3 * index + 2] = byY * height * weights[index];`;
+
+type Inputs = Record<string, TensorInfo>;
+interface Call {
+  readonly inputs: Inputs;
+  readonly backend: WebGPUBackend;
+}
+
+const run = ({ inputs, backend }: Call, program: Program, threads: number, output?: TensorInfo): TensorInfo =>
+  backend.runWebGPUProgram(
+    program,
+    program.variableNames.map((name) => inputs[name === 'dout' ? 'dy' : name]),
+    'float32',
+    [{ type: 'int32', data: [threads] }],
+    output,
+  );
+
+function forward(call: Call): TensorInfo {
+  const { value, weights } = call.inputs;
+  const [batch, , heads, channels] = value.shape;
+  const shape = [batch, weights.shape[1], heads * channels];
+  const threads = util.sizeFromShape(shape);
+  return run(call, new Program('deformable', VARIABLES, shape, threads, FORWARD), threads);
+}
+
+/** One part of the last axis. */
+function component(both: Tensor, from: number, shape: number[]): Tensor {
+  const begin = [...both.shape.slice(0, -1).map(() => 0), from];
+  const size = [...both.shape.slice(0, -1), shape.length === both.rank ? 2 : 1];
+  return reshape(slice(both, begin, size), shape);
+}
+
+function backward(call: Call): TensorInfo[] {
+  const { value, locations, weights, dy } = call.inputs;
+  const others = ['sizes', 'locations', 'weights', 'dout'];
+  const threads = util.sizeFromShape(dy.shape);
+  const ofValue = new Program('deformable_value', others, value.shape, threads, VALUE_GRADIENT, true);
+  const dvalue = run(call, ofValue, threads, fill(value.shape as [number], 0));
+  const points = util.sizeFromShape(weights.shape);
+  const ofPoints = new Program(
+    'deformable_points',
+    ['value', ...others],
+    [...weights.shape, 3],
+    points,
+    POINT_GRADIENTS,
+  );
+  const both = engine().makeTensorFromTensorInfo(run(call, ofPoints, points));
+  const [dweights, dlocations] = [component(both, 0, weights.shape), component(both, 1, locations.shape)];
+  both.dispose();
+  return [dvalue, dlocations, dweights];
+}
+
+/** Gives the backend its own deformable attention. Idempotent. */
+export function registerDeformableAttention(backendName: string): void {
+  const kernels = { RassDeformableAttention: forward, RassDeformableAttentionGrad: backward };
+  for (const [kernelName, kernelFunc] of Object.entries(kernels)) {
+    if (getKernel(kernelName, backendName) !== undefined) continue;
+    registerKernel({ kernelName, backendName, kernelFunc: kernelFunc as unknown as KernelConfig['kernelFunc'] });
+  }
+}

@@ -112,6 +112,28 @@ def upsample(row):
     return lambda: F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
+def deformable(row):
+    """transformers' own form, which needs no kernel of its own."""
+    from transformers.models.mask2former.modeling_mask2former import multi_scale_deformable_attention
+
+    levels = [(row["size"] // stride,) * 2 for stride in (32, 16, 8)]
+    pixels, heads, points = sum(rows * columns for rows, columns in levels), row["heads"], row["points"]
+    value = random(1, pixels, heads, row["headSize"])
+    places = torch.rand(1, pixels, heads, len(levels), points, 2)
+    weights = random(1, pixels, heads, len(levels), points)
+    return [value, places, weights], lambda v, p, w: multi_scale_deformable_attention(v, levels, p, w)
+
+
+def deformable_forward(row):
+    inputs, forward = deformable(row)
+    return lambda: forward(*inputs)
+
+
+def deformable_gradients(row):
+    inputs, forward = deformable(row)
+    return gradients(forward, inputs)
+
+
 OPS = {
     "conv": conv,
     "convInputGradient": conv_input_gradient,
@@ -120,6 +142,8 @@ OPS = {
     "attentionGradients": lambda row: gradients(attend(row), attention_inputs(row)),
     "groupNormSilu": group_norm_silu,
     "groupNormSiluGradients": lambda row: gradients(norm_silu, norm_inputs(row)),
+    "deformableAttention": deformable_forward,
+    "deformableAttentionGradients": deformable_gradients,
     "layerNorm": layer_norm,
     "silu": silu,
     "add": add,

@@ -2,12 +2,13 @@
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { BackendName } from '@rass/kernels';
 import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
 import { duel } from './duel.ts';
 import { type ModelRow, modelList } from './model-list.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
-import { opRows, opTitle } from './rows/op-list.ts';
+import { deformableRows, type OpRow, opRows, opTitle } from './rows/op-list.ts';
 import { type Line, table, writeBetweenMarks } from './table.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -16,12 +17,17 @@ interface Settings {
   rounds: number | undefined;
   threads: number;
   python: string;
+  /** Ours; `native` where not said. */
+  backend?: BackendName;
 }
 
-function contestants({ threads, python }: Settings): { ours: Contestant; theirs: Contestant } {
+function contestants({ threads, python, backend = 'native' }: Settings): { ours: Contestant; theirs: Contestant } {
   const count = `${threads}`;
   return {
-    ours: new Contestant('ours', process.execPath, [file('./ours.ts')], { TF_NUM_INTRAOP_THREADS: count }),
+    ours: new Contestant('ours', process.execPath, [file('./ours.ts')], {
+      TF_NUM_INTRAOP_THREADS: count,
+      RASS_BENCH_BACKEND: backend,
+    }),
     theirs: new Contestant('PyTorch', python, [file('../python/theirs.py')], { OMP_NUM_THREADS: count }),
   };
 }
@@ -52,17 +58,24 @@ async function* modelLines(rows: readonly ModelRow[], settings: Settings): Async
   for (const row of rows) yield await modelLine(row, settings);
 }
 
-async function* opLines(settings: Settings): AsyncGenerator<Line> {
+async function* opLines(rows: readonly OpRow[], settings: Settings): AsyncGenerator<Line> {
   const { ours, theirs } = contestants(settings);
   try {
-    for (const row of opRows) {
-      versions = { ...(await ours.prepare(row)).versions, ...(await theirs.prepare(row)).versions };
+    const on = settings.backend === undefined ? '' : ` on ${settings.backend}`;
+    for (const row of rows) {
+      const { ours: backend, ...found } = (await ours.prepare(row)).versions;
+      versions = { ...versions, [`ours${on}`]: backend, ...found, ...(await theirs.prepare(row)).versions };
       const result = await duel(ours, theirs, { rounds: settings.rounds ?? 9, secondsPerTurn: 0.05 });
-      yield { title: opTitle(row), result };
+      yield { title: `${opTitle(row)}${on}`, result };
     }
   } finally {
     await Promise.all([ours.close(), theirs.close()]);
   }
+}
+
+/** The same rows on each backend: there is one PyTorch to compare all of them with. */
+async function* deformableLines(settings: Settings): AsyncGenerator<Line> {
+  for (const backend of ['native', 'wasm', 'webgpu'] as const) yield* opLines(deformableRows, { ...settings, backend });
 }
 
 async function* mergeLines({ rounds = 3 }: Settings): AsyncGenerator<Line> {
@@ -92,7 +105,7 @@ async function report(
 async function main(): Promise<void> {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
-  const names = ['ops', 'merge', ...modelList.map(({ name }) => name)];
+  const names = ['ops', 'deformable', 'merge', ...modelList.map(({ name }) => name)];
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
@@ -103,7 +116,8 @@ async function main(): Promise<void> {
     );
   }
   const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python: python ?? '' }; // biome-ignore format: one line
-  if (positionals.includes('ops')) await report('ops', 'ms', opLines(settings), settings, true);
+  if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
+  if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
   if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
   const chosen = modelList.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   // A part of the rows is for looking; the table in the README is of one run.

@@ -1,7 +1,7 @@
 // Our side of the bench: a process that answers lines of JSON on its standard input (see contestant.ts).
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { selectBackend } from '@rass/kernels';
+import { type BackendName, selectBackend } from '@rass/kernels';
 import { engine, type Tensor } from '@tensorflow/tfjs-core';
 import { modelRows } from './rows/models.ts';
 import type { OpRow } from './rows/op-list.ts';
@@ -28,7 +28,7 @@ async function once(run: () => Tensor[]): Promise<number> {
   return seconds;
 }
 
-const { description } = await selectBackend('native');
+const { description } = await selectBackend((process.env.RASS_BENCH_BACKEND ?? 'native') as BackendName);
 const versions = { ours: description, node: process.version };
 let run: (() => Tensor[]) | undefined;
 engine().startScope();

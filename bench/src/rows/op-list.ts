@@ -8,6 +8,13 @@ export type OpRow =
   | { op: 'attention'; queries: number; keys: number; heads: number; headSize: number }
   | { op: 'attentionGradients'; queries: number; keys: number; heads: number; headSize: number }
   | { op: 'groupNormSiluGradients'; size: number; channels: number }
+  | {
+      op: 'deformableAttention' | 'deformableAttentionGradients';
+      size: number;
+      heads: number;
+      headSize: number;
+      points: number;
+    }
   | { op: 'convInputGradient'; size: number; inputs: number; outputs: number; kernel: number };
 
 const conv = (size: number, inputs: number, outputs: number, kernel = 3, stride = 1): OpRow =>
@@ -62,6 +69,13 @@ export const opRows: readonly OpRow[] = [
   { op: 'add', rows: 4096, channels: 320 },
   { op: 'concat', size: 64, channels: 320 },
   { op: 'upsample', size: 32, channels: 640 },
+];
+
+/** Mask2Former's pixel decoder on an image of 512 x 512: each pixel of the maps at strides 8, 16 and 32 samples 4 points of each. */
+const pixelDecoder = { size: 512, heads: 8, headSize: 32, points: 4 };
+export const deformableRows: readonly OpRow[] = [
+  { op: 'deformableAttention', ...pixelDecoder },
+  { op: 'deformableAttentionGradients', ...pixelDecoder },
 ];
 
 /** A row's name: the op and its numbers. */

@@ -1,4 +1,14 @@
-import { attention, conv2d, geglu, groupNorm, layerNorm, linear, silu, upsampleNearest } from '@rass/kernels';
+import {
+  attention,
+  conv2d,
+  geglu,
+  groupNorm,
+  layerNorm,
+  linear,
+  multiScaleDeformableAttention,
+  silu,
+  upsampleNearest,
+} from '@rass/kernels';
 import { randomValues } from '@rass/testkit/random';
 import {
   add,
@@ -10,6 +20,7 @@ import {
   type Tensor2D,
   type Tensor3D,
   type Tensor4D,
+  type Tensor5D,
   tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
@@ -62,6 +73,22 @@ function groupNormGradientsRow(row: Extract<OpRow, { op: 'groupNormSiluGradients
   return () => gradients([x, weight, bias], dy);
 }
 
+function deformableRow(row: Extract<OpRow, { points: number }>): () => Tensor | Tensor[] {
+  const levels = [32, 16, 8].map((stride) => ({ rows: row.size / stride, columns: row.size / stride }));
+  const pixels = levels.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const samples = levels.length * row.points;
+  const value = random<Tensor4D>(1, pixels, row.heads, row.headSize);
+  // From 0 to 1: inside of the maps.
+  const places = tensor(randomValues(pixels * row.heads * samples * 2, { low: 0, high: 1 }), [1, pixels, row.heads, samples, 2]); // biome-ignore format: one line
+  const weights = random<Tensor4D>(1, pixels, row.heads, samples);
+  const run = (...[v, l, w]: Tensor[]) =>
+    multiScaleDeformableAttention(v as Tensor4D, levels, l as Tensor5D, w as Tensor4D);
+  if (row.op === 'deformableAttention') return () => run(value, places, weights);
+  const dy = random<Tensor3D>(1, pixels, row.heads * row.headSize);
+  const gradients = grads(run);
+  return () => gradients([value, places, weights], dy);
+}
+
 function forwardOf(row: OpRow): () => Tensor | Tensor[] {
   switch (row.op) {
     case 'conv':
@@ -72,6 +99,9 @@ function forwardOf(row: OpRow): () => Tensor | Tensor[] {
       return attentionGradientsRow(row);
     case 'groupNormSiluGradients':
       return groupNormGradientsRow(row);
+    case 'deformableAttention':
+    case 'deformableAttentionGradients':
+      return deformableRow(row);
     case 'linear': {
       const [x, weight] = [random(row.rows, row.inputs), random<Tensor2D>(row.outputs, row.inputs)];
       const bias = random<Tensor1D>(row.outputs);

@@ -85,30 +85,38 @@ class Program implements WebGPUProgram {
 
 const VARIABLES = ['value', 'sizes', 'locations', 'weights'];
 
-const FORWARD = `${sizesBy('valueShape')}
-  let k = index % K; let row = index / K;
-  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
-  var total = 0.0;
-  ${forPoints(`
-    let weight = weights[row * P + p];
-    ${forCorners('total += weight * ofX * ofY * value[base + pixel * N * K];')}`)}
-  result[index] = total;`;
+/** Channels that a thread takes: their points are worked out once. */
+const channelsOf = (channels: number): number => (channels % 4 === 0 ? 4 : 1);
 
-/** Float sums into the value's pixels, which many points share: WGSL has atomic integers alone, so the bits are exchanged until
- * nobody came between. The order of the sums, and so the last digits, differ from run to run. */
-const VALUE_GRADIENT = `${sizesBy('outShape')}
-  let k = index % K; let row = index / K;
-  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
-  let dyk = dout[index];
+/** Where a thread of some channels of a row is. */
+const channelPlace = (width: number): string => `
+  let groups = K / ${width}; let k = (index % groups) * ${width}; let row = index / groups;
+  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;`;
+
+const forwardCode = (width: number): string => `${sizesBy('valueShape')}${channelPlace(width)}
+  var total : array<f32, ${width}>;
   ${forPoints(`
     let weight = weights[row * P + p];
     ${forCorners(`
-      let place = base + pixel * N * K; let term = weight * ofX * ofY * dyk;
-      var old = atomicLoad(&result[place]);
-      loop {
-        let exchange = atomicCompareExchangeWeak(&result[place], old, bitcast<i32>(bitcast<f32>(old) + term));
-        if (exchange.exchanged) { break; }
-        old = exchange.old_value;
+      let at = base + pixel * N * K; let share = weight * ofX * ofY;
+      for (var c = 0; c < ${width}; c++) { total[c] += share * value[at + c]; }`)}`)}
+  for (var c = 0; c < ${width}; c++) { result[row * K + k + c] = total[c]; }`;
+
+/** Float sums into the value's pixels, which many points share: WGSL has atomic integers alone, so the bits are exchanged until
+ * nobody came between. The order of the sums, and so the last digits, differ from run to run. */
+const valueGradientCode = (width: number): string => `${sizesBy('outShape')}${channelPlace(width)}
+  ${forPoints(`
+    let weight = weights[row * P + p];
+    ${forCorners(`
+      let at = base + pixel * N * K; let share = weight * ofX * ofY;
+      for (var c = 0; c < ${width}; c++) {
+        let term = share * dout[row * K + k + c];
+        var old = atomicLoad(&result[at + c]);
+        loop {
+          let exchange = atomicCompareExchangeWeak(&result[at + c], old, bitcast<i32>(bitcast<f32>(old) + term));
+          if (exchange.exchanged) { break; }
+          old = exchange.old_value;
+        }
       }`)}`)}`;
 
 /** Of each point the gradients by its weight and by its x and y. */
@@ -149,8 +157,9 @@ function forward(call: Call): TensorInfo {
   const { value, weights } = call.inputs;
   const [batch, , heads, channels] = value.shape;
   const shape = [batch, weights.shape[1], heads * channels];
-  const threads = util.sizeFromShape(shape);
-  return run(call, new Program('deformable', VARIABLES, shape, threads, FORWARD), threads);
+  const width = channelsOf(channels);
+  const threads = util.sizeFromShape(shape) / width;
+  return run(call, new Program(`deformable_${width}`, VARIABLES, shape, threads, forwardCode(width)), threads);
 }
 
 /** One part of the last axis. */
@@ -163,8 +172,16 @@ function component(both: Tensor, from: number, shape: number[]): Tensor {
 function backward(call: Call): TensorInfo[] {
   const { value, locations, weights, dy } = call.inputs;
   const others = ['sizes', 'locations', 'weights', 'dout'];
-  const threads = util.sizeFromShape(dy.shape);
-  const ofValue = new Program('deformable_value', others, value.shape, threads, VALUE_GRADIENT, true);
+  const width = channelsOf(value.shape[3]);
+  const threads = util.sizeFromShape(dy.shape) / width;
+  const ofValue = new Program(
+    `deformable_value_${width}`,
+    others,
+    value.shape,
+    threads,
+    valueGradientCode(width),
+    true,
+  );
   const dvalue = run(call, ofValue, threads, fill(value.shape as [number], 0));
   const points = util.sizeFromShape(weights.shape);
   const ofPoints = new Program(

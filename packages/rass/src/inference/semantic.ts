@@ -1,0 +1,167 @@
+import { resize } from '@rass/kernels';
+import type { FeaturePyramid, Mask2FormerOutput } from '@rass/mask2former';
+import {
+  add,
+  dispose,
+  div,
+  matMul,
+  pad,
+  reshape,
+  reverse,
+  sigmoid,
+  slice,
+  softmax,
+  type Tensor3D,
+  type Tensor4D,
+  tidy,
+  transpose,
+} from '@tensorflow/tfjs-core';
+import { inWindow, slidingFeatures, squareWindows, type Window, WindowMean } from './windows.ts';
+
+/** A backbone and a head. */
+export interface Segmenter {
+  /** The window tells which part of the padded image this is, where it is not the whole. */
+  features(image_BHWC: Tensor4D, window?: Window): FeaturePyramid;
+  head(features: FeaturePyramid): Mask2FormerOutput;
+}
+
+export interface SemanticInferenceOptions {
+  /** `sliding` (default): square windows of the shorter side. `whole`: the image at once. */
+  readonly mode?: 'sliding' | 'whole';
+  /** What is averaged where windows overlap: `features` (default), as RASS does, with one pass of the head, or `scores`, with one for each. */
+  readonly average?: 'features' | 'scores';
+  /** Also the image at these sizes, averaged; default [1]. */
+  readonly scales?: readonly number[];
+  /** Also the image's mirror image, averaged; default false. */
+  readonly flip?: boolean;
+  /** Sides are padded to multiples of this; default 64. */
+  readonly multiple?: number;
+}
+
+/** Black, of images in [-1, 1]. */
+const BLACK = -1;
+
+/** Pads an image at the bottom and the right. @shape [B, H, W, C] -> [B, H', W', C], multiples
+ * @source detectron2 ImageList.from_tensors, on images from 0 up: upstream pads with black */
+export function padImage(image_BHWC: Tensor4D, multiple: number, value: number = BLACK): Tensor4D {
+  const [, H, W] = image_BHWC.shape;
+  const [below, right] = [H, W].map((side) => (multiple - (side % multiple)) % multiple);
+  return pad(
+    image_BHWC,
+    [
+      [0, 0],
+      [0, below],
+      [0, right],
+      [0, 0],
+    ],
+    value,
+  );
+}
+
+/** How much each pixel is of each class: the queries' class probabilities times their masks, summed.
+ * @shape output of [B, Q, V + 1] and [B, Q, h, w] -> [B, H, W, V], from 0 up @source Mask2Former semantic_inference */
+export function semanticScores(output: Mask2FormerOutput, [H, W]: readonly [number, number]): Tensor4D {
+  return tidy(() => {
+    const { classQueriesLogits, masksQueriesLogits } = output;
+    const [B, Q, labels] = classQueriesLogits.shape;
+    const masks_BhwQ = transpose(masksQueriesLogits, [0, 2, 3, 1]) as Tensor4D;
+    const shares = reshape(sigmoid(resize(masks_BhwQ, [H, W], 'bilinear')), [B, H * W, Q]) as Tensor3D;
+    const classes = slice(softmax(classQueriesLogits), [0, 0, 0], [B, Q, labels - 1]);
+    return reshape(matMul(shares, classes), [B, H, W, labels - 1]) as Tensor4D;
+  });
+}
+
+/** The head's scores of features, which are freed. */
+function scored({ head }: Segmenter, features: FeaturePyramid, size: readonly [number, number]): Tensor4D {
+  try {
+    return tidy(() => semanticScores(head(features), size));
+  } finally {
+    dispose({ ...features });
+  }
+}
+
+/** The scores of an image whose sides fit. */
+function paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOptions): Tensor4D {
+  const [, H, W] = image_BHWC.shape;
+  const { mode = 'sliding', average = 'features' } = o;
+  // A square is its only window.
+  if (mode === 'whole' || H === W) return scored(s, s.features(image_BHWC), [H, W]);
+  if (average === 'features') {
+    const features = slidingFeatures(image_BHWC, (part, window) => s.features(part, window));
+    return scored(s, features, [H, W]);
+  }
+  const mean = new WindowMean(H, W);
+  try {
+    for (const window of squareWindows(H, W)) {
+      const features = inWindow(image_BHWC, window, (part) => s.features(part, window));
+      mean.add(scored(s, features, [window.size, window.size]), window);
+    }
+    return mean.finish();
+  } finally {
+    mean.dispose();
+  }
+}
+
+/** The scores of an image at one of the sizes, or of its mirror image, brought back to the image's own. */
+function viewScores(
+  s: Segmenter,
+  image: Tensor4D,
+  scale: number,
+  mirrored: boolean,
+  o: SemanticInferenceOptions,
+): Tensor4D {
+  const [B, H, W] = image.shape;
+  const size = [Math.max(1, Math.round(H * scale)), Math.max(1, Math.round(W * scale))] as const;
+  const padded = tidy(() => {
+    const turned = mirrored ? (reverse(image, 2) as Tensor4D) : image;
+    return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), o.multiple ?? 64);
+  });
+  try {
+    const scores = paddedScores(s, padded, o);
+    return tidy(() => {
+      const own = slice(scores, [0, 0, 0, 0], [B, size[0], size[1], scores.shape[3]]);
+      const back = scale === 1 ? own : resize(own, [H, W], 'bilinear');
+      scores.dispose();
+      return mirrored ? (reverse(back, 2) as Tensor4D) : back;
+    });
+  } finally {
+    padded.dispose();
+  }
+}
+
+function check({ scales = [1], multiple = 64 }: SemanticInferenceOptions, image: Tensor4D): void {
+  if (image.rank !== 4 || image.shape.some((size) => size === 0)) {
+    throw new Error(`semanticInference: an image is [B, H, W, 3]; got [${image.shape}]; give one that has pixels`);
+  }
+  if (scales.length === 0 || scales.some((scale) => !(scale > 0 && Number.isFinite(scale)))) {
+    throw new Error(`semanticInference: scales are numbers above 0, at least one; got [${scales}]; [1] is usual`);
+  }
+  if (!Number.isInteger(multiple) || multiple % 32 !== 0 || multiple <= 0) {
+    throw new Error(`semanticInference: sides are padded to a multiple of 32; got ${multiple}; 64 is usual`);
+  }
+}
+
+/** How much each pixel is of each class, by square windows, over several sizes and the mirror image where asked for.
+ * @shape image [B, H, W, 3] in [-1, 1] -> [B, H, W, V]; the largest is the class
+ * @throws when the image or an option does not fit @source github.com/Ka1Guan/RASS; mmseg, test-time augmentation */
+export function semanticInference(
+  segmenter: Segmenter,
+  image_BHWC: Tensor4D,
+  options: SemanticInferenceOptions = {},
+): Tensor4D {
+  check(options, image_BHWC);
+  const { scales = [1], flip = false } = options;
+  const views = scales.flatMap((scale) => (flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })));
+  let sum: Tensor4D | undefined;
+  for (const { scale, mirrored } of views) {
+    const scores = viewScores(segmenter, image_BHWC, scale, mirrored, options);
+    const before = sum;
+    sum = before === undefined ? scores : add(before, scores);
+    if (before !== undefined) dispose([before, scores]);
+  }
+  const total = sum as Tensor4D;
+  if (views.length === 1) return total;
+  const mean = div(total, views.length) as Tensor4D;
+  total.dispose();
+  return mean;
+}

@@ -1,7 +1,8 @@
 """Mask2Former of transformers with tiny configurations, as its own save_pretrained writes it: golden/mask2former/<case>/ holds
 config.json and model.safetensors (half precision, so that both sides start from the same rounded weights), and <case>.safetensors the
 inputs and what the model makes of them: features, pixel decoder's output, every layer's logits and gradients. The gradients are of one number,
-the sum of all logits times fixed random ones.
+the sum of all logits times fixed random ones. model-training is a step of training of the first case, model-segmentations what the image
+processor makes of its outputs.
 """
 import json
 import shutil
@@ -9,9 +10,11 @@ import shutil
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
+from transformers.models.mask2former.image_processing_pil_mask2former import Mask2FormerImageProcessorPil
 
 from common import GOLDEN, randomize, save_case, seeded
 
+POINTS = 24
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 CONFIG_FIELDS = ["transformers_version", "_name_or_path"]
 
@@ -69,6 +72,14 @@ def save_model(name: str, model: Mask2FormerForUniversalSegmentation) -> None:
     save_file(dict(sorted(load_file(folder / "model.safetensors").items())), folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def spread(model: Mask2FormerForUniversalSegmentation) -> None:
+    """Untrained queries are much alike, and so would be their classes and masks: these are told apart more."""
+    with torch.no_grad():
+        model.model.transformer_module.queries_features.weight *= 15
+        model.model.transformer_module.queries_embedder.weight *= 15
+        model.class_predictor.weight *= 8
+
+
 def round_to_half(model: torch.nn.Module) -> None:
     with torch.no_grad():
         for p in model.parameters():
@@ -78,6 +89,7 @@ def round_to_half(model: torch.nn.Module) -> None:
 def main() -> None:
     for name, (config, (rows, columns), seed) in CASES.items():
         model = randomize(Mask2FormerForUniversalSegmentation(config), seed)
+        spread(model)
         round_to_half(model)
         generator = seeded(seed)
         pixels = torch.randn(2, 3, rows, columns, generator=generator).requires_grad_()
@@ -110,7 +122,63 @@ def main() -> None:
         save_model(name, model)
         if name == "model":
             save_detectron2(model)
+            save_training(model, pixels.detach())
+            save_segmentations(model, result)
         save_case(f"mask2former/{name}", tensors, {})
+
+
+def save_training(model: Mask2FormerForUniversalSegmentation, pixels: torch.Tensor) -> None:
+    """What a training step sees: the matching, the losses and the gradients, with the points that were drawn."""
+    generator = seeded(33)
+    model.criterion.num_points = model.criterion.matcher.num_points = POINTS
+    size = pixels.shape[-2:]
+    masks = [(torch.nn.functional.interpolate(torch.randn(1, n, 3, 4, generator=generator), size=size, mode="bilinear")[0] > 0.1).float() for n in (3, 2)]
+    classes = [torch.randint(0, 3, (len(m),), generator=generator) for m in masks]
+    drawn, matched, original = [], [], torch.rand
+    match = model.criterion.matcher.forward
+
+    def recorded(*shape, **_):
+        drawn.append(original(*shape, generator=generator))
+        return drawn[-1]
+
+    def matching(*args, **kwargs):
+        matched.append(match(*args, **kwargs))
+        return matched[-1]
+
+    torch.rand, model.criterion.matcher.forward = recorded, matching
+    loss = model(pixel_values=pixels, mask_labels=masks, class_labels=classes).loss
+    torch.rand, model.criterion.matcher.forward = original, match
+    tensors, draws = {"out/loss": loss}, iter(drawn)
+    layers = model.config.decoder_layers
+    # The last layer is judged first.
+    for place, layer in enumerate([layers - 1, *range(layers - 1)]):
+        for image in range(len(masks)):
+            tensors[f"in/matching.{layer}.{image}"] = next(draws)[0]
+            rows, columns = matched[place][image]
+            tensors |= {f"out/queries.{layer}.{image}": rows, f"out/targets.{layer}.{image}": columns}
+        tensors |= {f"in/candidates.{layer}": next(draws), f"in/uniform.{layer}": next(draws)}
+    for image in range(len(masks)):
+        tensors |= {f"in/masks.{image}": masks[image], f"in/classes.{image}": classes[image]}
+    names = state_names(model)
+    for key, gradient in zip(GRADIENTS, torch.autograd.grad(loss, [names[key] for key in GRADIENTS])):
+        tensors[f"grad/{key}"] = gradient
+    save_case("mask2former/model-training", tensors, dict(points=POINTS))
+
+
+def save_segmentations(model: Mask2FormerForUniversalSegmentation, result) -> None:
+    """What the image processor makes of the outputs, with thresholds that leave some segments of these untrained queries."""
+    processor, sizes = Mask2FormerImageProcessorPil(), [(32, 64), (50, 40)]
+    semantic = processor.post_process_semantic_segmentation(result, target_sizes=sizes)
+    # Each mask by itself: the order of instances, and so which covers which, is that of an unsorted topk, PyTorch's own business.
+    instances = processor.post_process_instance_segmentation(result, threshold=0.1, target_sizes=sizes, return_binary_maps=True)
+    panoptic = processor.post_process_panoptic_segmentation(result, threshold=0.1, mask_threshold=0.1, overlap_mask_area_threshold=0.1, label_ids_to_fuse=set(), target_sizes=sizes)
+    tensors = {}
+    for image in range(len(sizes)):
+        tensors[f"out/semantic.{image}"] = semantic[image].int()
+        tensors[f"out/instance.{image}"] = instances[image]["segmentation"].int()
+        tensors[f"out/panoptic.{image}"] = panoptic[image]["segmentation"].int()
+    segments = dict(instance=[r["segments_info"] for r in instances], panoptic=[r["segments_info"] for r in panoptic])
+    save_case("mask2former/model-segmentations", tensors, dict(sizes=sizes, **segments))
 
 
 def save_detectron2(model: torch.nn.Module) -> None:

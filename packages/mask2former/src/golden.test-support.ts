@@ -3,6 +3,7 @@ import { type Golden, loadGolden } from '@rass/testkit';
 import type { Checkpoint } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
 import { type Tensor, type Tensor4D, tensor, transpose } from '@tensorflow/tfjs-core';
+import type { PointSource } from './criterion/points.ts';
 
 const folder = new URL('../../../test-fixtures/golden/mask2former/', import.meta.url);
 
@@ -40,4 +41,14 @@ export function goldenWeight(golden: Golden, name: string): Tensor {
   const weight = transpose(stored, [2, 3, 1, 0]);
   stored.dispose();
   return weight;
+}
+
+/** The points that the Python library drew. */
+export function goldenPoints(golden: Golden): PointSource {
+  const read = (name: string): Float32Array => golden.raw(`in/${name}`).values as Float32Array;
+  return {
+    matching: (layer, image) => read(`matching.${layer}.${image}`),
+    candidates: (layer) => read(`candidates.${layer}`),
+    uniform: (layer) => read(`uniform.${layer}`),
+  };
 }

@@ -10,11 +10,11 @@ import {
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
+import { goldenPoints } from '../golden.test-support.ts';
 import type { Mask2FormerOutput } from '../outputs.ts';
 import { mask2FormerCriterion, outputOf, outputTensors } from './criterion.ts';
 import { mask2FormerLoss } from './loss.ts';
 import { matchPredictions } from './match.ts';
-import type { PointSource } from './points.ts';
 import { type MaskTargets, semanticTargets } from './targets.ts';
 
 function goldenTargets(golden: Golden): MaskTargets[] {
@@ -30,16 +30,6 @@ function goldenOutput(golden: Golden): Mask2FormerOutput {
     [`masksQueriesLogits.${i}`, golden.tensor(`in/mask_logits.${i}`)],
   ]);
   return outputOf(Object.fromEntries(layers.flat()));
-}
-
-/** The points that the Python library drew. */
-function goldenPoints(golden: Golden): PointSource {
-  const read = (name: string): Float32Array => golden.raw(`in/${name}`).values as Float32Array;
-  return {
-    matching: (layer, image) => read(`matching.${layer}.${image}`),
-    candidates: (layer) => read(`candidates.${layer}`),
-    uniform: (layer) => read(`uniform.${layer}`),
-  };
 }
 
 const masksOf = (targets: readonly MaskTargets[]): Tensor[] => targets.map(({ masks }) => masks);

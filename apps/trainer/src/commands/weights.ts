@@ -3,12 +3,13 @@ import { progressReporter } from '../terminal.ts';
 import { installDists } from '../weights/dists.ts';
 import type { WeightsInstallOptions } from '../weights/install-once.ts';
 import { installLpips } from '../weights/lpips.ts';
+import { installNiqe } from '../weights/niqe.ts';
 
 interface InstallFlags extends Omit<WeightsInstallOptions, 'onProgress'> {
   optional?: boolean;
 }
 
-const INSTALLERS = { lpips: installLpips, dists: installDists };
+const INSTALLERS = { lpips: installLpips, dists: installDists, niqe: installNiqe };
 
 async function install(name: keyof typeof INSTALLERS, { optional, ...flags }: InstallFlags): Promise<void> {
   const { report, end } = progressReporter();

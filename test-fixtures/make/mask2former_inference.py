@@ -105,6 +105,28 @@ def semantic_troubles(out) -> list[Place]:
     return found
 
 
+# detectron2's way: masks at the size of the padded input, cut to the image's own, resized to the picture's.
+INPUT, IMAGES, PICTURES = (48, 80), [(48, 61), (33, 80)], [(70, 90), (20, 41)]
+
+
+def detectron2_scores(out) -> list[torch.Tensor]:
+    """The steps of MaskFormer.forward, semantic_inference and sem_seg_postprocess."""
+    masks = torch.nn.functional.interpolate(out.masks_queries_logits, size=INPUT, mode="bilinear", align_corners=False)
+    scores = torch.einsum("bqc,bqhw->bchw", out.class_queries_logits.softmax(-1)[..., :-1], masks.sigmoid())
+    return [resized(s[:, :h, :w], size) for s, (h, w), size in zip(scores, IMAGES, PICTURES)]
+
+
+def detectron2() -> None:
+    def troubles(out) -> list[Place]:
+        return [place for b, s in enumerate(detectron2_scores(out)) for place in near_ties(s, b)]
+
+    out = settled(outputs([[0, 3, 1, 4, 5, 2], [2, 2, -1, 0, 5, 4]], 5, 12, 20, 8), troubles)
+    tensors = inputs(out)
+    for b, scores in enumerate(detectron2_scores(out)):
+        tensors |= runs(scores.argmax(0), f"{b}") | {f"out/{b}.scores": scores}
+    save_case("mask2former/inference-detectron2", tensors, dict(input=INPUT, images=IMAGES, pictures=PICTURES))
+
+
 def semantic() -> None:
     out = settled(outputs([[0, 3, 1, 4, 5, 2], [2, 2, -1, 0, 5, 4]], 5, 12, 20, 7), semantic_troubles)
     tensors = inputs(out)
@@ -219,5 +241,6 @@ def instance() -> None:
 
 if __name__ == "__main__":
     semantic()
+    detectron2()
     panoptic()
     instance()

@@ -53,6 +53,7 @@ export {
   type SemanticOptions,
   type SemanticSegmentation,
 } from './inference/semantic.ts';
+export type { SizeOptions } from './inference/sizes.ts';
 export {
   loadMask2Former,
   type Mask2Former,

@@ -9,7 +9,6 @@ import {
 import { expectSameMap, expectSegments, loadCase, mapOf } from './golden.test-support.ts';
 import type { TargetSize } from './segmentation.ts';
 
-type Size = TargetSize | undefined;
 const GRID: TargetSize = [384, 384];
 
 /** Every `step`th row and column of each class. */
@@ -34,6 +33,23 @@ describeOnBackends("semantic segmentation is transformers'", () => {
       expectSameMap(segmentation.labels, mapOf(golden, `${name}.${b}`), `${name}, image ${b}`);
       const scores = thinned(segmentationScores as Float32Array, 5, size, name === 'small' ? 1 : 16);
       await expectClose(scores, golden.raw(`out/${name}.${b}.scores`).values, { relative: 1e-5 });
+    }
+    dispose(Object.values(given));
+  });
+});
+
+describeOnBackends("semantic segmentation is detectron2's, with the sizes that it uses", () => {
+  it('of padded images', async () => {
+    const { golden, outputs } = loadCase('inference-detectron2');
+    const given = outputs();
+    const { input: maskSize, images: imageSizes, pictures: targetSizes } = golden.config;
+    const options = { maskSize, imageSizes, targetSizes, returnSegmentationScores: true };
+    const results = await postProcessSemanticSegmentation(given, options);
+    expect(results).toHaveLength(2);
+    for (const [b, { segmentation, segmentationScores }] of results.entries()) {
+      expectSameMap(segmentation.labels, mapOf(golden, `${b}`), `image ${b}`);
+      const { values } = golden.raw(`out/${b}.scores`);
+      await expectClose(segmentationScores as Float32Array, values, { relative: 1e-5 });
     }
     dispose(Object.values(given));
   });
@@ -132,13 +148,13 @@ describeOnBackends("instance segmentation is transformers'", () => {
 });
 
 describeOnBackends('inference', () => {
-  const { outputs } = loadCase('inference-instance');
-  const size: Size = [40, 50];
+  const { outputs } = loadCase('inference-semantic');
+  const size: TargetSize = [40, 50];
   it('leaves no tensor behind', async () => {
     const given = outputs();
-    await expectNoLeaks(() => postProcessSemanticSegmentation(given, { targetSizes: [size, size, size] }));
-    await expectNoLeaks(() => postProcessPanopticSegmentation(given, { targetSizes: [size, size, size] }));
-    await expectNoLeaks(() => postProcessInstanceSegmentation(given, { targetSizes: [size, size, size] }));
+    await expectNoLeaks(() => postProcessSemanticSegmentation(given, { targetSizes: [size, size] }));
+    await expectNoLeaks(() => postProcessPanopticSegmentation(given, { targetSizes: [size, size] }));
+    await expectNoLeaks(() => postProcessInstanceSegmentation(given, { targetSizes: [size, size] }));
     dispose(Object.values(given));
   });
 });

@@ -10,8 +10,11 @@ import {
 import { bandsOf, resizedBand } from './bands.ts';
 import { bilinearTaps } from './bilinear.ts';
 import { runLengths } from './run-lengths.ts';
+import type { TargetSize } from './segmentation.ts';
+import type { ImageSizes } from './sizes.ts';
 
 const ln = Math.log;
+const sizesTo = (target: TargetSize): ImageSizes => ({ mask: [384, 384], image: [384, 384], target });
 
 /** Two queries and two classes on 1 x 2 pixels. The first is class 0 with 3/5, class 1 with 1/5, nothing with 1/5; the second
  * class 1 with 4/6, class 0 and nothing with 1/6. Masks: 9/10 and 1/10 of the left pixel, 1/4 and 3/4 of the right one. */
@@ -98,15 +101,28 @@ describeOnBackends('by hand', () => {
     dispose(Object.values(given));
   });
 
+  it('leaves out what the batch was padded with', async () => {
+    const given = byHand();
+    // The left half of the four columns, where the first has 9/10 and, at a logit of 3/4 ln 9 - 1/4 ln 3, 0.798.
+    const sizes = { maskSize: [1, 4] as const, imageSizes: [[1, 2] as const] };
+    const [instances] = await postProcessInstanceSegmentation(given, sizes);
+    expect([...instances.segmentation.labels]).toEqual([0, 0]);
+    const score = 0.6 * ((0.9 + 1 / (1 + Math.exp(ln(3) / 4 - 0.75 * ln(9)))) / 2);
+    expect(instances.segmentsInfo[0].score).toBeCloseTo(score, 5);
+    const [panoptic] = await postProcessPanopticSegmentation(given, { ...sizes, targetSizes: [[2, 2]] });
+    expect(panoptic.segmentation).toEqual({ labels: Int32Array.of(1, 1, 1, 1), height: 2, width: 2 });
+    dispose(Object.values(given));
+  });
+
   it('resizes in bands as in one piece', async () => {
     const logits = tensor3d(randomValues(6 * 7 * 3, { low: -4, high: 4 }), [6, 7, 3]);
-    const whole = resizedBand(logits, [500, 30], { first: 0, end: 500 }, (x) => x);
+    const whole = resizedBand(logits, sizesTo([500, 30]), { first: 0, end: 500 }, (x) => x);
     const parts = [
       [0, 1],
       [1, 250],
       [250, 499],
       [499, 500],
-    ].map(([first, end]) => resizedBand(logits, [500, 30], { first, end }, (x) => x));
+    ].map(([first, end]) => resizedBand(logits, sizesTo([500, 30]), { first, end }, (x) => x));
     const joined = await Promise.all(parts.map(async (part) => [...(await part.data())]));
     expect(joined.flat()).toEqual([...(await whole.data())]);
     dispose([logits, whole, ...parts]);
@@ -115,7 +131,7 @@ describeOnBackends('by hand', () => {
 
 describeOnBackends('large images', () => {
   it('take a band of rows at a time', () => {
-    const size = [2048, 2048] as const;
+    const size = sizesTo([2048, 2048]);
     const bands = bandsOf(size, 100);
     expect(bands[0].first).toBe(0);
     expect(bands.at(-1)?.end).toBe(2048);
@@ -130,8 +146,8 @@ describeOnBackends('large images', () => {
   });
 
   it('take enough of the grid for each row where they are small', () => {
-    expect(bandsOf([10, 10], 100)).toHaveLength(2);
-    expect(bandsOf([1, 1], 1000)).toEqual([{ first: 0, end: 1 }]);
+    expect(bandsOf(sizesTo([10, 10]), 100)).toHaveLength(2);
+    expect(bandsOf(sizesTo([1, 1]), 1000)).toEqual([{ first: 0, end: 1 }]);
   });
 }, ['native']);
 
@@ -173,7 +189,28 @@ describeOnBackends('inference says what is wrong', () => {
         `${run.name}: targetSizes has one size for each image; got 2 for 1; give the [height, width] of each`,
       );
       await expect(run(given(), { targetSizes: [[1, 0.5]] })).rejects.toThrow(
-        `${run.name}: a target size is two whole numbers from 1 up; got [1,0.5] for image 0; give [height, width] in pixels`,
+        `${run.name}: targetSizes are whole numbers from 1 up; got [1,0.5] for image 0; give [height, width] in pixels`,
+      );
+    }
+  });
+
+  it('with the sizes of masks and of images', async () => {
+    for (const run of both) {
+      await expect(run(given(), { maskSize: [0, 5] })).rejects.toThrow(
+        `${run.name}: maskSize are whole numbers from 1 up; got [0,5]; give [height, width] in pixels`,
+      );
+      await expect(run(given(), { maskSize: [8, 8], imageSizes: [[4, 9]] })).rejects.toThrow(
+        `${run.name}: imageSizes are parts of maskSize, [8,8]; got [4,9] for image 0; give maskSize the height and width of the model's input`,
+      );
+      await expect(
+        run(given(), {
+          imageSizes: [
+            [1, 1],
+            [1, 1],
+          ],
+        }),
+      ).rejects.toThrow(
+        `${run.name}: imageSizes has one size for each image; got 2 for 1; give the [height, width] of each`,
       );
     }
   });

@@ -11,16 +11,15 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Prediction } from '../outputs.ts';
 import { tidied } from '../tidied.ts';
-import { type Band, bandsOf, GRID, GRID_SIZE, gridLogits } from './bands.ts';
-import { checkTargetSizes, checkThresholds, maskLogits, type QueryClasses, readClasses } from './predictions.ts';
+import { type Band, bandsOf, maskBand } from './bands.ts';
+import { checkThresholds, maskLogits, type QueryClasses, readClasses } from './predictions.ts';
 import { runLengths } from './run-lengths.ts';
-import { emptyMap, roundedScore, type SegmentationMap, type SegmentInfo, type TargetSize } from './segmentation.ts';
+import { emptyMap, roundedScore, type SegmentationMap, type SegmentInfo } from './segmentation.ts';
+import { type ImageSizes, type SizeOptions, sizesOf } from './sizes.ts';
 
-export interface InstanceOptions {
+export interface InstanceOptions extends SizeOptions {
   /** Instances with at least this score are kept. Default 0.5. */
   readonly threshold?: number;
-  /** [height, width] of each image; without, maps are 384 x 384, whatever the image's shape. */
-  readonly targetSizes?: readonly TargetSize[];
   /** Whether the map's run lengths are given too. Default false. */
   readonly returnCocoAnnotation?: boolean;
   /** Whether each instance's own mask is given too: in the map a later one covers an earlier one. Default false. */
@@ -38,9 +37,9 @@ export interface InstanceSegmentation {
   readonly binaryMaps?: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** The masks of an image's queries on the grid. */
-interface GridMasks {
-  /** For each query [384, 384], 0 and 1. */
+/** The masks of an image's queries before they are resized. */
+interface QueryMasks {
+  /** For each query, of the image's part of the masks: 0 and 1. */
   readonly masks: readonly Uint8Array<ArrayBuffer>[];
   /** The mean probability within each mask. */
   readonly quality: Float64Array;
@@ -50,8 +49,8 @@ const WHERE = 'postProcessInstanceSegmentation';
 /** Keeps empty masks from dividing by zero. @source transformers 5.23 post_process_instance_segmentation */
 const EPSILON = 1e-6;
 
-interface MaskBand {
-  /** [Q, rows, 384], 1 where the mask is */
+interface BinaryBand {
+  /** [Q, rows, columns], 1 where the mask is */
   readonly masks: Tensor3D;
   /** [rows, Q]: pixels of each row */
   readonly areas: Tensor2D;
@@ -59,9 +58,9 @@ interface MaskBand {
   readonly probability: Tensor2D;
 }
 
-function maskBand(logits_HWQ: Tensor3D, band: Band): MaskBand {
+function binaryBand(logits_HWQ: Tensor3D, sizes: ImageSizes, band: Band): BinaryBand {
   return tidied(() => {
-    const logits = gridLogits(logits_HWQ, band);
+    const logits = maskBand(logits_HWQ, sizes, band);
     const inside = cast(greater(logits, 0), 'float32');
     return {
       masks: transpose(inside, [2, 0, 1]) as Tensor3D,
@@ -71,17 +70,18 @@ function maskBand(logits_HWQ: Tensor3D, band: Band): MaskBand {
   });
 }
 
-async function gridMasks(logits_HWQ: Tensor3D): Promise<GridMasks> {
+async function queryMasks(logits_HWQ: Tensor3D, sizes: ImageSizes): Promise<QueryMasks> {
   const Q = logits_HWQ.shape[2];
-  const masks = Array.from({ length: Q }, () => new Uint8Array(GRID * GRID));
+  const [height, width] = sizes.image;
+  const masks = Array.from({ length: Q }, () => new Uint8Array(height * width));
   const [areas, probability] = [new Float64Array(Q), new Float64Array(Q)];
-  for (const band of bandsOf(GRID_SIZE, Q)) {
-    const part = maskBand(logits_HWQ, band);
+  for (const band of bandsOf({ ...sizes, target: sizes.image }, Q)) {
+    const part = binaryBand(logits_HWQ, sizes, band);
     try {
       const [bits, own, total] = await Promise.all([part.masks.data(), part.areas.data(), part.probability.data()]);
-      const count = (band.end - band.first) * GRID;
+      const count = (band.end - band.first) * width;
       for (let q = 0; q < Q; q++) {
-        masks[q].set(bits.subarray(q * count, (q + 1) * count), band.first * GRID);
+        masks[q].set(bits.subarray(q * count, (q + 1) * count), band.first * width);
       }
       // Summed up here, in double precision: backends lose digits over so many pixels.
       for (let i = 0; i < own.length; i++) {
@@ -105,33 +105,33 @@ function likeliest({ queries, classes, probabilities }: QueryClasses): { query: 
 }
 
 /** Where PyTorch's nearest interpolate looks. @source aten nearest_neighbor_compute_source_index */
-function nearestPlaces(to: number): Int32Array {
-  const scale = Math.fround(GRID / to);
-  return Int32Array.from({ length: to }, (_, i) => Math.min(GRID - 1, Math.floor(Math.fround(i * scale))));
+function nearestPlaces(from: number, to: number): Int32Array {
+  const scale = Math.fround(from / to);
+  return Int32Array.from({ length: to }, (_, i) => Math.min(from - 1, Math.floor(Math.fround(i * scale))));
 }
 
-function resizedMask(mask: Uint8Array, [height, width]: TargetSize): Uint8Array<ArrayBuffer> {
-  const [rows, columns] = [nearestPlaces(height), nearestPlaces(width)];
+function resizedMask(mask: Uint8Array, { image, target: [height, width] }: ImageSizes): Uint8Array<ArrayBuffer> {
+  const [rows, columns] = [nearestPlaces(image[0], height), nearestPlaces(image[1], width)];
   const out = new Uint8Array(height * width);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) out[y * width + x] = mask[rows[y] * GRID + columns[x]];
+    for (let x = 0; x < width; x++) out[y * width + x] = mask[rows[y] * image[1] + columns[x]];
   }
   return out;
 }
 
 function instancesOf(
   queries: QueryClasses,
-  { masks, quality }: GridMasks,
-  size: TargetSize,
+  { masks, quality }: QueryMasks,
+  sizes: ImageSizes,
   options: InstanceOptions,
 ): InstanceSegmentation {
-  const segmentation = emptyMap(size, -1);
+  const segmentation = emptyMap(sizes.target, -1);
   const segmentsInfo: SegmentInfo[] = [];
   const binaryMaps: Uint8Array<ArrayBuffer>[] = [];
   for (const { query, labelId, p } of likeliest(queries)) {
     const score = p * quality[query];
     if (score < (options.threshold ?? 0.5)) continue;
-    const mask = resizedMask(masks[query], size);
+    const mask = resizedMask(masks[query], sizes);
     if (!mask.includes(1)) continue;
     const id = segmentsInfo.length;
     for (let i = 0; i < mask.length; i++) if (mask[i] === 1) segmentation.labels[i] = id;
@@ -155,14 +155,14 @@ export async function postProcessInstanceSegmentation(
   options: InstanceOptions = {},
 ): Promise<InstanceSegmentation[]> {
   checkThresholds(WHERE, { threshold: options.threshold ?? 0.5 });
-  checkTargetSizes(WHERE, outputs.classQueriesLogits.shape[0], options.targetSizes);
+  const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], options);
   const images = await readClasses(WHERE, outputs);
   const results: InstanceSegmentation[] = [];
   for (const [image, queries] of images.entries()) {
     const logits = maskLogits(outputs, image);
     try {
-      const masks = await gridMasks(logits);
-      results.push(instancesOf(queries, masks, options.targetSizes?.[image] ?? GRID_SIZE, options));
+      const masks = await queryMasks(logits, sizes[image]);
+      results.push(instancesOf(queries, masks, sizes[image], options));
     } finally {
       logits.dispose();
     }

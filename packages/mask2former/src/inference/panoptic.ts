@@ -15,11 +15,12 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Prediction } from '../outputs.ts';
 import { tidied } from '../tidied.ts';
-import { type Band, bandsOf, GRID_SIZE, resizedBand } from './bands.ts';
-import { checkTargetSizes, checkThresholds, maskLogits, type QueryClasses, readClasses } from './predictions.ts';
-import { emptyMap, roundedScore, type SegmentationMap, type SegmentInfo, type TargetSize } from './segmentation.ts';
+import { type Band, bandsOf, resizedBand } from './bands.ts';
+import { checkThresholds, maskLogits, type QueryClasses, readClasses } from './predictions.ts';
+import { emptyMap, roundedScore, type SegmentationMap, type SegmentInfo } from './segmentation.ts';
+import { type ImageSizes, type SizeOptions, sizesOf } from './sizes.ts';
 
-export interface PanopticOptions {
+export interface PanopticOptions extends SizeOptions {
   /** Queries whose surest class has more than this are kept. Default 0.5. */
   readonly threshold?: number;
   /** Where a mask times its query's score reaches this, it has its whole area. Default 0.5. */
@@ -28,8 +29,6 @@ export interface PanopticOptions {
   readonly overlapMaskAreaThreshold?: number;
   /** Classes, such as sky, of which an image has one segment at most. Default none. */
   readonly labelIdsToFuse?: Iterable<number>;
-  /** [height, width] of each image; without, maps are 384 x 384, whatever the image's shape. */
-  readonly targetSizes?: readonly TargetSize[];
   /** Hugging Face counts on from a fused segment's id, which gives some ids twice, lists a fused segment once for each of
    * its queries, and fills a map without segments with -1. True: every segment has its own id and is listed once, with
    * its best score; 0 is no segment, always. Default false. */
@@ -82,13 +81,13 @@ interface ContestBand {
 function contestBand(
   masks_HWK: Tensor3D,
   scores_K: Tensor1D,
-  size: TargetSize,
+  sizes: ImageSizes,
   band: Band,
   threshold: number,
 ): ContestBand {
   return tidied(() => {
     const weighed = mul(
-      resizedBand(masks_HWK, size, band, (x) => x),
+      resizedBand(masks_HWK, sizes, band, (x) => x),
       scores_K,
     ) as Tensor3D;
     const reached = cast(greaterEqual(weighed, threshold), 'float32');
@@ -99,12 +98,17 @@ function contestBand(
   });
 }
 
-async function contest(masks_HWK: Tensor3D, scores_K: Tensor1D, size: TargetSize, threshold: number): Promise<Contest> {
+async function contest(
+  masks_HWK: Tensor3D,
+  scores_K: Tensor1D,
+  sizes: ImageSizes,
+  threshold: number,
+): Promise<Contest> {
   const [K] = scores_K.shape;
-  const winners = emptyMap(size, 0);
+  const winners = emptyMap(sizes.target, 0);
   const [won, whole] = [new Float64Array(K), new Float64Array(K)];
-  for (const band of bandsOf(size, K)) {
-    const part = contestBand(masks_HWK, scores_K, size, band, threshold);
+  for (const band of bandsOf(sizes, K)) {
+    const part = contestBand(masks_HWK, scores_K, sizes, band, threshold);
     try {
       winners.labels.set(await part.winners.data(), band.first * winners.width);
       (await part.whole.data()).forEach((area, k) => {
@@ -165,15 +169,14 @@ export async function postProcessPanopticSegmentation(
 ): Promise<PanopticSegmentation[]> {
   const { threshold = 0.5, maskThreshold = 0.5, overlapMaskAreaThreshold = 0.8, distinctIds = false } = options;
   checkThresholds(WHERE, { threshold, maskThreshold, overlapMaskAreaThreshold });
-  checkTargetSizes(WHERE, outputs.classQueriesLogits.shape[0], options.targetSizes);
+  const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], options);
   const images = await readClasses(WHERE, outputs);
   const fused = fusedClasses([...(options.labelIdsToFuse ?? [])], outputs.classQueriesLogits.shape[2] - 1);
   const results: PanopticSegmentation[] = [];
   for (const [image, queries] of images.entries()) {
-    const size = options.targetSizes?.[image] ?? GRID_SIZE;
     const candidates = candidatesOf(queries, threshold);
     if (candidates.length === 0) {
-      results.push({ segmentation: emptyMap(size, distinctIds ? 0 : -1), segmentsInfo: [] });
+      results.push({ segmentation: emptyMap(sizes[image].target, distinctIds ? 0 : -1), segmentsInfo: [] });
       continue;
     }
     const masks = tidy(() =>
@@ -188,7 +191,7 @@ export async function postProcessPanopticSegmentation(
     );
     const scores = tensor1d(candidates.map(({ score }) => score));
     try {
-      const outcome = await contest(masks, scores, size, maskThreshold);
+      const outcome = await contest(masks, scores, sizes[image], maskThreshold);
       results.push(segmentsOf(candidates, outcome, overlapMaskAreaThreshold, fused, distinctIds));
     } finally {
       dispose([masks, scores]);

@@ -1,6 +1,5 @@
 import { reshape, slice, type Tensor2D, type Tensor3D, tidy, transpose } from '@tensorflow/tfjs-core';
 import type { Prediction } from '../outputs.ts';
-import type { TargetSize } from './segmentation.ts';
 
 /** What the queries of one image say of the classes, on the host. */
 export interface QueryClasses {
@@ -17,22 +16,6 @@ export function checkThresholds(where: string, thresholds: Readonly<Record<strin
     if (value >= 0 && value <= 1) continue;
     throw new Error(`${where}: ${name} is from 0 to 1; got ${value}; it is a probability or a share`);
   }
-}
-
-/** @throws unless every image has a size of whole pixels */
-export function checkTargetSizes(where: string, images: number, sizes: readonly TargetSize[] | undefined): void {
-  if (sizes === undefined) return;
-  if (sizes.length !== images) {
-    throw new Error(
-      `${where}: targetSizes has one size for each image; got ${sizes.length} for ${images}; give the [height, width] of each`,
-    );
-  }
-  sizes.forEach((size, image) => {
-    if (size.length === 2 && size.every((side) => Number.isInteger(side) && side > 0)) return;
-    throw new Error(
-      `${where}: a target size is two whole numbers from 1 up; got [${size}] for image ${image}; give [height, width] in pixels`,
-    );
-  });
 }
 
 function checkShapes(where: string, { classQueriesLogits, masksQueriesLogits }: Prediction): void {

@@ -10,13 +10,12 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Prediction } from '../outputs.ts';
 import { tidied } from '../tidied.ts';
-import { type Band, bandsOf, GRID_SIZE, resizedBand } from './bands.ts';
-import { checkTargetSizes, maskLogits, type QueryClasses, readClasses } from './predictions.ts';
-import { emptyMap, type SegmentationMap, type TargetSize } from './segmentation.ts';
+import { type Band, bandsOf, resizedBand } from './bands.ts';
+import { maskLogits, type QueryClasses, readClasses } from './predictions.ts';
+import { emptyMap, type SegmentationMap } from './segmentation.ts';
+import { type ImageSizes, type SizeOptions, sizesOf } from './sizes.ts';
 
-export interface SemanticOptions {
-  /** [height, width] of each image; without, maps are 384 x 384, whatever the image's shape. */
-  readonly targetSizes?: readonly TargetSize[];
+export interface SemanticOptions extends SizeOptions {
   /** Default false. They take V times the map's size. */
   readonly returnSegmentationScores?: boolean;
 }
@@ -48,13 +47,13 @@ function classWeights({ queries, classes, probabilities }: QueryClasses): Tensor
 function semanticBand(
   logits_HWQ: Tensor3D,
   weights_QV: Tensor2D,
-  size: TargetSize,
+  sizes: ImageSizes,
   band: Band,
   withScores: boolean,
 ): SemanticBand {
   return tidied(() => {
     const [Q, V] = weights_QV.shape;
-    const scores = resizedBand(logits_HWQ, size, band, (masks_HWQ) => {
+    const scores = resizedBand(logits_HWQ, sizes, band, (masks_HWQ) => {
       const [rows, columns] = masks_HWQ.shape;
       return reshape(matMul(reshape(masks_HWQ, [rows * columns, Q]) as Tensor2D, weights_QV), [rows, columns, V]);
     });
@@ -66,15 +65,15 @@ function semanticBand(
 async function segmentImage(
   logits_HWQ: Tensor3D,
   weights_QV: Tensor2D,
-  size: TargetSize,
+  sizes: ImageSizes,
   withScores: boolean,
 ): Promise<SemanticSegmentation> {
   const [Q, V] = weights_QV.shape;
-  const [height, width] = size;
-  const segmentation = emptyMap(size, 0);
+  const [height, width] = sizes.target;
+  const segmentation = emptyMap(sizes.target, 0);
   const segmentationScores = withScores ? new Float32Array(V * height * width) : undefined;
-  for (const band of bandsOf(size, Math.max(Q, V))) {
-    const { labels, scores } = semanticBand(logits_HWQ, weights_QV, size, band, withScores);
+  for (const band of bandsOf(sizes, Math.max(Q, V))) {
+    const { labels, scores } = semanticBand(logits_HWQ, weights_QV, sizes, band, withScores);
     try {
       segmentation.labels.set(await labels.data(), band.first * width);
       const values = await scores?.data();
@@ -90,19 +89,20 @@ async function segmentImage(
 }
 
 /** The class of every pixel: each query votes for its classes where its mask is. In bands of rows, so that images may be large.
+ * With maskSize and imageSizes it is detectron2's semantic inference.
  * @throws when shapes, sizes or logits are not as they should be
  * @source transformers 5.23 Mask2FormerImageProcessor.post_process_semantic_segmentation; golden/mask2former/inference-semantic */
 export async function postProcessSemanticSegmentation(
   outputs: Prediction,
-  { targetSizes, returnSegmentationScores = false }: SemanticOptions = {},
+  { returnSegmentationScores = false, ...sizeOptions }: SemanticOptions = {},
 ): Promise<SemanticSegmentation[]> {
-  checkTargetSizes(WHERE, outputs.classQueriesLogits.shape[0], targetSizes);
+  const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], sizeOptions);
   const images = await readClasses(WHERE, outputs);
   const results: SemanticSegmentation[] = [];
   for (const [image, queries] of images.entries()) {
     const [logits, weights] = [maskLogits(outputs, image), classWeights(queries)];
     try {
-      results.push(await segmentImage(logits, weights, targetSizes?.[image] ?? GRID_SIZE, returnSegmentationScores));
+      results.push(await segmentImage(logits, weights, sizes[image], returnSegmentationScores));
     } finally {
       dispose([logits, weights]);
     }

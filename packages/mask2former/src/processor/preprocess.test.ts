@@ -118,6 +118,7 @@ describeOnBackends('by hand', () => {
     expect([...(await out.pixelValues.data())]).toEqual([...expected, 0, 0, 0]);
     expect([...(await out.pixelMask.data())]).toEqual([1, 0]);
     // The nearest to the middle is the second; label 8 is class 7.
+    expect([out.originalSizes, out.imageSizes]).toEqual([[[1, 2]], [[1, 1]]]);
     expect(out.targets?.[0].classes).toEqual([7]);
     expect([...((await out.targets?.[0].masks.data()) ?? [])]).toEqual([1, 0]);
     disposeOf(out);

@@ -28,6 +28,8 @@ export interface Mask2FormerInputs {
   readonly pixelMask: Tensor3D;
   /** Of each image, as targetSizes of post-processing wants them. */
   readonly originalSizes: readonly TargetSize[];
+  /** Of each image after resizing and before padding, as imageSizes of post-processing wants them. */
+  readonly imageSizes: readonly TargetSize[];
   /** Of each image, where there are label maps. */
   readonly targets?: readonly MaskTargets[];
 }
@@ -172,5 +174,5 @@ export async function preprocess(
   const padded = paddedSize(scaled, config);
   const targets = targetsOf(sizes, padded, config, options);
   const batch = batchOf(scaled, padded, levelTables(config));
-  return targets === undefined ? { ...batch, originalSizes } : { ...batch, originalSizes, targets };
+  return { ...batch, originalSizes, imageSizes: sizes, ...(targets === undefined ? {} : { targets }) };
 }

@@ -1,4 +1,4 @@
-"""Mask2FormerLoss of transformers on random logits, with the points that it drew: matching, losses and gradients of each layer; and
+"""Mask2FormerLoss of transformers on random logits, with the points that it drew: costs, matching, losses and gradients of each layer; and
 assignments of scipy. Points are named by what they are for: `in/matching.<layer>.<image>`, `in/candidates.<layer>`, `in/uniform.<layer>`.
 Layers are numbered as the model makes them: the auxiliary ones first, the last at the end.
 """
@@ -6,6 +6,7 @@ import numpy
 import torch
 from scipy.optimize import linear_sum_assignment
 from transformers import Mask2FormerConfig
+from transformers.models.mask2former import modeling_mask2former
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from common import save_case, seeded
@@ -45,7 +46,7 @@ def criterion_case(name: str, counts: list[int], layers: int, seed: int) -> None
     for image in range(batch):
         tensors |= {f"in/masks.{image}": masks[image], f"in/classes.{image}": classes[image]}
     total, drawn = 0, []
-    original, matched = torch.rand, []
+    original, matched, costs = torch.rand, [], []
 
     def recorded(*shape, **_):
         drawn.append(original(*shape, generator=generator))
@@ -57,18 +58,22 @@ def criterion_case(name: str, counts: list[int], layers: int, seed: int) -> None
         matched.append(match(*args, **kwargs))
         return matched[-1]
 
-    torch.rand, loss.matcher.forward = recorded, matching
+    def assignment(matrix):
+        costs.append(matrix.clone())
+        return linear_sum_assignment(matrix)
+
+    torch.rand, loss.matcher.forward, modeling_mask2former.linear_sum_assignment = recorded, matching, assignment
     # The last layer first, as upstream.
     order = [layers - 1, *range(layers - 1)]
     auxiliary = [dict(class_queries_logits=c, masks_queries_logits=m) for c, m in logits[:-1]]
     found = loss(logits[-1][1], logits[-1][0], masks, classes, auxiliary)
-    torch.rand = original
-    draws = iter(drawn)
+    torch.rand, modeling_mask2former.linear_sum_assignment = original, linear_sum_assignment
+    draws, matrices = iter(drawn), iter(costs)
     for place, layer in enumerate(order):
         for image in range(batch):
             tensors[f"in/matching.{layer}.{image}"] = next(draws)[0]
             rows, columns = matched[place][image]
-            tensors |= {f"out/queries.{layer}.{image}": rows, f"out/targets.{layer}.{image}": columns}
+            tensors |= {f"out/queries.{layer}.{image}": rows, f"out/targets.{layer}.{image}": columns, f"out/costs.{layer}.{image}": next(matrices)}
         tensors |= {f"in/candidates.{layer}": next(draws), f"in/uniform.{layer}": next(draws)}
         for kind, weight in WEIGHTS.items():
             value = found[kind if place == 0 else f"{kind}_{layer}"]
@@ -91,7 +96,7 @@ def assignments() -> None:
     matrices = dict(square=random.normal(size=(12, 12)), wide=random.normal(size=(5, 40)), tall=random.normal(size=(40, 7)),
                     ties=random.integers(0, 3, size=(15, 20)).astype(float), constant=numpy.ones((4, 6)),
                     negative=-1e6 * random.random((9, 9)), forbidden=forbidden, one=random.normal(size=(1, 1)),
-                    large=random.normal(size=(60, 100)))
+                    large=random.normal(size=(60, 100)), huge=1e9 * random.normal(size=(20, 24)))
     tensors = {}
     for name, costs in matrices.items():
         rounded = costs.astype(numpy.float32)

@@ -59,6 +59,13 @@ describe('linearSumAssignment', () => {
       2,
       'linearSumAssignment: every row has a column that it may take; row 0 is left with costs of Infinity alone; allow it a pair',
     ],
+    [
+      [1, Infinity, 3, Infinity, 2, Infinity],
+      3,
+      2,
+      'linearSumAssignment: every column has a row that it may take; column 1 is left with costs of Infinity alone; allow it a pair',
+    ],
+    [[], -1, 0, 'linearSumAssignment: rows and columns are whole numbers from 0 up; got -1 and 0; count them'],
   ])('refuses %j', (costs, rows, columns, message) => {
     expect(() => linearSumAssignment(costs, rows, columns)).toThrow(message);
   });

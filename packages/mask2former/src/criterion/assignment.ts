@@ -18,8 +18,8 @@ interface State {
   readonly previousRow: Int32Array;
 }
 
-/** Dijkstra's search from a free row to the nearest free column over reduced costs. Among equals a free column comes first, so that
- * paths stay short. Updates the potentials. @throws when no free column can be reached */
+/** Dijkstra's search from a free row to the nearest free column over reduced costs. Among equals a free column comes
+ * first, so that paths stay short. Updates the potentials. @throws when no free column can be reached */
 function shortestPath(s: State, from: number): number {
   const { costs, columns, ofRow, ofColumn, rowOf, shortest, previousRow } = s;
   const remaining = Array.from({ length: columns }, (_, i) => columns - 1 - i);
@@ -84,6 +84,11 @@ function transposed(costs: ArrayLike<number>, rows: number, columns: number): Fl
 }
 
 function check(costs: ArrayLike<number>, rows: number, columns: number): void {
+  if (![rows, columns].every((count) => Number.isInteger(count) && count >= 0)) {
+    throw new Error(
+      `linearSumAssignment: rows and columns are whole numbers from 0 up; got ${rows} and ${columns}; count them`,
+    );
+  }
   if (costs.length !== rows * columns) {
     throw new Error(
       `linearSumAssignment: costs are rows times columns, ${rows} x ${columns}; got ${costs.length} numbers; give each pair one`,
@@ -97,20 +102,8 @@ function check(costs: ArrayLike<number>, rows: number, columns: number): void {
   }
 }
 
-/** The pairs of rows and columns, min(rows, columns) of them and none twice, whose costs sum to the least: exact, in O(n^3).
- * +Infinity forbids a pair. @shape costs [rows, columns], row by row
- * @throws when a cost is NaN or -Infinity, or forbidden pairs leave no assignment
- * @source Crouse 2016, "On implementing 2D rectangular assignment algorithms"; scipy.optimize.linear_sum_assignment */
-export function linearSumAssignment(costs: ArrayLike<number>, rows: number, columns: number): Assignment {
-  check(costs, rows, columns);
-  if (rows > columns) {
-    const turned = linearSumAssignment(transposed(costs, rows, columns), columns, rows);
-    const order = Array.from(turned.columns.keys()).sort((a, b) => turned.columns[a] - turned.columns[b]);
-    return {
-      rows: Int32Array.from(order, (i) => turned.columns[i]),
-      columns: Int32Array.from(order, (i) => turned.rows[i]),
-    };
-  }
+/** The column of each row, where there are no more rows than columns; or the first row for which nothing is left. */
+function columnsOfRows(costs: ArrayLike<number>, rows: number, columns: number): Int32Array | number {
   const state: State = {
     costs,
     columns,
@@ -123,12 +116,31 @@ export function linearSumAssignment(costs: ArrayLike<number>, rows: number, colu
   };
   for (let row = 0; row < rows; row++) {
     const sink = shortestPath(state, row);
-    if (sink === UNASSIGNED) {
-      throw new Error(
-        `linearSumAssignment: every row has a column that it may take; row ${row} is left with costs of Infinity alone; allow it a pair`,
-      );
-    }
+    if (sink === UNASSIGNED) return row;
     augment(state, row, sink);
   }
-  return { rows: Int32Array.from({ length: rows }, (_, i) => i), columns: state.columnOf };
+  return state.columnOf;
+}
+
+/** The pairs of rows and columns, min(rows, columns) of them and none twice, whose costs sum to the least: exact, in
+ * O(n^3). +Infinity forbids a pair. Of assignments that cost the same it finds scipy's. @shape costs [rows, columns],
+ * row by row
+ * @throws when a cost is NaN or -Infinity, or forbidden pairs leave no assignment
+ * @source Crouse 2016, "On implementing 2D rectangular assignment algorithms"; scipy.optimize.linear_sum_assignment */
+export function linearSumAssignment(costs: ArrayLike<number>, rows: number, columns: number): Assignment {
+  check(costs, rows, columns);
+  const tall = rows > columns;
+  const found = tall
+    ? columnsOfRows(transposed(costs, rows, columns), columns, rows)
+    : columnsOfRows(costs, rows, columns);
+  if (typeof found === 'number') {
+    const [one, other] = tall ? ['column', 'row'] : ['row', 'column'];
+    throw new Error(
+      `linearSumAssignment: every ${one} has a ${other} that it may take; ${one} ${found} is left with costs of Infinity alone; allow it a pair`,
+    );
+  }
+  const order = Int32Array.from(found.keys());
+  if (!tall) return { rows: order, columns: found };
+  order.sort((a, b) => found[a] - found[b]);
+  return { rows: found.toSorted(), columns: order };
 }

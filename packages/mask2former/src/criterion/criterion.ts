@@ -10,13 +10,14 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import type { Mask2FormerOutput, Prediction } from '../outputs.ts';
-import { type LayerLoss, mask2FormerLoss } from './loss.ts';
+import { tidied } from '../tidied.ts';
+import { judgeLayer, type Layer, type LayerLoss, layersOf } from './loss.ts';
 import { type Matching, matchPredictions, predictionsOf } from './match.ts';
-import type { CriterionOptions } from './options.ts';
+import { type CriterionOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import type { MaskTargets } from './targets.ts';
 
-/** An output's tensors by name, as forwardPass of @rass/kernels returns them: `classQueriesLogits.0`, `masksQueriesLogits.0` and so on, the
- * last layer at the end. */
+/** An output's tensors by name, as forwardPass of @rass/kernels returns them: `classQueriesLogits.0`,
+ * `masksQueriesLogits.0` and so on, the last layer at the end. */
 export type OutputTensors = Record<string, Tensor>;
 
 /** What the criterion makes of a batch. */
@@ -54,41 +55,51 @@ export function outputOf(tensors: OutputTensors): Mask2FormerOutput {
   return { ...predictions[layers - 1], auxiliary: predictions.slice(0, -1) };
 }
 
-/** Matches, judges and differentiates a batch: the loss, its terms, and its gradients by the logits, from which the model's follow:
- * `pass.gradients(result.gradients)` of a forwardPass. Call it outside of tidy and of gradients.
- * @throws when targets do not fit, or logits are not finite and `nonFinite` is `throw` */
+/** One layer's losses, stacked with their weighted sum before them, and its gradients. */
+function differentiateLayer(layer: Layer, targets: readonly MaskTargets[], o: ResolvedOptions) {
+  return tidy(() => {
+    let terms: Scalar[] = [];
+    const { value, gradients } = valueAndGradients(
+      (logits) => {
+        const prediction = logits as unknown as Prediction;
+        const { terms: found, total } = judgeLayer({ ...layer, prediction }, targets, o);
+        terms = [found.crossEntropy, found.mask, found.dice].map((term) => keep(term));
+        return total;
+      },
+      { ...layer.prediction },
+      { unconnected: 'zeros' },
+    );
+    const values = stack([value as Scalar, ...terms]);
+    dispose(terms);
+    return { values, gradients };
+  });
+}
+
+/** Matches, judges and differentiates a batch: the loss, its terms, and its gradients by the logits, from which the
+ * model's follow: `pass.gradients(result.gradients)` of a forwardPass. Call it outside of tidy and of gradients.
+ * @throws when targets do not fit, or something is not finite and `nonFinite` is `throw` */
 export async function mask2FormerCriterion(
   output: Mask2FormerOutput,
   targets: readonly MaskTargets[],
   options: CriterionOptions,
 ): Promise<CriterionResult> {
   const matching = await matchPredictions(output, targets, options);
-  const { gradients, terms } = tidy(() => {
-    let layers: readonly LayerLoss<Scalar>[] = [];
-    const both = valueAndGradients(
-      (tensors) => {
-        const loss = mask2FormerLoss(outputOf(tensors), targets, matching, options);
-        layers = loss.layers.map((layer) => ({
-          crossEntropy: keep(layer.crossEntropy),
-          mask: keep(layer.mask),
-          dice: keep(layer.dice),
-        }));
-        return loss.total;
-      },
-      outputTensors(output),
-      { unconnected: 'zeros' },
-    );
-    const scalars = layers.flatMap(({ crossEntropy, mask, dice }) => [crossEntropy, mask, dice]);
-    const all = stack([both.value as Scalar, ...scalars]);
-    dispose(scalars);
-    return { gradients: both.gradients, terms: all };
+  const o = resolveOptions(options);
+  const { gradients, terms } = tidied(() => {
+    // Layer by layer, as no layer's loss hangs on another's logits: only one is held for its gradients at a time.
+    const judged = layersOf(output, targets, matching).map((layer) => differentiateLayer(layer, targets, o));
+    const named = judged.flatMap(({ gradients: found }, layer) => [
+      [`classQueriesLogits.${layer}`, found.classQueriesLogits],
+      [`masksQueriesLogits.${layer}`, found.masksQueriesLogits],
+    ]);
+    return { gradients: Object.fromEntries(named) as OutputTensors, terms: stack(judged.map(({ values }) => values)) };
   });
-  const [loss, ...values] = await terms.data();
+  const values = await terms.data();
   terms.dispose();
-  const layers = matching.layers.map((_, i) => ({
-    crossEntropy: values[3 * i],
-    mask: values[3 * i + 1],
-    dice: values[3 * i + 2],
-  }));
+  const layers = matching.layers.map((_, i) => {
+    const [, crossEntropy, mask, dice] = values.subarray(4 * i, 4 * i + 4);
+    return { crossEntropy, mask, dice };
+  });
+  const loss = layers.reduce((total, _, i) => total + values[4 * i], 0);
   return { loss, layers, gradients, matching };
 }

@@ -14,6 +14,7 @@ import {
   type Scalar,
   scalar,
   sigmoid,
+  slice,
   softplus,
   sub,
   sum,
@@ -23,12 +24,16 @@ import {
   tensor,
   tensor1d,
   tensor3d,
+  tidy,
   topk,
 } from '@tensorflow/tfjs-core';
+import type { TargetSize } from '../inference/segmentation.ts';
 import type { Mask2FormerOutput, Prediction } from '../outputs.ts';
 import { tidied } from '../tidied.ts';
-import { checkTargets, type ImageMatching, type Matching, predictionsOf } from './match.ts';
+import { checkInputs, checkMatching } from './checks.ts';
+import { type ImageMatching, type Matching, predictionsOf } from './match.ts';
 import { type CriterionOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { paddedSizeOf, pointsWithin } from './padding.ts';
 import { samplePoints } from './points.ts';
 import type { MaskTargets } from './targets.ts';
 
@@ -47,7 +52,10 @@ export interface Mask2FormerLoss {
   readonly layers: readonly LayerLoss<Scalar>[];
 }
 
-interface Layer {
+type Terms = LayerLoss<Scalar>;
+
+/** One layer's prediction and matching. */
+export interface Layer {
   readonly index: number;
   readonly prediction: Prediction;
   readonly matches: readonly ImageMatching[];
@@ -104,46 +112,104 @@ function choosePoints(logits_RHW: Tensor3D, layer: number, o: ResolvedOptions): 
   return (parts.length === 1 ? parts[0] : concat(parts, 1)) as Tensor3D;
 }
 
-/** The masks of all matched pairs, image by image. @shape [R, H, W] both */
-function matchedMasks(
-  { prediction, matches }: Layer,
-  targets: readonly MaskTargets[],
-): { logits: Tensor3D; truth: Tensor3D } {
+/** The logits of all matched pairs, image by image. @shape [R, H, W] */
+function matchedLogits({ prediction, matches }: Layer): Tensor3D {
   const [B, Q, H, W] = prediction.masksQueriesLogits.shape;
   const rows = matches.flatMap(({ queries }, image) => Array.from(queries, (query) => image * Q + query));
-  const chosen = matches.flatMap(({ targets: wanted }, image) =>
-    wanted.length === 0 ? [] : [gather(targets[image].masks, tensor1d(wanted, 'int32'))],
+  return gather(reshape(prediction.masksQueriesLogits, [B * Q, H, W]) as Tensor3D, tensor1d(rows, 'int32'));
+}
+
+/** An image's matched masks at their pairs' points. Points go to masks instead of masks to pairs: they are fewer,
+ * and masks stay where they are but where some are left over. @shape masks [N, H, W], points [r, P, 2] -> [r, P] */
+function truthOfImage(masks_NHW: Tensor3D, points_rP2: Tensor3D, chosen: Int32Array): Tensor2D {
+  return tidy(() => {
+    const order = Int32Array.from(chosen.keys()).sort((a, b) => chosen[a] - chosen[b]);
+    const ranks = new Int32Array(chosen.length);
+    for (const [rank, pair] of order.entries()) ranks[pair] = rank;
+    const all = chosen.length === masks_NHW.shape[0];
+    const masks = all ? masks_NHW : gather(masks_NHW, tensor1d(chosen.toSorted(), 'int32'));
+    const sampled = samplePoints(masks, gather(points_rP2, tensor1d(order, 'int32')));
+    return gather(sampled, tensor1d(ranks, 'int32'));
+  });
+}
+
+/** The matched masks of all pairs at their points, image by image. @shape points [R, P, 2] -> [R, P] */
+function matchedTruth(
+  { matches }: Layer,
+  targets: readonly MaskTargets[],
+  points_RP2: Tensor3D,
+  size: TargetSize,
+): Tensor2D {
+  let from = 0;
+  const parts: Tensor2D[] = [];
+  for (const [image, { targets: chosen }] of matches.entries()) {
+    if (chosen.length === 0) continue;
+    const { masks } = targets[image];
+    const points_rP2 = slice(points_RP2, [from, 0, 0], [chosen.length, -1, -1]);
+    parts.push(truthOfImage(masks, pointsWithin(points_rP2, size, masks), chosen));
+    from += chosen.length;
+  }
+  return parts.length === 1 ? parts[0] : concat(parts, 0);
+}
+
+/** What the sums over masks are divided by. */
+function maskCount(targets: readonly MaskTargets[], skipped: readonly number[], o: ResolvedOptions): number {
+  const counts = targets.map(({ classes }, image) => (skipped.includes(image) ? 0 : classes.length));
+  return (
+    o.numMasks ??
+    Math.max(
+      1,
+      counts.reduce((a, b) => a + b, 0),
+    )
   );
-  return {
-    logits: gather(reshape(prediction.masksQueriesLogits, [B * Q, H, W]) as Tensor3D, tensor1d(rows, 'int32')),
-    truth: chosen.length === 1 ? chosen[0] : concat(chosen, 0),
-  };
 }
 
 /** The two losses of the matched masks, at points. */
-function maskLosses(
-  layer: Layer,
-  targets: readonly MaskTargets[],
-  masks: number,
-  o: ResolvedOptions,
-): Omit<LayerLoss<Scalar>, 'crossEntropy'> {
+function maskLosses(layer: Layer, targets: readonly MaskTargets[], o: ResolvedOptions): Pick<Terms, 'mask' | 'dice'> {
   if (layer.matches.every(({ queries }) => queries.length === 0)) return { mask: scalar(0), dice: scalar(0) };
-  const { logits, truth } = matchedMasks(layer, targets);
-  const points = detached(() => choosePoints(logits, layer.index, o));
-  const truth_RP: Tensor2D = detached(() => samplePoints(truth, points));
-  const logits_RP = samplePoints(logits, points);
-  const entropy = sub(softplus(logits_RP), mul(logits_RP, truth_RP));
+  const masks = maskCount(targets, layer.skipped, o);
+  const logits_RHW = matchedLogits(layer);
+  const { points, truth } = detached(() => {
+    const points_RP2 = choosePoints(logits_RHW, layer.index, o);
+    const truth_RP = matchedTruth(layer, targets, points_RP2, paddedSizeOf(targets, o.paddedSize));
+    return { points: points_RP2, truth: truth_RP };
+  });
+  const logits_RP = samplePoints(logits_RHW, points);
+  const entropy = sub(softplus(logits_RP), mul(logits_RP, truth));
   const shares = sigmoid(logits_RP);
-  const overlap = add(mul(2, sum(mul(shares, truth_RP), 1)), 1);
-  const areas = add(add(sum(shares, 1), sum(truth_RP, 1)), 1);
+  const overlap = add(mul(2, sum(mul(shares, truth), 1)), 1);
+  const areas = add(add(sum(shares, 1), sum(truth, 1)), 1);
   return {
     mask: div(sum(mean(entropy, 1)), masks),
     dice: div(sum(sub(1, div(overlap, areas))), masks),
   };
 }
 
-/** The criterion, given the matching: cross entropy of the classes, and binary cross entropy and dice loss of the matched masks at the points
- * where they are least certain, for every layer. An image without targets asks for "no object" alone. Can be recorded for gradients.
+/** One layer's losses, and their sum by their weights. */
+export function judgeLayer(
+  layer: Layer,
+  targets: readonly MaskTargets[],
+  o: ResolvedOptions,
+): { terms: Terms; total: Scalar } {
+  return tidied(() => {
+    const terms = { crossEntropy: crossEntropy(layer, targets, o), ...maskLosses(layer, targets, o) };
+    const ofMasks = add(mul(o.maskWeight, terms.mask), mul(o.diceWeight, terms.dice));
+    return { terms, total: add(mul(o.classWeight, terms.crossEntropy), ofMasks) as Scalar };
+  });
+}
+
+/** The layers of an output that was matched. @throws when the targets or the matching do not fit it */
+export function layersOf(output: Mask2FormerOutput, targets: readonly MaskTargets[], matching: Matching): Layer[] {
+  const predictions = predictionsOf(output);
+  checkInputs(predictions, targets);
+  checkMatching(matching, predictions);
+  const { layers, skipped } = matching;
+  return predictions.map((prediction, index) => ({ index, prediction, matches: layers[index], skipped }));
+}
+
+/** The criterion, given the matching: cross entropy of the classes, and binary cross entropy and dice loss of the
+ * matched masks at the points where they are least certain, for every layer. An image without targets asks for "no
+ * object" alone. Can be recorded for gradients.
  * @throws when the targets or the matching do not fit the output
  * @source Cheng et al. 2022, arXiv 2112.01527; transformers Mask2FormerLoss; golden/mask2former/criterion */
 export function mask2FormerLoss(
@@ -153,27 +219,10 @@ export function mask2FormerLoss(
   options: CriterionOptions,
 ): Mask2FormerLoss {
   const o = resolveOptions(options);
-  checkTargets(output, targets);
-  const predictions = predictionsOf(output);
-  if (matching.layers.length !== predictions.length) {
-    throw new Error(
-      `mask2Former criterion: a matching has a layer for each prediction, ${predictions.length}; got ${matching.layers.length}; match this output`,
-    );
-  }
-  const masks =
-    o.numMasks ??
-    Math.max(
-      1,
-      targets.reduce((total, { classes }) => total + classes.length, 0),
-    );
+  const layers = layersOf(output, targets, matching);
   return tidied(() => {
-    const layers = predictions.map((prediction, index) => {
-      const layer = { index, prediction, matches: matching.layers[index], skipped: matching.skipped };
-      return { crossEntropy: crossEntropy(layer, targets, o), ...maskLosses(layer, targets, masks, o) };
-    });
-    const weighted = layers.map(({ crossEntropy: classes, mask, dice }) =>
-      add(add(mul(o.classWeight, classes), mul(o.maskWeight, mask)), mul(o.diceWeight, dice)),
-    );
-    return { total: weighted.reduce((a, b) => add(a, b)) as Scalar, layers };
+    const judged = layers.map((layer) => judgeLayer(layer, targets, o));
+    const total = judged.map((each) => each.total).reduce((a, b) => add(a, b));
+    return { total, layers: judged.map(({ terms }) => terms) };
   });
 }

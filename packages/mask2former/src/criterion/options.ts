@@ -1,4 +1,6 @@
-import { type PointSource, randomPoints } from './points.ts';
+import type { TargetSize } from '../inference/segmentation.ts';
+import { countedPoints, type PointSource, randomPoints } from './points.ts';
+import { refuse } from './refuse.ts';
 
 /** How predictions are matched with targets and judged; defaults are the published ones. */
 export interface CriterionOptions {
@@ -18,21 +20,22 @@ export interface CriterionOptions {
   readonly importanceSampleRatio?: number;
   /** Where the points lie: a seed, or a source of them. Give each step another seed. */
   readonly points: number | PointSource;
-  /** What the sums over masks are divided by; default the batch's number of masks, at least 1. Several machines give their mean. */
+  /** What the sums over masks are divided by; default the batch's number of masks, at least 1. Several machines give
+   * their mean. */
   readonly numMasks?: number;
-  /** What to do about an image with logits that are infinite or not numbers: stop with an error that names them, or leave the image
-   * out. Default `throw`. */
+  /** Height and width of the images as the model saw them, padding included, in the masks' pixels; smaller masks are
+   * padded with zeros below and on the right. Default: the largest height and width of the batch's masks. */
+  readonly paddedSize?: TargetSize;
+  /** What to do about an image with logits or targets that are infinite or not numbers: stop with an error that
+   * names them, or go on as if the image were not in the batch. Its logits' gradients are then zeros; activations
+   * that are not finite still spoil the gradients of the weights that they were multiplied with. Default `throw`. */
   readonly nonFinite?: 'throw' | 'skip';
 }
 
-export type ResolvedOptions = Required<Omit<CriterionOptions, 'points' | 'numMasks'>> & {
-  readonly points: PointSource;
-  readonly numMasks?: number;
-};
+type Optional = 'numMasks' | 'paddedSize';
 
-function refuse(rule: string, got: unknown, remedy: string): never {
-  throw new Error(`mask2Former criterion: ${rule}; got ${got}; ${remedy}`);
-}
+export type ResolvedOptions = Required<Omit<CriterionOptions, 'points' | Optional>> &
+  Pick<CriterionOptions, Optional> & { readonly points: PointSource };
 
 /** @source Cheng et al. 2022, arXiv 2112.01527; transformers Mask2FormerConfig */
 export function resolveOptions(given: CriterionOptions): ResolvedOptions {
@@ -44,8 +47,9 @@ export function resolveOptions(given: CriterionOptions): ResolvedOptions {
     trainNumPoints: given.trainNumPoints ?? 12544,
     oversampleRatio: given.oversampleRatio ?? 3,
     importanceSampleRatio: given.importanceSampleRatio ?? 0.75,
-    points: typeof given.points === 'number' ? randomPoints(given.points) : given.points,
+    points: typeof given.points === 'number' ? randomPoints(given.points) : countedPoints(given.points),
     numMasks: given.numMasks,
+    paddedSize: given.paddedSize,
     nonFinite: given.nonFinite ?? 'throw',
   };
   for (const name of ['classWeight', 'maskWeight', 'diceWeight', 'noObjectWeight'] as const) {
@@ -55,10 +59,18 @@ export function resolveOptions(given: CriterionOptions): ResolvedOptions {
   if (!Number.isInteger(o.trainNumPoints) || o.trainNumPoints < 1) {
     refuse('trainNumPoints is a whole number from 1 up', o.trainNumPoints, '12544 is usual');
   }
-  if (!(o.oversampleRatio >= 1)) refuse('oversampleRatio is 1 or more', o.oversampleRatio, '3 is usual');
+  if (!(o.oversampleRatio >= 1 && Number.isFinite(o.oversampleRatio))) {
+    refuse('oversampleRatio is 1 or more', o.oversampleRatio, '3 is usual');
+  }
   if (!(o.importanceSampleRatio >= 0 && o.importanceSampleRatio <= 1)) {
     refuse('importanceSampleRatio is from 0 to 1', o.importanceSampleRatio, '0.75 is usual');
   }
-  if (o.numMasks !== undefined && !(o.numMasks > 0)) refuse('numMasks is above 0', o.numMasks, 'leave it out');
+  const sides = o.paddedSize ?? [1, 1];
+  if (sides.length !== 2 || !sides.every((side) => Number.isInteger(side) && side > 0)) {
+    refuse('paddedSize is two whole numbers from 1 up', `[${sides}]`, 'give [height, width] in pixels');
+  }
+  if (o.numMasks !== undefined && !(o.numMasks > 0 && Number.isFinite(o.numMasks))) {
+    refuse('numMasks is a number above 0', o.numMasks, 'leave it out');
+  }
   return o;
 }

@@ -51,6 +51,22 @@ it.each([
     () => segmentTargets({ labels: [1], height: 1, width: 1 }, [{ id: 1, class: 2 }], 2),
     'segmentTargets: classes are from 0 to 1; got 2 of segment 1; correct the segments',
   ],
+  [
+    () =>
+      segmentTargets(
+        { labels: [1], height: 1, width: 1 },
+        [
+          { id: 1, class: 0 },
+          { id: 1, class: 1 },
+        ],
+        2,
+      ),
+    'segmentTargets: every segment has a number of its own; got 1 twice; give another one',
+  ],
+  [
+    () => segmentTargets({ labels: [255], height: 1, width: 1 }, [{ id: 255, class: 0 }], 2),
+    'segmentTargets: every segment has a number of its own; got 255, which stands for ignored pixels; give another one',
+  ],
 ])('says what is wrong with a label map: %#', (make, message) => {
   expect(make).toThrow(message);
 });

@@ -48,8 +48,8 @@ function masksOf({ labels, height, width }: LabelMap, wanted: readonly number[])
   return tensor3d(masks, [wanted.length, height, width]);
 }
 
-/** The targets of semantic segmentation: one mask for each class that is there, in ascending order. An image of nothing but
- * ignored pixels has none. The masks are the caller's to dispose of.
+/** The targets of semantic segmentation: one mask for each class that is there, in ascending order. An image of nothing
+ * but ignored pixels has none. The masks are the caller's to dispose of.
  * @throws when a label is neither a class nor `ignore` @source detectron2 MaskFormerSemanticDatasetMapper */
 export function semanticTargets(map: LabelMap, classes: number, ignore: number = IGNORE_LABEL): MaskTargets {
   checkSize('semanticTargets', map);
@@ -67,9 +67,25 @@ export function semanticTargets(map: LabelMap, classes: number, ignore: number =
   return { classes: found, masks: masksOf(map, found) };
 }
 
-/** The targets of instance or panoptic segmentation: one mask for each segment that has a pixel, in the segments' order; pixels of
- * `ignore` belong to none. The masks are the caller's to dispose of.
- * @throws when a pixel's segment is not listed, or a class is out of range */
+function checkSegments(segments: readonly Segment[], classes: number, ignore: number): void {
+  const seen = new Set<number>();
+  for (const { id, class: label } of segments) {
+    if (!Number.isInteger(label) || label < 0 || label >= classes) {
+      throw new Error(
+        `segmentTargets: classes are from 0 to ${classes - 1}; got ${label} of segment ${id}; correct the segments`,
+      );
+    }
+    if (id === ignore || seen.has(id)) {
+      const got = id === ignore ? `${id}, which stands for ignored pixels` : `${id} twice`;
+      throw new Error(`segmentTargets: every segment has a number of its own; got ${got}; give another one`);
+    }
+    seen.add(id);
+  }
+}
+
+/** The targets of instance or panoptic segmentation: one mask for each segment that has a pixel, in the segments'
+ * order; pixels of `ignore` belong to none. The masks are the caller's to dispose of.
+ * @throws when a pixel's segment is not listed, a class is out of range, or a segment's number is taken */
 export function segmentTargets(
   map: LabelMap,
   segments: readonly Segment[],
@@ -77,18 +93,13 @@ export function segmentTargets(
   ignore: number = IGNORE_LABEL,
 ): MaskTargets {
   checkSize('segmentTargets', map);
-  const classOf = new Map(segments.map((segment) => [segment.id, segment.class]));
-  for (const [id, label] of classOf) {
-    if (Number.isInteger(label) && label >= 0 && label < classes) continue;
-    throw new Error(
-      `segmentTargets: classes are from 0 to ${classes - 1}; got ${label} of segment ${id}; correct the segments`,
-    );
-  }
+  checkSegments(segments, classes, ignore);
+  const listed = new Set(segments.map(({ id }) => id));
   const there = new Set<number>();
   for (let i = 0; i < map.labels.length; i++) {
     const label = map.labels[i];
     if (label === ignore) continue;
-    if (!classOf.has(label)) {
+    if (!listed.has(label)) {
       const rule = `every pixel is of a listed segment, or ${ignore} for ignored pixels`;
       refuseLabel('segmentTargets', rule, map, i, 'list that segment');
     }

@@ -1,4 +1,4 @@
-"""Stable Diffusion 2.1's parts in diffusers, with random weights."""
+"""Stable Diffusion 2.1's parts in diffusers, and Mask2Former in transformers, with random weights."""
 
 import json
 from pathlib import Path
@@ -107,6 +107,44 @@ def lora_row(size):
     return run
 
 
+def mask2former_config(**fields):
+    from transformers import Mask2FormerConfig
+
+    return Mask2FormerConfig(num_labels=150, num_queries=100, **fields)
+
+
+def mask2former_row():
+    from transformers import Mask2FormerForUniversalSegmentation, SwinConfig
+
+    stages = ["stage1", "stage2", "stage3", "stage4"]
+    swin = SwinConfig(embed_dim=192, depths=[2, 2, 18, 2], num_heads=[6, 12, 24, 48], window_size=12, out_features=stages)
+    model = Mask2FormerForUniversalSegmentation(mask2former_config(backbone_config=swin)).eval()
+    pixels = torch.randn(1, 3, 512, 512)
+    return without_gradients(lambda: model(pixel_values=pixels))
+
+
+def head_row():
+    """The gradients of the mean squares of every layer's logits by all of the head's weights."""
+    from transformers.models.mask2former import modeling_mask2former as parts
+
+    config = mask2former_config()
+    pixel = parts.Mask2FormerPixelDecoder(config, feature_channels=[512] * 4)
+    torch.nn.init.normal_(pixel.level_embed)
+    transformer = parts.Mask2FormerTransformerModule(in_features=config.feature_size, config=config)
+    classes = torch.nn.Linear(config.hidden_dim, config.num_labels + 1)
+    levels = [torch.randn(1, 512, size, size) for size in (128, 64, 32, 16)]
+    leaves = [p for module in (pixel, transformer, classes) for p in module.parameters()]
+
+    def run():
+        decoded = pixel(levels, return_dict=True)
+        out = transformer(decoded.multi_scale_features, decoded.mask_features, output_hidden_states=True)
+        loss = sum(m.square().mean() for m in out.masks_queries_logits)
+        loss = loss + sum(classes(x.transpose(0, 1)).square().mean() for x in out.intermediate_hidden_states)
+        return torch.autograd.grad(loss, leaves)
+
+    return run
+
+
 ROWS = {
     "text-encoder": text_row,
     "unet": lambda: unet_row(64),
@@ -114,5 +152,7 @@ ROWS = {
     "vae-decode": decode_row,
     "unet-frozen": lambda: training_row(32, frozen=True),
     "unet-training": lambda: training_row(32, frozen=False),
+    "mask2former": mask2former_row,
+    "mask2former-training": head_row,
     "unet-lora": lambda: lora_row(32),
 }

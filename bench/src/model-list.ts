@@ -1,4 +1,4 @@
-/** A part of Stable Diffusion 2.1, by the name that both sides know it by. */
+/** A part of Stable Diffusion 2.1, or Mask2Former, by the name that both sides know it by. */
 export interface ModelRow {
   name: string;
   title: string;
@@ -11,5 +11,7 @@ export const modelList: readonly ModelRow[] = [
   { name: 'vae-decode', title: 'VAE decode, 512 x 512 pixels' },
   { name: 'unet-frozen', title: 'UNet forward and backward, 32 x 32 latents, checkpointed; weights frozen, gradients by the inputs' },
   { name: 'unet-training', title: 'The same with the gradients by all 866 million weights' },
+  { name: 'mask2former', title: 'Mask2Former with Swin-L, 512 x 512 pixels, 150 classes' },
+  { name: 'mask2former-training', title: 'Its head alone, forward and backward, on RASS\'s features of a 512 x 512 image, every layer\'s logits; gradients by all weights' },
   { name: 'unet-lora', title: 'The same with the gradients by a LoRA of rank 4 on 257 weights, 4 million' },
 ]; // biome-ignore format: a table

@@ -1,12 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { gradients } from '@rass/kernels';
 import { addAdapter, trainAdapters } from '@rass/lora';
+import {
+  mask2Former,
+  mask2FormerHead,
+  mask2FormerHeadConfig,
+  mask2FormerHeadParams,
+  mask2FormerParams,
+  outputTensors,
+  parseSwinConfig,
+} from '@rass/mask2former';
 import { namedTensors, randomParams, trainableTensors } from '@rass/nn';
 import { randomValues } from '@rass/testkit/random';
 import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
 import { parseUnetConfig, unet, unetParams } from '@rass/unet';
 import { parseVaeConfig, vaeDecode, vaeDecoderParams, vaeEncode, vaeEncoderParams } from '@rass/vae';
-import { mean, square, type Tensor, type Tensor3D, type Tensor4D, tensor } from '@tensorflow/tfjs-core';
+import { add, mean, square, type Tensor, type Tensor3D, type Tensor4D, tensor } from '@tensorflow/tfjs-core';
 import type { Row } from '../ours.ts';
 
 const SEED = 1;
@@ -83,6 +92,33 @@ async function adapterRow(size: number): Promise<() => Tensor[]> {
   return () => Object.values(gradients(loss, trainableTensors(model)));
 }
 
+/** @source Swin-L with windows of 12, as Mask2Former's published models for ADE20K */
+const SWIN_LARGE = { embed_dim: 192, depths: [2, 2, 18, 2], num_heads: [6, 12, 24, 48], window_size: 12 };
+
+function mask2FormerRow(): ReturnType<Row> {
+  const config = { backbone: parseSwinConfig(SWIN_LARGE), head: mask2FormerHeadConfig(150) };
+  const model = mask2FormerParams(randomParams(SEED), config);
+  const pixels = random<Tensor4D>(1, 512, 512, 3);
+  return () => {
+    const { classQueriesLogits, masksQueriesLogits } = mask2Former(model, pixels);
+    return [classQueriesLogits, masksQueriesLogits];
+  };
+}
+
+/** The gradients of the mean squares of every layer's logits by all of the head's weights. */
+function headRow(): ReturnType<Row> {
+  const channels = { res2: 512, res3: 512, res4: 512, res5: 512 };
+  const model = mask2FormerHeadParams(randomParams(SEED), mask2FormerHeadConfig(150), channels);
+  const level = (size: number): Tensor4D => random<Tensor4D>(1, size, size, 512);
+  const pyramid = { res2: level(128), res3: level(64), res4: level(32), res5: level(16) };
+  const weights = Object.fromEntries(namedTensors(model).map(({ key, tensor }) => [key, tensor]));
+  const loss = (): Tensor =>
+    Object.values(outputTensors(mask2FormerHead(model, pyramid, { auxiliary: true })))
+      .map((logits): Tensor => mean(square(logits)))
+      .reduce((a, b) => add(a, b));
+  return () => Object.values(gradients(loss, weights));
+}
+
 /** The rows by the names that main.ts gives them. */
 export const modelRows: Readonly<Record<string, Row>> = {
   'text-encoder': textRow,
@@ -91,5 +127,7 @@ export const modelRows: Readonly<Record<string, Row>> = {
   'vae-decode': decodeRow,
   'unet-frozen': () => trainingRow(32, true),
   'unet-training': () => trainingRow(32, false),
+  mask2former: mask2FormerRow,
+  'mask2former-training': headRow,
   'unet-lora': () => adapterRow(32),
 };

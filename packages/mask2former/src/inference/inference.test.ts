@@ -188,6 +188,9 @@ describeOnBackends('inference says what is wrong', () => {
       ).rejects.toThrow(
         `${run.name}: targetSizes has one size for each image; got 2 for 1; give the [height, width] of each`,
       );
+      await expect(run(given(), { targetSizes: [] })).rejects.toThrow(
+        'targetSizes has one size for each image; got 0 for 1',
+      );
       await expect(run(given(), { targetSizes: [[1, 0.5]] })).rejects.toThrow(
         `${run.name}: targetSizes are whole numbers from 1 up; got [1,0.5] for image 0; give [height, width] in pixels`,
       );

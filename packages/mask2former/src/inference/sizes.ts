@@ -31,8 +31,9 @@ function checkSize(where: string, name: string, size: TargetSize, place = ''): v
   );
 }
 
-function checkSizes(where: string, name: string, images: number, sizes: readonly TargetSize[] = []): void {
-  if (sizes.length !== images && sizes.length > 0) {
+function checkSizes(where: string, name: string, images: number, sizes: readonly TargetSize[] | undefined): void {
+  if (sizes === undefined) return;
+  if (sizes.length !== images) {
     throw new Error(
       `${where}: ${name} has one size for each image; got ${sizes.length} for ${images}; give the [height, width] of each`,
     );

@@ -1,5 +1,5 @@
-import { closest } from '@rass/nn';
 import * as v from 'valibot';
+import { checkObject, type Refuse, readConfig, refuseAs } from './config-fields.ts';
 
 /** What a Mask2Former head is: the pixel decoder and the masked-attention decoder, on features of any backbone. */
 export interface Mask2FormerHeadConfig {
@@ -77,23 +77,7 @@ export interface Mask2FormerConfigOptions {
   readonly ignore?: readonly string[];
 }
 
-function refuse(rule: string, got: unknown, remedy = 'correct config.json'): never {
-  throw new Error(`mask2Former: ${rule}; got ${JSON.stringify(got)}; ${remedy}`);
-}
-
-function checkNames(json: Record<string, unknown>, ignore: readonly string[]): void {
-  const known = [...Object.keys(fields), ...Object.keys(fixed), ...elsewhere];
-  for (const [name, value] of Object.entries(json)) {
-    if (name.startsWith('_') || ignore.includes(name)) continue;
-    if (!known.includes(name)) {
-      const remedy = `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, name it in ignore`;
-      refuse('every field of the config is known', name, remedy);
-    }
-    if (name in fixed && JSON.stringify(value) !== fixed[name]) {
-      refuse(`${name} is ${fixed[name]}`, value, 'other values are not implemented');
-    }
-  }
-}
+const refuse: Refuse = refuseAs('mask2Former', 'config.json');
 
 function checkWidths(c: Fields): void {
   if (c.feature_size % 32 !== 0) refuse('feature_size divides into 32 groups', c.feature_size);
@@ -132,16 +116,8 @@ export function parseMask2FormerConfig(
   json: unknown,
   { ignore = [] }: Mask2FormerConfigOptions = {},
 ): Mask2FormerHeadConfig {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    refuse('a config is an object', json, 'parse config.json with JSON.parse first');
-  }
-  checkNames(json as Record<string, unknown>, ignore);
-  const parsed = v.safeParse(v.object(fields), json);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    refuse(`${issue.path?.[0].key} ${issue.message}`, issue.input);
-  }
-  const c = parsed.output;
+  checkObject(json, refuse, 'parse config.json with JSON.parse first');
+  const c = readConfig(json, { fields, fixed, elsewhere, ignore, refuse });
   checkWidths(c);
   // transformers writes the class names and derives their number; its default is two classes.
   const named = c.id2label === undefined ? undefined : Object.keys(c.id2label).length;

@@ -3,10 +3,11 @@ import { countParams, disposeParams, mapTensors, namedTensors, shapeParams } fro
 import { describeOnBackends, expectClose, expectNoLeaks, loadGolden } from '@rass/testkit';
 import { dispose, type Tensor, type Tensor3D } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { goldenFile, goldenMap, goldenPoints, goldenWeight, modelCase } from './golden.test-support.ts';
+import { goldenFile, goldenMap, goldenPoints, goldenWeight, type ModelCase, modelCase } from './golden.test-support.ts';
 import {
   detectron2Names,
   loadMask2Former,
+  type Mask2Former,
   mask2Former,
   mask2FormerCriterion,
   mask2FormerParams,
@@ -39,11 +40,18 @@ const infoOf = (segments: readonly SegmentInfo[]) => segments.map(({ id, labelId
 const theirInfo = (segments: readonly TheirSegment[]) =>
   segments.map(({ id, label_id, score }) => ({ id, labelId: label_id, score: expect.closeTo(score, SCORE_DIGITS) }));
 
+async function load({ config, open }: ModelCase): Promise<Mask2Former> {
+  const checkpoint = await open();
+  const { params } = await loadMask2Former(checkpoint, config);
+  await checkpoint.close();
+  return params;
+}
+
 describeOnBackends('mask2Former', () => {
   for (const name of ['model', 'model-pre-norm']) {
     it(`equals transformers from the image on: ${name}`, async () => {
-      const { golden, config, open } = modelCase(name);
-      const { params } = await loadMask2Former(await open(), config);
+      const { golden, config } = modelCase(name);
+      const params = await load(modelCase(name));
       const pixels = goldenMap(golden, 'in/pixels');
       await expectNoLeaks(async () => {
         const output = mask2Former(params, pixels);
@@ -62,9 +70,9 @@ describeOnBackends('mask2Former', () => {
   }
 
   it('takes the same step of training from the same file: matching, loss and gradients, in one forward pass', async () => {
-    const { golden: model, config, open } = modelCase('model');
+    const { golden: model } = modelCase('model');
     const golden = loadGolden('mask2former/model-training');
-    const { params } = await loadMask2Former(await open(), config);
+    const params = await load(modelCase('model'));
     const pixels = goldenMap(model, 'in/pixels');
     const targets = [0, 1].map((image) => ({
       classes: Array.from(golden.raw(`in/classes.${image}`).values),
@@ -106,9 +114,9 @@ describeOnBackends('mask2Former', () => {
   });
 
   it('finds the same segments, from the same file', async () => {
-    const { golden: model, config, open } = modelCase('model');
+    const { golden: model } = modelCase('model');
     const golden = loadGolden('mask2former/model-segmentations');
-    const { params } = await loadMask2Former(await open(), config);
+    const params = await load(modelCase('model'));
     const pixels = goldenMap(model, 'in/pixels');
     const output = mask2Former(params, pixels);
     const targetSizes = golden.config.sizes;
@@ -149,12 +157,14 @@ describeOnBackends('mask2Former', () => {
 
   it('reads the names of detectron2, the same numbers', async () => {
     const { config, open } = modelCase('model');
-    const ours = await loadMask2Former(await open(), config);
-    const theirs = await loadMask2Former(detectron2Names(await open('detectron2.safetensors')), config);
-    const values = new Map(namedTensors(theirs.params).map(({ key, tensor }) => [key, tensor]));
-    for (const { key, tensor } of namedTensors(ours.params)) {
+    const ours = await load(modelCase('model'));
+    const checkpoint = detectron2Names(await open('detectron2.safetensors'));
+    const { params: theirs } = await loadMask2Former(checkpoint, config);
+    await checkpoint.close();
+    const values = new Map(namedTensors(theirs).map(({ key, tensor }) => [key, tensor]));
+    for (const { key, tensor } of namedTensors(ours)) {
       await expectClose(values.get(key) as Tensor, tensor, { relative: 0, label: key });
     }
-    disposeParams([ours.params, theirs.params]);
+    disposeParams([ours, theirs]);
   });
 });

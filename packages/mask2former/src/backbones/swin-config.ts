@@ -1,5 +1,5 @@
-import { closest } from '@rass/nn';
 import * as v from 'valibot';
+import { checkObject, type Refuse, readConfig, refuseAs } from '../config-fields.ts';
 import type { PyramidChannels } from './pyramid.ts';
 
 /** What a Swin transformer is. */
@@ -27,7 +27,7 @@ const counts = v.pipe(v.array(count, 'is a list of numbers'), v.length(STAGES, '
 const positive = v.pipe(v.number('is a number'), v.gtValue(0, 'is above 0'));
 
 /** transformers' defaults. @source transformers 5.23 SwinConfig */
-const fields = v.object({
+const fields = {
   patch_size: v.optional(v.pipe(count, v.value(4, 'is 4: other strides are not implemented')), 4),
   num_channels: v.optional(count, 3),
   embed_dim: v.optional(count, 96),
@@ -38,7 +38,7 @@ const fields = v.object({
   qkv_bias: v.optional(v.boolean('is true or false'), true),
   hidden_act: v.optional(v.picklist(['gelu', 'relu', 'silu'], 'is gelu, relu or silu'), 'gelu'),
   layer_norm_eps: v.optional(positive, 1e-5),
-});
+};
 
 /** Values without which features would be other ones: only these are implemented. */
 const fixed: Readonly<Record<string, string>> = {
@@ -56,23 +56,7 @@ const idle = (
   'is_encoder_decoder'
 ).split(' ');
 
-function refuse(rule: string, got: unknown, remedy = 'correct backbone_config'): never {
-  throw new Error(`swin: ${rule}; got ${JSON.stringify(got)}; ${remedy}`);
-}
-
-function checkNames(json: Record<string, unknown>, ignore: readonly string[]): void {
-  const known = [...Object.keys(fields.entries), ...Object.keys(fixed), ...idle];
-  for (const [name, value] of Object.entries(json)) {
-    if (name.startsWith('_') || ignore.includes(name)) continue;
-    if (!known.includes(name)) {
-      const remedy = `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, name it in ignore`;
-      refuse('every field of the config is known', name, remedy);
-    }
-    if (name in fixed && JSON.stringify(value) !== fixed[name]) {
-      refuse(`${name} is ${fixed[name]}`, value, 'other values are not implemented');
-    }
-  }
-}
+const refuse: Refuse = refuseAs('swin', 'backbone_config');
 
 /** Reads the `backbone_config` of a Mask2Former's config.json, unchanged; what is absent has transformers' default.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
@@ -81,16 +65,8 @@ export function parseSwinConfig(
   json: unknown,
   { ignore = [] }: { readonly ignore?: readonly string[] } = {},
 ): SwinConfig {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    refuse('a config is an object', json, 'give backbone_config of config.json');
-  }
-  checkNames(json as Record<string, unknown>, ignore);
-  const parsed = v.safeParse(fields, json);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    refuse(`${issue.path?.[0].key} ${issue.message}`, issue.input);
-  }
-  const c = parsed.output;
+  checkObject(json, refuse, 'give backbone_config of config.json');
+  const c = readConfig(json, { fields, fixed, elsewhere: idle, ignore, refuse });
   for (const [stage, heads] of c.num_heads.entries()) {
     const width = c.embed_dim * 2 ** stage;
     if (width % heads !== 0) refuse(`stage ${stage + 1} has ${width} channels, which divide into its heads`, heads);

@@ -92,33 +92,36 @@ describeOnBackends('mask2FormerCriterion', () => {
     dispose([found.gradients, outputTensors(output), targets[0].masks] as never);
   });
 
-  it.each([undefined, [14, 20] as const])('pads masks of other sizes with zeros: %j', async (paddedSize) => {
-    const { golden, output, targets, points, dispose: free } = criterionCase('criterion');
-    const options = { points, trainNumPoints: golden.config.points };
-    const [first, second] = targets;
-    const [height, width] = paddedSize ?? [12, 18];
-    const small = slice(second.masks, [0, 0, 0], [-1, 9, 11]);
-    const padded = (masks: Tensor3D): Tensor3D =>
-      pad(masks, [
-        [0, 0],
-        [0, height - masks.shape[1]],
-        [0, width - masks.shape[2]],
-      ]);
-    const asWell: MaskTargets[] = [
-      { ...first, masks: padded(first.masks) },
-      { ...second, masks: padded(small) },
-    ];
-    const expected = await mask2FormerCriterion(output, asWell, options);
-    const given = [first, { ...second, masks: small }];
-    const found = await mask2FormerCriterion(output, given, { ...options, paddedSize });
-    expect(found.matching).toEqual(expected.matching);
-    await expectClose([found.loss], [expected.loss]);
-    for (const [name, gradient] of Object.entries(expected.gradients)) {
-      await expectClose(found.gradients[name], gradient, { relative: 1e-3, label: name });
-    }
-    dispose([found.gradients, expected.gradients, small, asWell.map(({ masks }) => masks)] as never);
-    free();
-  });
+  it.each([{}, { paddedSize: [14, 20] as const }])(
+    'pads masks of other sizes with zeros: %j',
+    async ({ paddedSize }) => {
+      const { golden, output, targets, points, dispose: free } = criterionCase('criterion');
+      const options = { points, trainNumPoints: golden.config.points };
+      const [first, second] = targets;
+      const [height, width] = paddedSize ?? [12, 18];
+      const small = slice(second.masks, [0, 0, 0], [-1, 9, 11]);
+      const padded = (masks: Tensor3D): Tensor3D =>
+        pad(masks, [
+          [0, 0],
+          [0, height - masks.shape[1]],
+          [0, width - masks.shape[2]],
+        ]);
+      const asWell: MaskTargets[] = [
+        { ...first, masks: padded(first.masks) },
+        { ...second, masks: padded(small) },
+      ];
+      const expected = await mask2FormerCriterion(output, asWell, options);
+      const given = [first, { ...second, masks: small }];
+      const found = await mask2FormerCriterion(output, given, { ...options, paddedSize });
+      expect(found.matching).toEqual(expected.matching);
+      await expectClose([found.loss], [expected.loss]);
+      for (const [name, gradient] of Object.entries(expected.gradients)) {
+        await expectClose(found.gradients[name], gradient, { relative: 1e-3, label: name });
+      }
+      dispose([found.gradients, expected.gradients, small, asWell.map(({ masks }) => masks)] as never);
+      free();
+    },
+  );
 
   it('draws the same points from the same seed', async () => {
     const { output, targets, dispose: free } = criterionCase('criterion');

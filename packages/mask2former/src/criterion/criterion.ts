@@ -42,12 +42,14 @@ export function outputTensors(output: Mask2FormerOutput): OutputTensors {
 
 /** The output whose tensors these are. */
 export function outputOf(tensors: OutputTensors): Mask2FormerOutput {
-  const layers = Object.keys(tensors).length / 2;
+  const names = Object.keys(tensors);
+  // One too many asks for a layer that is not there.
+  const layers = Math.max(1, Math.ceil(names.length / 2));
   const predictions = Array.from({ length: layers }, (_, layer): Prediction => {
     const [classes, masks] = [tensors[`classQueriesLogits.${layer}`], tensors[`masksQueriesLogits.${layer}`]];
     if (classes === undefined || masks === undefined) {
       throw new Error(
-        `mask2Former: an output's tensors are named by outputTensors; got ${Object.keys(tensors).join(', ')}; give all of them`,
+        `mask2Former: an output's tensors are named by outputTensors; got ${names.join(', ') || 'none'}; give all of them`,
       );
     }
     return { classQueriesLogits: classes as Tensor3D, masksQueriesLogits: masks as Tensor4D };
@@ -57,16 +59,16 @@ export function outputOf(tensors: OutputTensors): Mask2FormerOutput {
 
 /** One layer's losses, stacked with their weighted sum before them, and its gradients. */
 function differentiateLayer(layer: Layer, targets: readonly MaskTargets[], o: ResolvedOptions) {
+  const { classQueriesLogits, masksQueriesLogits } = layer.prediction;
   return tidy(() => {
     let terms: Scalar[] = [];
     const { value, gradients } = valueAndGradients(
       (logits) => {
-        const prediction = logits as unknown as Prediction;
-        const { terms: found, total } = judgeLayer({ ...layer, prediction }, targets, o);
+        const { terms: found, total } = judgeLayer({ ...layer, prediction: logits }, targets, o);
         terms = [found.crossEntropy, found.mask, found.dice].map((term) => keep(term));
         return total;
       },
-      { ...layer.prediction },
+      { classQueriesLogits, masksQueriesLogits },
       { unconnected: 'zeros' },
     );
     const values = stack([value as Scalar, ...terms]);

@@ -2,7 +2,7 @@ import { describeOnBackends } from '@rass/testkit';
 import { cast, slice, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import type { Mask2FormerOutput } from '../outputs.ts';
-import { outputOf } from './criterion.ts';
+import { outputOf, outputTensors } from './criterion.ts';
 import { criterionCase } from './golden.test-support.ts';
 import { mask2FormerLoss } from './loss.ts';
 import { type Matching, matchPredictions } from './match.ts';
@@ -116,6 +116,12 @@ describeOnBackends('the criterion', () => {
     ).toThrow(
       "mask2Former: an output's tensors are named by outputTensors; got classQueriesLogits.0, masks; give all of them",
     );
+    expect(() => outputOf({})).toThrow('named by outputTensors; got none; give all of them');
+    const more = output.masksQueriesLogits;
+    const one = outputTensors({ ...output, auxiliary: [] });
+    expect(() => outputOf({ ...one, more })).toThrow(
+      'got classQueriesLogits.0, masksQueriesLogits.0, more; give all of them',
+    );
     free();
   });
-}, ['native', 'cpu']);
+});

@@ -41,7 +41,7 @@ describeOnBackends('something that is not finite', () => {
       'costs are finite; got NaN for query 0 and target 0 of image 0, layer 0, from finite logits; ' +
         `the logits are too large: lower the learning rate, ${SKIP}`,
     ],
-  ])('is named: %s, %j', async (name, values, message) => {
+  ])('is named: %s', async (name, values, message) => {
     const given = criterionCase('criterion');
     const { output, wrong } = await spoiltOutput(given, name, values);
     await expectNoLeaks(async () => {

@@ -3,6 +3,7 @@ import {
   isFinite as isFiniteTensor,
   logicalNot,
   reshape,
+  scalar,
   stack,
   sum,
   type Tensor,
@@ -22,8 +23,10 @@ function countNonFinite(x: Tensor): Tensor {
   return sum(reshape(wrong, [x.shape[0], x.size / x.shape[0]]), 1);
 }
 
-/** The same of targets. Their sum tells of any, and costs less than a look at each of so many pixels. @shape -> [B] */
-const targetSums = (targets: readonly MaskTargets[]): Tensor => stack(targets.map(({ masks }) => sum(masks)));
+/** The sum of each image's masks: not finite where a pixel is not, and cheaper than a look at each of so many. WebGPU
+ * has no sum of nothing. @shape -> [B] */
+const targetSums = (targets: readonly MaskTargets[]): Tensor =>
+  stack(targets.map(({ masks }) => (masks.size === 0 ? scalar(0) : sum(masks))));
 
 /** The images with targets or logits that are not finite. @throws at the first of them, naming it, unless such
  * images are skipped */

@@ -32,7 +32,7 @@ describeOnBackends('targets', () => {
     await expectClose(found.masks, [1, 0, 0, 1, 0, 1, 0, 0]);
     found.masks.dispose();
   });
-}, ['native', 'cpu']);
+});
 
 it.each([
   [

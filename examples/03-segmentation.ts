@@ -82,7 +82,7 @@ async function predict(p: Model, pixels: Tensor4D, samples: readonly Sample[]): 
   const targetSizes = samples.map(({ image }) => [image.height, image.width] as const);
   const maps = await postProcessSemanticSegmentation(output, { targetSizes });
   dispose([output.classQueriesLogits, output.masksQueriesLogits]);
-  return maps.map(({ segmentation }) => segmentation.labels);
+  return maps.map(({ segmentation }) => segmentation.data);
 }
 
 function meanIou(predictions: readonly Int32Array[], samples: readonly Sample[]): number {
@@ -175,7 +175,11 @@ async function main(): Promise<void> {
   const samples = files.map((file) => readSample(values.data, file));
   const size = Number(values.size);
   const processor = parseMask2FormerProcessorConfig({ size: { height: size, width: Math.round((size * 4) / 3 / 32) * 32 }, do_reduce_labels: true, ignore_index: IGNORE }); // biome-ignore format: one line
-  const segmentationMaps = samples.map(({ image, labels }) => ({ labels, height: image.height, width: image.width }));
+  const segmentationMaps = samples.map(({ image, labels }) => ({
+    data: labels,
+    height: image.height,
+    width: image.width,
+  }));
   const { pixelValues, targets = [] } = await preprocess(processor, samples.map(({ image }) => image), { segmentationMaps }); // biome-ignore format: one line
 
   const params = trainable(modelParams(randomParams(SEED)), () => true);

@@ -134,9 +134,9 @@ describeOnBackends('mask2Former', () => {
     });
     for (const image of [0, 1]) {
       const { values } = golden.raw(`out/semantic.${image}`);
-      expect(Array.from(semantic[image].segmentation.labels)).toEqual(Array.from(values));
+      expect(Array.from(semantic[image].segmentation.data)).toEqual(Array.from(values));
       const { values: segments } = golden.raw(`out/panoptic.${image}`);
-      expect(Array.from(panoptic[image].segmentation.labels)).toEqual(Array.from(segments));
+      expect(Array.from(panoptic[image].segmentation.data)).toEqual(Array.from(segments));
       expect(infoOf(panoptic[image].segmentsInfo)).toEqual(theirInfo(golden.config.panoptic[image]));
       // Theirs are in the order of an unsorted topk, ours from the surest class on; which is which, the score tells.
       const { values: masks, shape } = golden.raw(`out/instance.${image}`);

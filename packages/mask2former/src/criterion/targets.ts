@@ -10,7 +10,7 @@ export interface MaskTargets {
 
 /** A label of each pixel, row by row. */
 export interface LabelMap {
-  readonly labels: ArrayLike<number>;
+  readonly data: ArrayLike<number>;
   readonly height: number;
   readonly width: number;
 }
@@ -25,25 +25,25 @@ export interface Segment {
 /** Pixels of this label belong to no mask. @source detectron2, ADE20K */
 export const IGNORE_LABEL = 255;
 
-function checkSize(where: string, { labels, height, width }: LabelMap): void {
-  if (labels.length === height * width && labels.length > 0) return;
+function checkSize(where: string, { data, height, width }: LabelMap): void {
+  if (data.length === height * width && data.length > 0) return;
   throw new Error(
-    `${where}: a label map has height x width labels, at least one; got ${labels.length} for ${height} x ${width}; give each pixel one`,
+    `${where}: a label map has height x width labels, at least one; got ${data.length} for ${height} x ${width}; give each pixel one`,
   );
 }
 
-function refuseLabel(where: string, rule: string, { labels, width }: LabelMap, at: number, remedy: string): never {
+function refuseLabel(where: string, rule: string, { data, width }: LabelMap, at: number, remedy: string): never {
   const place = `row ${Math.floor(at / width)}, column ${at % width}`;
-  throw new Error(`${where}: ${rule}; got ${labels[at]} at ${place}; ${remedy}`);
+  throw new Error(`${where}: ${rule}; got ${data[at]} at ${place}; ${remedy}`);
 }
 
 /** One mask for each of the given labels. */
-function masksOf({ labels, height, width }: LabelMap, wanted: readonly number[]): Tensor3D {
+function masksOf({ data, height, width }: LabelMap, wanted: readonly number[]): Tensor3D {
   const positions = new Map(wanted.map((label, i) => [label, i]));
-  const masks = new Float32Array(wanted.length * labels.length);
-  for (let i = 0; i < labels.length; i++) {
-    const position = positions.get(labels[i]);
-    if (position !== undefined) masks[position * labels.length + i] = 1;
+  const masks = new Float32Array(wanted.length * data.length);
+  for (let i = 0; i < data.length; i++) {
+    const position = positions.get(data[i]);
+    if (position !== undefined) masks[position * data.length + i] = 1;
   }
   return tensor3d(masks, [wanted.length, height, width]);
 }
@@ -54,8 +54,8 @@ function masksOf({ labels, height, width }: LabelMap, wanted: readonly number[])
 export function semanticTargets(map: LabelMap, classes: number, ignore: number = IGNORE_LABEL): MaskTargets {
   checkSize('semanticTargets', map);
   const there = new Set<number>();
-  for (let i = 0; i < map.labels.length; i++) {
-    const label = map.labels[i];
+  for (let i = 0; i < map.data.length; i++) {
+    const label = map.data[i];
     if (label === ignore) continue;
     if (!Number.isInteger(label) || label < 0 || label >= classes) {
       const rule = `labels are classes from 0 to ${classes - 1}, or ${ignore} for ignored pixels`;
@@ -96,8 +96,8 @@ export function segmentTargets(
   checkSegments(segments, classes, ignore);
   const listed = new Set(segments.map(({ id }) => id));
   const there = new Set<number>();
-  for (let i = 0; i < map.labels.length; i++) {
-    const label = map.labels[i];
+  for (let i = 0; i < map.data.length; i++) {
+    const label = map.data[i];
     if (label === ignore) continue;
     if (!listed.has(label)) {
       const rule = `every pixel is of a listed segment, or ${ignore} for ignored pixels`;

@@ -30,7 +30,7 @@ describeOnBackends("semantic segmentation is transformers'", () => {
     for (const [b, { segmentation, segmentationScores }] of results.entries()) {
       const size = targetSizes?.[b] ?? GRID;
       expect([segmentation.height, segmentation.width]).toEqual(size);
-      expectSameMap(segmentation.labels, mapOf(golden, `${name}.${b}`), `${name}, image ${b}`);
+      expectSameMap(segmentation.data, mapOf(golden, `${name}.${b}`), `${name}, image ${b}`);
       const scores = thinned(segmentationScores as Float32Array, 5, size, name === 'small' ? 1 : 16);
       await expectClose(scores, golden.raw(`out/${name}.${b}.scores`).values, { relative: 1e-5 });
     }
@@ -47,7 +47,7 @@ describeOnBackends("semantic segmentation is detectron2's, with the sizes that i
     const results = await postProcessSemanticSegmentation(given, options);
     expect(results).toHaveLength(2);
     for (const [b, { segmentation, segmentationScores }] of results.entries()) {
-      expectSameMap(segmentation.labels, mapOf(golden, `${b}`), `image ${b}`);
+      expectSameMap(segmentation.data, mapOf(golden, `${b}`), `image ${b}`);
       const { values } = golden.raw(`out/${b}.scores`);
       await expectClose(segmentationScores as Float32Array, values, { relative: 1e-5 });
     }
@@ -70,7 +70,7 @@ describeOnBackends("panoptic segmentation is transformers'", () => {
     expect(results).toHaveLength(3);
     for (const [b, result] of results.entries()) {
       expectSegments(result.segmentsInfo, segments[b], `${name}, image ${b}`);
-      expectSameMap(result.segmentation.labels, mapOf(golden, `${name}.${b}`), `${name}, image ${b}`);
+      expectSameMap(result.segmentation.data, mapOf(golden, `${name}.${b}`), `${name}, image ${b}`);
     }
     dispose(Object.values(given));
   });
@@ -103,9 +103,9 @@ describeOnBackends("panoptic segmentation is transformers'", () => {
     for (const { score, labelId } of segmentsInfo) expect(score).toBeCloseTo(best(labelId), 5);
     // Only the pixels of the second number are divided anew.
     const theirs = mapOf(golden, 'fused.0');
-    expect(new Set(segmentation.labels)).toEqual(new Set([0, 1, 2, 3]));
+    expect(new Set(segmentation.data)).toEqual(new Set([0, 1, 2, 3]));
     expectSameMap(
-      segmentation.labels.map((id) => Math.min(id, 2)),
+      segmentation.data.map((id) => Math.min(id, 2)),
       theirs,
       'joined',
     );
@@ -127,7 +127,7 @@ describeOnBackends("instance segmentation is transformers'", () => {
       // transformers gives the maps instead of the map, and the map where there are none.
       const stacked = o.return_binary_maps && segmentsInfo.length > 0;
       if (stacked) expectSameMap(binaryMaps?.flatMap((map) => [...map]) ?? [], expected, `${name}, image ${b}`);
-      else expectSameMap(segmentation.labels, expected, `${name}, image ${b}`);
+      else expectSameMap(segmentation.data, expected, `${name}, image ${b}`);
     }
     dispose(Object.values(given));
   });

@@ -41,12 +41,9 @@ describeOnBackends('by hand', () => {
     expect(at(1, 0)).toBeCloseTo(0.18 + 0.4 / 6, 6);
     expect(at(0, 383)).toBeCloseTo(0.15 + 0.125, 6);
     expect(at(1, 383)).toBeCloseTo(0.05 + 0.5, 6);
-    expect([
-      segmentation.labels[0],
-      segmentation.labels[95],
-      segmentation.labels[288],
-      segmentation.labels[383],
-    ]).toEqual([0, 0, 1, 1]);
+    expect([segmentation.data[0], segmentation.data[95], segmentation.data[288], segmentation.data[383]]).toEqual([
+      0, 0, 1, 1,
+    ]);
     dispose(Object.values(given));
   });
 
@@ -66,7 +63,7 @@ describeOnBackends('by hand', () => {
       [0, 1],
       [1, 0],
     ]);
-    expect([...segmentation.labels]).toEqual([1, 1, 1, 0]);
+    expect([...segmentation.data]).toEqual([1, 1, 1, 0]);
     expect(binaryMaps?.map((map) => [...map])).toEqual([
       [0, 0, 0, 1],
       [1, 1, 1, 0],
@@ -95,9 +92,9 @@ describeOnBackends('by hand', () => {
       { id: 1, ...first },
       { id: 2, ...second },
     ]);
-    expect([...lenient.segmentation.labels]).toEqual([1, 1, 2, 2]);
+    expect([...lenient.segmentation.data]).toEqual([1, 1, 2, 2]);
     expect(strict.segmentsInfo).toEqual([{ id: 1, ...second }]);
-    expect([...strict.segmentation.labels]).toEqual([0, 0, 1, 1]);
+    expect([...strict.segmentation.data]).toEqual([0, 0, 1, 1]);
     dispose(Object.values(given));
   });
 
@@ -106,11 +103,11 @@ describeOnBackends('by hand', () => {
     // The left half of the four columns, where the first has 9/10 and, at a logit of 3/4 ln 9 - 1/4 ln 3, 0.798.
     const sizes = { maskSize: [1, 4] as const, imageSizes: [[1, 2] as const] };
     const [instances] = await postProcessInstanceSegmentation(given, sizes);
-    expect([...instances.segmentation.labels]).toEqual([0, 0]);
+    expect([...instances.segmentation.data]).toEqual([0, 0]);
     const score = 0.6 * ((0.9 + 1 / (1 + Math.exp(ln(3) / 4 - 0.75 * ln(9)))) / 2);
     expect(instances.segmentsInfo[0].score).toBeCloseTo(score, 5);
     const [panoptic] = await postProcessPanopticSegmentation(given, { ...sizes, targetSizes: [[2, 2]] });
-    expect(panoptic.segmentation).toEqual({ labels: Int32Array.of(1, 1, 1, 1), height: 2, width: 2 });
+    expect(panoptic.segmentation).toEqual({ data: Int32Array.of(1, 1, 1, 1), height: 2, width: 2 });
     dispose(Object.values(given));
   });
 
@@ -152,7 +149,7 @@ describeOnBackends('large images', () => {
 }, ['native']);
 
 it('lists the runs of each number, starts from 1', () => {
-  expect(runLengths({ labels: Int32Array.of(-1, 0, 0, -1, 2, 0), height: 2, width: 3 })).toEqual([
+  expect(runLengths({ data: Int32Array.of(-1, 0, 0, -1, 2, 0), height: 2, width: 3 })).toEqual([
     [1, 1, 4, 1],
     [2, 2, 6, 1],
     [5, 1],

@@ -134,7 +134,7 @@ function instancesOf(
     const mask = resizedMask(masks[query], sizes);
     if (!mask.includes(1)) continue;
     const id = segmentsInfo.length;
-    for (let i = 0; i < mask.length; i++) if (mask[i] === 1) segmentation.labels[i] = id;
+    for (let i = 0; i < mask.length; i++) if (mask[i] === 1) segmentation.data[i] = id;
     segmentsInfo.push({ id, labelId, wasFused: false, score: roundedScore(score) });
     if (options.returnBinaryMaps) binaryMaps.push(mask);
   }

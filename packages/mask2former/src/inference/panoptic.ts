@@ -110,7 +110,7 @@ async function contest(
   for (const band of bandsOf(sizes, K)) {
     const part = contestBand(masks_HWK, scores_K, sizes, band, threshold);
     try {
-      winners.labels.set(await part.winners.data(), band.first * winners.width);
+      winners.data.set(await part.winners.data(), band.first * winners.width);
       (await part.whole.data()).forEach((area, k) => {
         whole[k] += area;
       });
@@ -118,7 +118,7 @@ async function contest(
       dispose([part.winners, part.whole]);
     }
   }
-  for (const k of winners.labels) won[k]++;
+  for (const k of winners.data) won[k]++;
   return { winners, won, whole };
 }
 
@@ -146,7 +146,7 @@ function segmentsOf(
     if (listed < 0) segmentsInfo.push({ id, labelId, wasFused, score });
     else segmentsInfo[listed] = { ...segmentsInfo[listed], score: Math.max(score, segmentsInfo[listed].score) };
   });
-  return { segmentation: { ...winners, labels: winners.labels.map((k) => ids[k]) }, segmentsInfo };
+  return { segmentation: { ...winners, data: winners.data.map((k) => ids[k]) }, segmentsInfo };
 }
 
 /** @throws unless each is a class */

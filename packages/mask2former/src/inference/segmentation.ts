@@ -2,7 +2,7 @@ import type { LabelMap } from '../criterion/targets.ts';
 
 /** A number for each pixel, row by row: of a class, or of a segment. */
 export interface SegmentationMap extends LabelMap {
-  readonly labels: Int32Array<ArrayBuffer>;
+  readonly data: Int32Array<ArrayBuffer>;
 }
 
 /** What a segment of a map is, as Hugging Face's segments_info has it. */
@@ -20,7 +20,7 @@ export interface SegmentInfo {
 export type TargetSize = readonly [height: number, width: number];
 
 export function emptyMap([height, width]: TargetSize, fill: number): SegmentationMap {
-  return { labels: new Int32Array(height * width).fill(fill), height, width };
+  return { data: new Int32Array(height * width).fill(fill), height, width };
 }
 
 const DIGITS = 6;

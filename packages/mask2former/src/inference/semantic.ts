@@ -75,7 +75,7 @@ async function segmentImage(
   for (const band of bandsOf(sizes, Math.max(Q, V))) {
     const { labels, scores } = semanticBand(logits_HWQ, weights_QV, sizes, band, withScores);
     try {
-      segmentation.labels.set(await labels.data(), band.first * width);
+      segmentation.data.set(await labels.data(), band.first * width);
       const values = await scores?.data();
       const count = (band.end - band.first) * width;
       for (let v = 0; values !== undefined && v < V; v++) {

@@ -8,13 +8,13 @@ import { nearestPositions } from './pillow.ts';
 export type InstanceClasses = Readonly<Record<number, number>>;
 
 /** The label of each pixel's nearest one. */
-export function resizeLabels({ labels, height, width }: LabelMap, [rows, columns]: TargetSize): LabelMap {
+export function resizeLabels({ data, height, width }: LabelMap, [rows, columns]: TargetSize): LabelMap {
   const [down, across] = [nearestPositions(height, rows), nearestPositions(width, columns)];
   const out = new Int32Array(rows * columns);
   for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < columns; x++) out[y * columns + x] = labels[down[y] * width + across[x]];
+    for (let x = 0; x < columns; x++) out[y * columns + x] = data[down[y] * width + across[x]];
   }
-  return { labels: out, height: rows, width: columns };
+  return { data: out, height: rows, width: columns };
 }
 
 function reduced(label: number, { doReduceLabels, ignoreIndex }: Mask2FormerProcessorConfig): number {
@@ -39,7 +39,7 @@ function classOf(label: number, config: Mask2FormerProcessorConfig, instances: I
  * @throws when labels are to be reduced without a label to ignore, or an instance has no class
  * @source transformers 5.23 convert_segmentation_map_to_binary_masks */
 export function labelTargets(
-  { labels, height, width }: LabelMap,
+  { data, height, width }: LabelMap,
   [paddedHeight, paddedWidth]: TargetSize,
   config: Mask2FormerProcessorConfig,
   instances?: InstanceClasses,
@@ -47,7 +47,7 @@ export function labelTargets(
   if (config.doReduceLabels && config.ignoreIndex === undefined) {
     throw new Error('preprocess: doReduceLabels goes with ignoreIndex, which label 0 becomes; got none; 255 is usual');
   }
-  const own = Int32Array.from({ length: labels.length }, (_, i) => reduced(labels[i], config));
+  const own = Int32Array.from({ length: data.length }, (_, i) => reduced(data[i], config));
   const there = [...new Set(own)].filter((label) => label !== config.ignoreIndex).sort((a, b) => a - b);
   const positions = new Map(there.map((label, i) => [label, i]));
   const masks = new Float32Array(there.length * paddedHeight * paddedWidth);

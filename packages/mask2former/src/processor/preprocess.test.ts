@@ -46,7 +46,7 @@ describeOnBackends("preprocess is transformers' with Pillow, to the last bit", (
     });
     const segmentationMaps = [0, 1].map((b) => {
       const { shape, values } = golden.raw(`in/labels.${b}`);
-      return { height: shape[0], width: shape[1], labels: values };
+      return { height: shape[0], width: shape[1], data: values };
     });
     const instanceIdToSemanticId = golden.config.instances ?? undefined;
     const out = await preprocess(config, images, { segmentationMaps, instanceIdToSemanticId });
@@ -112,7 +112,7 @@ describeOnBackends('by hand', () => {
       do_reduce_labels: true,
     });
     const image = { height: 1, width: 2, data: Uint8Array.of(0, 10, 255, 1, 20, 255) };
-    const segmentationMaps = [{ height: 1, width: 2, labels: [0, 8] }];
+    const segmentationMaps = [{ height: 1, width: 2, data: [0, 8] }];
     const out = await preprocess(config, [image], { segmentationMaps });
     const expected = [1, 15, 255].map((level) => Math.fround(level / 255) * 2);
     expect([...(await out.pixelValues.data())]).toEqual([...expected, 0, 0, 0]);
@@ -127,7 +127,7 @@ describeOnBackends('by hand', () => {
   it('gives an image of ignored labels no mask', async () => {
     const config = parseMask2FormerProcessorConfig({ do_resize: false, ignore_index: 255 });
     const image = { height: 1, width: 1, data: Uint8Array.of(1, 2, 3) };
-    const out = await preprocess(config, [image], { segmentationMaps: [{ height: 1, width: 1, labels: [255] }] });
+    const out = await preprocess(config, [image], { segmentationMaps: [{ height: 1, width: 1, data: [255] }] });
     expect(out.targets?.[0].classes).toEqual([]);
     expect(out.targets?.[0].masks.shape).toEqual([0, 1, 1]);
     disposeOf(out);
@@ -137,7 +137,7 @@ describeOnBackends('by hand', () => {
 describeOnBackends('preprocess says what is wrong', () => {
   const config = parseMask2FormerProcessorConfig({ do_resize: false });
   const image = { height: 2, width: 1, data: new Uint8Array(6) };
-  const map = { height: 2, width: 1, labels: [1, 2] };
+  const map = { height: 2, width: 1, data: [1, 2] };
   const fails = (action: Promise<unknown>, message: string) => expect(action).rejects.toThrow(message);
 
   it('with images', async () => {

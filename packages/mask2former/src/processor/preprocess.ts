@@ -129,11 +129,11 @@ function checkMaps(
       `${WHERE}: every image has a label map; got ${maps.length} for ${images.length}; give one each, or none`,
     );
   }
-  maps?.forEach(({ labels, height, width }, b) => {
+  maps?.forEach(({ data, height, width }, b) => {
     const image = images[b];
-    if (labels.length === height * width && height === image.height && width === image.width) return;
+    if (data.length === height * width && height === image.height && width === image.width) return;
     throw new Error(
-      `${WHERE}: a label map has its image's size; got ${labels.length} labels, ${height} x ${width}, for ${image.height} x ${image.width} in image ${b}; give the image's own map`,
+      `${WHERE}: a label map has its image's size; got ${data.length} labels, ${height} x ${width}, for ${image.height} x ${image.width} in image ${b}; give the image's own map`,
     );
   });
   if (Array.isArray(ids) && ids.length !== images.length) {

@@ -24,7 +24,8 @@ export {
   outputTensors,
 } from './criterion/criterion.ts';
 export { type LayerLoss, type Mask2FormerLoss, mask2FormerLoss } from './criterion/loss.ts';
-export { type ImageMatching, type Matching, matchPredictions } from './criterion/match.ts';
+export { matchPredictions } from './criterion/match.ts';
+export type { ImageMatching, Matching } from './criterion/matching.ts';
 export type { CriterionOptions } from './criterion/options.ts';
 export { type PointSource, randomPoints } from './criterion/points.ts';
 export {

@@ -1,5 +1,5 @@
 import type { Prediction } from '../outputs.ts';
-import type { Matching } from './match.ts';
+import type { Matching } from './matching.ts';
 import { refuse } from './refuse.ts';
 import type { MaskTargets } from './targets.ts';
 

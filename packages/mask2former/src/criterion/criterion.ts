@@ -12,7 +12,8 @@ import {
 import type { Mask2FormerOutput, Prediction } from '../outputs.ts';
 import { tidied } from '../tidied.ts';
 import { judgeLayer, type Layer, type LayerLoss, layersOf } from './loss.ts';
-import { type Matching, matchPredictions, predictionsOf } from './match.ts';
+import { matchPredictions, predictionsOf } from './match.ts';
+import type { Matching } from './matching.ts';
 import { type CriterionOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import type { MaskTargets } from './targets.ts';
 

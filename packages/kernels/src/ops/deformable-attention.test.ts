@@ -1,4 +1,4 @@
-import { describeOnBackends, expectClose, expectNoLeaks, loadGolden } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, loadGolden, randomValues } from '@rass/testkit';
 import {
   backend,
   dispose,
@@ -16,10 +16,13 @@ import {
   tensor2d,
   tensor4d,
   tidy,
+  util,
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { deformableAttentionKernels } from '../host-kernels/deformable-attention.ts';
+import { MODULE } from '../host-kernels/deformable-attention-module.ts';
+import { wasmExports } from '../host-kernels/wasm-module.ts';
 import { multiScaleDeformableAttention } from './deformable-attention.ts';
 import {
   composedDeformableAttention,
@@ -52,7 +55,7 @@ function load(name: string): Case {
 }
 
 /** The inputs as the composed form takes them. */
-function samples({ levels, inputs: [value, locations, weights] }: Case): Samples {
+function samples({ levels, inputs: [value, locations, weights] }: Pick<Case, 'levels' | 'inputs'>): Samples {
   const [B, S, N, K] = value.shape;
   const [, L, , P] = weights.shape;
   return {
@@ -95,6 +98,31 @@ describeOnBackends('multiScaleDeformableAttention', () => {
     }
   });
 
+  it('adds up many queries that share pixels, to the same bits each time', async () => {
+    const random = (seed: number, shape: number[]): Tensor =>
+      tensor(randomValues(util.sizeFromShape(shape), { seed }), shape);
+    const value = random(1, [1, 6, 3, 8]) as Tensor4D;
+    const locations = random(2, [1, 700, 3, 4, 2]) as Tensor5D;
+    const weights = random(3, [1, 700, 3, 4]) as Tensor4D;
+    const dy = random(4, [1, 700, 24]);
+    const levels = [2, 1].map((rows) => ({ rows, columns: 2 }));
+    const run = (v: Tensor, l: Tensor, w: Tensor): Tensor =>
+      multiScaleDeformableAttention(v as Tensor4D, levels, l as Tensor5D, w as Tensor4D);
+    const once = async (): Promise<Float32Array[]> => {
+      const found = [run(value, locations, weights), ...grads(run)([value, locations, weights], dy)];
+      const values = await Promise.all(found.map((each) => each.data<'float32'>()));
+      dispose(found);
+      return values;
+    };
+    const first = await once();
+    expect(await once()).toEqual(first);
+    const composed = tidy(() => {
+      const s = samples({ levels, inputs: [value, locations, weights] });
+      return [composedDeformableAttention(s), ...composedDeformableGradients(s, reshape(dy, [2100, 8]))];
+    });
+    for (const [i, each] of composed.entries()) await expectClose(first[i], await each.data(), { relative: 1e-4 });
+  });
+
   it('takes the pixel at whose centre a point is, the mean between two, and nothing outside', async () => {
     // One map of two columns with the values 3 and 5.
     const value = tensor4d([3, 5], [1, 2, 1, 1]);
@@ -118,6 +146,16 @@ describeOnBackends('multiScaleDeformableAttention', () => {
     expect(call([{ rows: 2, columns: 3 }], zeros([1, 3, 2, 3]) as Tensor4D)).toThrow('weights [1,3,2,3]');
   });
 });
+
+describeOnBackends('the module for wasm', () => {
+  it('is in use: no loops stand in for it', () => {
+    expect(wasmExports(MODULE)).toMatchObject({ forward: expect.any(Function), backward: expect.any(Function) });
+  });
+
+  it('is left out where it does not compile', () => {
+    expect(wasmExports(btoa('no module'))).toBeUndefined();
+  });
+}, ['wasm']);
 
 describeOnBackends('the loops that wasm falls back to where it has no SIMD, or threads', () => {
   it.each(CASES)('give the same: %s', async (name) => {

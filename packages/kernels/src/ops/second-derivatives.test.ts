@@ -1,11 +1,13 @@
 import { describeOnBackends, gradientCheck, randomValues } from '@rass/testkit';
 import {
+  add,
   avgPool,
   concat,
   conv3d,
   depthwiseConv2d,
   grads,
   maxPool,
+  mul,
   reshape,
   square,
   sum,
@@ -21,6 +23,7 @@ import { it } from 'vitest';
 import { geglu, gelu, quickGelu, silu } from './activations.ts';
 import { attention } from './attention.ts';
 import { conv2d } from './conv2d.ts';
+import { multiScaleDeformableAttention } from './deformable-attention.ts';
 import { groupNorm, layerNorm } from './norm.ts';
 
 interface Case {
@@ -37,6 +40,18 @@ const convolves =
   (stride: number, padding: number, dilation = 1) =>
   (...[x, w, b]: Tensor[]): Tensor =>
     conv2d(x as Tensor4D, w as Tensor4D, { bias: b as Tensor1D, stride, padding, dilation });
+
+/** Points stay between the same pixels, 1 and 2 of four and 0 and 1 of two: their gradient has steps elsewhere. */
+const samples = (...[value, locations, weights]: Tensor[]): Tensor =>
+  multiScaleDeformableAttention(
+    value as Tensor4D,
+    [
+      { rows: 4, columns: 2 },
+      { rows: 2, columns: 2 },
+    ],
+    add(mul(locations, 0.1), 0.5) as Tensor5D,
+    weights as Tensor4D,
+  );
 
 const norm = [[4], [4]];
 const attended = [
@@ -62,6 +77,14 @@ const cases: Record<string, Case> = {
   layerNorm: { shapes: [[3, 4], ...norm], op: (x, w, b) => layerNorm(x, w as Tensor1D, b as Tensor1D) },
   attention: { shapes: attended, op: attends(false) },
   'causal attention': { shapes: attended, op: attends(true) },
+  multiScaleDeformableAttention: {
+    shapes: [
+      [1, 12, 2, 3],
+      [1, 2, 2, 4, 2],
+      [1, 2, 2, 4],
+    ],
+    op: samples,
+  },
   conv2d: { shapes: convolved, op: convolves(1, 1) },
   'conv2d with stride 2': { shapes: convolved, op: convolves(2, 1) },
   'conv2d with dilation 2': { shapes: convolved, op: convolves(1, 2, 2) },

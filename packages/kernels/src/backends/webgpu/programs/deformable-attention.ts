@@ -13,13 +13,13 @@ import {
   util,
 } from '@tensorflow/tfjs-core';
 
-/** The sizes of everything, by the shape of the value or of its gradient, and where thread `index` is: one thread has one row of queries and heads, and one channel or point of it. */
+/** The sizes of everything, by the shape of the value or of its gradient. A row is a query's head. */
 const sizesBy = (shape: 'valueShape' | 'outShape'): string => `
   let S = uniforms.${shape}.y; let N = uniforms.${shape}.z; let K = uniforms.${shape}.w;
   let L = uniforms.weightsShape.y; let P = uniforms.weightsShape.w;
   let perLevel = P / uniforms.sizesShape.x;`;
 
-/** For point \`p\` of \`row\` on \`level\`, whose pixels begin at \`start\`: the place in pixels. */
+/** For point `p` of `row` on `level`, whose pixels begin at `start`: the place in pixels. */
 const PLACE = `
   let height = sizes[2 * level]; let width = sizes[2 * level + 1];
   let x = locations[2 * (row * P + p)] * width - 0.5;
@@ -28,7 +28,7 @@ const PLACE = `
   let right = x - left; let below = y - top;
   let isNear = x > -1.0 && y > -1.0 && x < width && y < height;`;
 
-/** Runs \`body\` for each of the point's corners inside of the map: \`pixel\` is its number, \`ofX\` and \`ofY\` its shares. */
+/** Runs `body` for each of the point's corners inside of the map: its number is `pixel`, its shares `ofX`, `ofY`. */
 const forCorners = (body: string): string => `
   for (var corner = 0; corner < 4; corner++) {
     let dx = corner & 1; let dy = corner >> 1u;
@@ -39,7 +39,7 @@ const forCorners = (body: string): string => `
     ${body}
   }`;
 
-/** Runs \`body\` for each point of a row. */
+/** Runs `body` for each point of a row. */
 const forPoints = (body: string): string => `
   var start = 0;
   for (var level = 0; level < uniforms.sizesShape.x; level++) {
@@ -51,7 +51,7 @@ const forPoints = (body: string): string => `
     start += i32(sizes[2 * level]) * i32(sizes[2 * level + 1]);
   }`;
 
-/** A thread for each of \`threads\` places of the output, or of whatever \`code\` makes of its index. */
+/** A thread for each of `threads` places of the output, or of whatever `code` makes of its index. */
 class Program implements WebGPUProgram {
   readonly variableNames: string[];
   readonly outputShape: number[];
@@ -60,17 +60,14 @@ class Program implements WebGPUProgram {
   readonly dispatch: [number, number, number];
   readonly workgroupSize: [number, number, number] = [64, 1, 1];
   readonly uniforms = 'threads : i32,';
-  readonly atomic?: boolean;
   readonly #code: string;
 
-  constructor(name: string, variables: string[], shape: number[], threads: number, code: string, atomic = false) {
+  constructor(name: string, variables: string[], shape: number[], threads: number, code: string) {
     this.variableNames = variables;
     this.outputShape = shape;
     this.shaderKey = `rass_${name}`;
     this.dispatchLayout = webgpu_util.flatDispatchLayout([threads]);
     this.dispatch = webgpu_util.computeDispatch(this.dispatchLayout, [threads], this.workgroupSize);
-    // Undefined where not asked for: TensorFlow.js looks whether the property is truthy.
-    this.atomic = atomic || undefined;
     this.#code = code;
   }
 
@@ -88,12 +85,9 @@ const VARIABLES = ['value', 'sizes', 'locations', 'weights'];
 /** Channels that a thread takes: their points are worked out once. */
 const channelsOf = (channels: number): number => (channels % 4 === 0 ? 4 : 1);
 
-/** Where a thread of some channels of a row is. */
-const channelPlace = (width: number): string => `
+const forwardCode = (width: number): string => `${sizesBy('valueShape')}
   let groups = K / ${width}; let k = (index % groups) * ${width}; let row = index / groups;
-  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;`;
-
-const forwardCode = (width: number): string => `${sizesBy('valueShape')}${channelPlace(width)}
+  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
   var total : array<f32, ${width}>;
   ${forPoints(`
     let weight = weights[row * P + p];
@@ -102,22 +96,32 @@ const forwardCode = (width: number): string => `${sizesBy('valueShape')}${channe
       for (var c = 0; c < ${width}; c++) { total[c] += share * value[at + c]; }`)}`)}
   for (var c = 0; c < ${width}; c++) { result[row * K + k + c] = total[c]; }`;
 
-/** Float sums into the value's pixels, which many points share: WGSL has atomic integers alone, so the bits are exchanged until
- * nobody came between. The order of the sums, and so the last digits, differ from run to run. */
-const valueGradientCode = (width: number): string => `${sizesBy('outShape')}${channelPlace(width)}
-  ${forPoints(`
-    let weight = weights[row * P + p];
-    ${forCorners(`
-      let at = base + pixel * N * K; let share = weight * ofX * ofY;
-      for (var c = 0; c < ${width}; c++) {
-        let term = share * dout[row * K + k + c];
-        var old = atomicLoad(&result[at + c]);
-        loop {
-          let exchange = atomicCompareExchangeWeak(&result[at + c], old, bitcast<i32>(bitcast<f32>(old) + term));
-          if (exchange.exchanged) { break; }
-          old = exchange.old_value;
-        }
-      }`)}`)}`;
+/** Queries for which a channel gets another thread, as long as the maps of all threads fit in SUMS values. */
+const QUERIES_PER_PART = 256;
+const SUMS = 1 << 24;
+
+/** Points share the value's pixels and WGSL adds no floats atomically: a thread alone adds a part of the queries into maps of its own, in
+ * their order, and so the result is the same each time. The output is [parts B, S, N, K]. */
+const valueGradientCode = (width: number): string => `${sizesBy('outShape')}
+  let B = uniforms.weightsShape.x; let parts = uniforms.outShape.x / B;
+  let groups = K / ${width}; let k = (index % groups) * ${width}; let map = index / groups;
+  let head = map % N; let image = (map / N) % B; let part = map / (N * B);
+  let base = (part * B + image) * S * N * K + head * K + k;
+  for (var query = L * part / parts; query < L * (part + 1) / parts; query++) {
+    let row = (image * L + query) * N + head;
+    ${forPoints(`
+      let weight = weights[row * P + p];
+      ${forCorners(`
+        let at = base + pixel * N * K; let share = weight * ofX * ofY;
+        for (var c = 0; c < ${width}; c++) { result[at + c] += share * dout[row * K + k + c]; }`)}`)}
+  }`;
+
+/** The sum over the parts, in their order. */
+const PARTS_SUM = `
+  let parts = uniforms.sumsShape.x;
+  var total = 0.0;
+  for (var part = 0; part < parts; part++) { total += sums[part * uniforms.threads + index]; }
+  result[index] = total;`;
 
 /** Of each point the gradients by its weight and by its x and y. */
 const POINT_GRADIENTS = `${sizesBy('valueShape')}
@@ -169,28 +173,32 @@ function component(both: Tensor, from: number, shape: number[]): Tensor {
   return reshape(slice(both, begin, size), shape);
 }
 
+function valueGradient({ inputs, backend }: Call): TensorInfo {
+  const { shape } = inputs.value;
+  const [batch, , heads, channels] = shape;
+  const size = util.sizeFromShape(shape);
+  const queries = inputs.weights.shape[1];
+  const parts = Math.max(1, Math.min(Math.ceil(queries / QUERIES_PER_PART), Math.floor(SUMS / size)));
+  const width = channelsOf(channels);
+  const threads = (parts * batch * heads * channels) / width;
+  const all = [parts * batch, ...shape.slice(1)];
+  const variables = ['sizes', 'locations', 'weights', 'dout'];
+  const program = new Program(`deformable_value_${width}`, variables, all, threads, valueGradientCode(width));
+  const maps = fill(all as [number], 0);
+  const sums = run({ inputs, backend }, program, threads, maps);
+  if (parts === 1) return sums;
+  const joined = new Program('deformable_parts', ['sums'], shape, size, PARTS_SUM);
+  const dvalue = run({ inputs: { sums: { ...sums, shape: [parts, size] } }, backend }, joined, size);
+  maps.dispose();
+  return dvalue;
+}
+
 function backward(call: Call): TensorInfo[] {
-  const { value, locations, weights, dy } = call.inputs;
-  const others = ['sizes', 'locations', 'weights', 'dout'];
-  const width = channelsOf(value.shape[3]);
-  const threads = util.sizeFromShape(dy.shape) / width;
-  const ofValue = new Program(
-    `deformable_value_${width}`,
-    others,
-    value.shape,
-    threads,
-    valueGradientCode(width),
-    true,
-  );
-  const dvalue = run(call, ofValue, threads, fill(value.shape as [number], 0));
+  const { locations, weights } = call.inputs;
+  const dvalue = valueGradient(call);
   const points = util.sizeFromShape(weights.shape);
-  const ofPoints = new Program(
-    'deformable_points',
-    ['value', ...others],
-    [...weights.shape, 3],
-    points,
-    POINT_GRADIENTS,
-  );
+  const variables = [...VARIABLES, 'dout'];
+  const ofPoints = new Program('deformable_points', variables, [...weights.shape, 3], points, POINT_GRADIENTS);
   const both = engine().makeTensorFromTensorInfo(run(call, ofPoints, points));
   const [dweights, dlocations] = [component(both, 0, weights.shape), component(both, 1, locations.shape)];
   both.dispose();

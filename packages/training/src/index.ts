@@ -1,3 +1,5 @@
+export { type EpochSampler, epochSampler, type SampledBatch, type SamplerOptions } from './data/epoch-sampler.ts';
+export { type MapAheadOptions, mapAhead } from './data/map-ahead.ts';
 export { type GradientSum, gradientSum } from './optimizer/accumulate.ts';
 export { type AdamWOptions, adamW } from './optimizer/adamw.ts';
 export { type AverageOptions, type ExponentialAverage, exponentialAverage } from './optimizer/average.ts';

@@ -19,6 +19,8 @@ export {
   parameterGroups,
 } from './optimizer/parameter-groups.ts';
 export { type SgdOptions, sgd } from './optimizer/sgd.ts';
+export { type MemoryUse, type Progress, progressLine } from './progress/progress-line.ts';
+export { measureRate, type StepRate, stepsPerSecond } from './progress/step-rate.ts';
 export {
   type CosineOptions,
   constantSchedule,

@@ -6,3 +6,6 @@ export type { KeepBest, Retention } from './node/checkpoint/retention.ts';
 export { type BrokenCheckpoint, latestCheckpoint, listCheckpoints } from './node/checkpoint/scan.ts';
 export type { CheckpointState, PartFile, SavedCheckpoint } from './node/checkpoint/state-file.ts';
 export type { TrainingState } from './node/checkpoint/write-checkpoint.ts';
+export { type MetricsLog, type MetricsRecord, openMetricsLog } from './node/log/metrics-log.ts';
+export { openTensorboard, type RgbImage, type TensorboardLog } from './node/log/tensorboard.ts';
+export { memoryUse } from './node/memory-use.ts';

@@ -54,6 +54,12 @@ module.exports = {
       to: { path: '^packages/(?!metrics/|nn/|kernels/|testkit/)' },
     },
     {
+      name: 'training-knows-weights-and-below',
+      severity: 'error',
+      from: { path: '^packages/training/src', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/(?!training/|weights/|nn/|kernels/|testkit/)' },
+    },
+    {
       name: 'only-apps-know-rass',
       severity: 'error',
       from: { path: '^packages/(?!rass/)' },

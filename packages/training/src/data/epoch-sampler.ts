@@ -40,9 +40,10 @@ function check(what: string, value: number, least: number): void {
   throw new Error(`epochSampler: ${what} is a whole number of at least ${least}; got ${value}; correct it`);
 }
 
-/** Shuffles the samples anew for each epoch, and puts the epochs one behind the other: all batches are of one size, and one at an epoch's end
- * goes on with the next. It has no state: a run that resumes asks for its step. Together the workers of `shard` see the
- * batches, in parts, that one alone would with a batch of all of theirs. @throws on sizes that are none */
+/** Shuffles the samples anew for each epoch, and puts the epochs one behind the other: all batches are of one size, and
+ * one at an epoch's end goes on with the next. It has no state: a run that resumes asks for its step. Together the
+ * workers of `shard` see the batches, in parts, that one alone would with a batch of all of theirs. @throws on sizes
+ * that are none */
 export function epochSampler({ size, seed, batch, shard = { index: 0, count: 1 } }: SamplerOptions): EpochSampler {
   check('size', size, 1);
   check('batch', batch, 1);

@@ -64,8 +64,9 @@ function workOn<Item, Result>(
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Works on items ahead of the one that is asked for, and gives the results in the items' order. An item that fails ends the loop when
- * its turn comes, and no further ones begin; then, at a `break`, or by the signal, `run`'s own signal stops what is under way.
+/** Works on items ahead of the one that is asked for, and gives the results in the items' order. An item that fails
+ * ends the loop when its turn comes, and no further ones begin; then, at a `break`, or by the signal, `run`'s own
+ * signal stops what is under way.
  * @throws in the loop: what an item or the source has thrown, with the item's number; the signal's reason */
 export async function* mapAhead<Item, Result>(
   source: AsyncIterable<Item> | Iterable<Item>,

@@ -16,7 +16,8 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const url = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
 
-/** A small training with everything: groups, clipping, a schedule, an average, an order of samples, and a checkpoint at its end. */
+/** A small training with everything: groups, clipping, a schedule, an average, an order of samples, and a checkpoint at
+ * its end. */
 const RUN = `
   import { createHash } from 'node:crypto';
   import { gradients, selectBackend, silu } from '@rass/kernels';

@@ -2,7 +2,8 @@ import { add, dispose, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-cor
 
 /** Sums the gradients of microbatches, so that a batch may be larger than what memory holds. */
 export interface GradientSum {
-  /** Adds gradients times a weight: a microbatch's share of the batch, where the loss is a mean. They stay the caller's.
+  /** Adds gradients times a weight: a microbatch's share of the batch, where the loss is a mean. They stay the
+   * caller's.
    * @throws on other keys than before */
   add(gradients: Readonly<Record<string, Tensor>>, weight: number): void;
   /** The sum, from now on the caller's; the next one starts empty. @throws when nothing was added */
@@ -22,9 +23,9 @@ export function gradientSum(): GradientSum {
         ? undefined
         : [...keys, ...Object.keys(sums)].find((key) => !(key in sums && key in gradients));
       if (other !== undefined || keys.length === 0) {
+        const got = other === undefined ? 'none' : `"${other}" in some`;
         throw new Error(
-          `gradientSum: all parts have gradients of the same keys; got ${other === undefined ? 'none' : `"${other}" in some`}; ` +
-            'take them by the same variables',
+          `gradientSum: all parts have gradients of the same keys; got ${got}; take them by the same variables`,
         );
       }
       for (const key of keys) {

@@ -39,10 +39,10 @@ function adamWRule(betas: readonly [number, number], epsilon: number): UpdateRul
   };
 }
 
-/** Adam with weight decay that is no part of the gradient: a variable first shrinks by learning rate times decay, then moves
- * by the mean of its gradients over the root of the mean of their squares, both corrected for their start at zero.
- * State: `m/<key>`, `v/<key>`. @throws on a beta outside [0, 1), or a negative epsilon
- * @source Loshchilov, Hutter (arXiv 1711.05101); as torch.optim.AdamW */
+/** Adam with weight decay that is no part of the gradient: a variable first shrinks by learning rate times decay, then
+ * moves by the mean of its gradients over the root of the mean of their squares, both corrected for their start at
+ * zero. State: `m/<key>`, `v/<key>`. @throws on a beta outside [0, 1), or a negative epsilon @source Loshchilov, Hutter
+ * (arXiv 1711.05101); as torch.optim.AdamW */
 export function adamW(
   groups: readonly ParameterGroup[],
   { betas = [0.9, 0.999], epsilon = 1e-8 }: AdamWOptions = {},

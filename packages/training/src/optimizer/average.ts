@@ -23,8 +23,8 @@ export interface AverageOptions {
 export interface ExponentialAverage extends Stateful {
   /** Moves the average towards the variables. The first update copies them. */
   update(): void;
-  /** Runs with the averages in the variables, and puts their own values back, also after an error. Meanwhile neither update
-   * nor another such run is allowed, and the average's own tensors hold the variables' values. */
+  /** Runs with the averages in the variables, and puts their own values back, also after an error. Meanwhile neither
+   * update nor another such run is allowed, and the average's own tensors hold the variables' values. */
   during<T>(run: () => Promise<T> | T): Promise<T>;
   /** Frees the averages. The variables stay. */
   dispose(): void;
@@ -39,7 +39,8 @@ function exchange(a: Variable, b: Variable): void {
 }
 
 /** The running mean of variables. State: one tensor under each key.
- * @throws on a decay outside [0, 1] @source torch.optim.swa_utils.get_ema_multi_avg_fn; the warm-up as diffusers' EMAModel */
+ * @throws on a decay outside [0, 1]
+ * @source torch.optim.swa_utils.get_ema_multi_avg_fn; the warm-up as diffusers' EMAModel */
 export function exponentialAverage(
   variables: Readonly<Record<string, Variable>>,
   { decay = 0.9999, warmUp = false }: AverageOptions = {},

@@ -30,8 +30,9 @@ function squaredSum(x: Tensor): Tensor {
   return sum(squares.rank > 1 ? sum(squares, -1) : squares);
 }
 
-/** The norm of all gradients together (root of the sum of all squares), and the scale that brings it down to a limit. One number per
- * gradient is read back. @throws when a gradient is not finite, naming it, unless told to skip
+/** The norm of all gradients together (root of the sum of all squares), and the scale that brings it down to a limit.
+ * One number per gradient is read back.
+ * @throws when a gradient is not finite, naming it, unless told to skip
  * @source torch.nn.utils.clip_grad_norm_ */
 export async function gradientNorm(
   gradients: Readonly<Record<string, Tensor>>,
@@ -48,8 +49,8 @@ export async function gradientNorm(
   if (bad < 0) return { norm, scale: Math.min(1, clip / (norm + GUARD)) };
   if (onNonFinite === 'skip') return { norm, scale: 0, nonFinite: keys[bad] };
   throw new Error(
-    `gradientNorm: gradients are finite; the squares of "${keys[bad]}" sum to ${sums[bad]}; lower the learning rate, or pass ` +
-      `{ onNonFinite: 'skip' } and leave such steps out`,
+    `gradientNorm: gradients are finite; the squares of "${keys[bad]}" sum to ${sums[bad]}; lower the learning rate, ` +
+      `or pass { onNonFinite: 'skip' } and leave such steps out`,
   );
 }
 

@@ -91,9 +91,9 @@ function checkNames(names: readonly string[]): void {
   throw new Error(`parameterGroups: groups have names of their own; got "${twice}" twice; give one a name`);
 }
 
-/** Puts each variable of a tree, or of a plain object by key, into exactly one group: the first that matches its key, else
- * the default one, which comes last and is there only where something is left for it.
- * @throws when a rule gets nothing, a name is there twice, or nothing is a variable */
+/** Puts each variable of a tree, or of a plain object by key, into exactly one group: the first that matches its key,
+ * else the default one, which comes last and is there only where something is left for it. @throws when a rule gets
+ * nothing, a name is there twice, or nothing is a variable */
 export function parameterGroups(
   of: unknown,
   rules: readonly GroupRule[] = [],

@@ -26,8 +26,10 @@ function sgdRule(momentum: number, nesterov: boolean): UpdateRule<'momentum', Fa
   };
 }
 
-/** Stochastic gradient descent. Weight decay is added to the gradient. State: `momentum/<key>`, where there is momentum.
- * @throws on a momentum outside [0, 1), and on Nesterov's without one @source as torch.optim.SGD */
+/** Stochastic gradient descent. Weight decay is added to the gradient. State: `momentum/<key>`, where there is
+ * momentum.
+ * @throws on a momentum outside [0, 1), and on Nesterov's without one
+ * @source as torch.optim.SGD */
 export function sgd(groups: readonly ParameterGroup[], { momentum = 0, nesterov = false }: SgdOptions = {}): Optimizer {
   if (!(momentum >= 0 && momentum < 1)) {
     throw new Error(`sgd: momentum is at least 0 and less than 1; got ${momentum}; 0.9 is usual`);

@@ -54,7 +54,8 @@ function speed(perSecond: number): string {
   return perSecond >= 1 ? `${perSecond.toPrecision(3)} steps/s` : `${Number((1 / perSecond).toPrecision(3))} s/step`;
 }
 
-/** One line about a training: step, speed and time left, learning rate, losses, memory; what is not known is left out. */
+/** One line about a training: step, speed and time left, learning rate, losses, memory; what is not known is left out.
+ * */
 export function progressLine({ step, steps, rate, learningRate, terms = {}, memory }: Progress): string {
   const perSecond = stepsPerSecond(rate);
   const share = steps > 0 ? ` (${((100 * step) / steps).toFixed(1)} %)` : '';

@@ -11,8 +11,8 @@ export interface StepRate {
 /** What each further step takes from the weight of the older ones. */
 const FORGET = 0.05;
 
-/** The rate with a further measure; undefined before is the first, which tells nothing yet. A step back, after resuming, begins
- * anew. */
+/** The rate with a further measure; undefined before is the first, which tells nothing yet. A step back, after
+ * resuming, begins anew. */
 export function measureRate(before: StepRate | undefined, step: number, at: number): StepRate {
   if (before === undefined || step <= before.step) return { step, at, steps: 0, seconds: 0 };
   const done = step - before.step;

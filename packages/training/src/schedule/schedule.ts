@@ -156,7 +156,9 @@ export interface SchedulePart {
   readonly steps?: number;
 }
 
-/** Schedules one after the other. @throws when a part but the last has no end @source torch.optim.lr_scheduler.SequentialLR */
+/** Schedules one after the other.
+ * @throws when a part but the last has no end
+ * @source torch.optim.lr_scheduler.SequentialLR */
 export function sequentialSchedule(parts: readonly SchedulePart[]): Schedule {
   if (parts.length === 0) throw new Error('sequentialSchedule: there is a part; got none; give a schedule');
   for (const { steps } of parts.slice(0, -1)) checkSteps('sequentialSchedule', steps ?? 0);

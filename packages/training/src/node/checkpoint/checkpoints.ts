@@ -33,8 +33,8 @@ export interface Checkpoints {
   readonly folder: string;
   /** What killed runs had left and is gone now. */
   readonly swept: readonly string[];
-  /** Writes the state of the moment of the call, and when it is on disk removes those that need not stay. Training may go on meanwhile; a second save may not
-   * begin. @throws when a newer checkpoint is there, or it cannot be written */
+  /** Writes the state of the moment of the call, and when it is on disk removes those that need not stay. Training may
+   * go on meanwhile; a second save may not begin. @throws when a newer checkpoint is there, or it cannot be written */
   save(state: TrainingState): Promise<{ readonly path: string; readonly removed: readonly number[] }>;
   /** Takes up the newest checkpoint that is whole; undefined where there is none at all.
    * @throws when all are broken, or it does not fit this run */
@@ -43,7 +43,8 @@ export interface Checkpoints {
   close(): Promise<void>;
 }
 
-/** Clears away what a killed run was writing or removing, and brings back a checkpoint that it had moved aside and not replaced yet. */
+/** Clears away what a killed run was writing or removing, and brings back a checkpoint that it had moved aside and not
+ * replaced yet. */
 async function sweep(folder: string): Promise<string[]> {
   const names = await readdir(folder);
   const swept: string[] = [];
@@ -65,8 +66,8 @@ function checkNewest(folder: string, saved: readonly SavedCheckpoint[], step: nu
   const newer = saved.filter((each) => each.step > step);
   if (newer.length === 0) return;
   throw new Error(
-    `checkpoints: in ${folder} a new checkpoint is the newest; got step ${step} beside ${namesOf(newer)}; resume from the newest, ` +
-      'or move the newer ones away',
+    `checkpoints: in ${folder} a new checkpoint is the newest; got step ${step} beside ${namesOf(newer)}; ` +
+      'resume from the newest, or move the newer ones away',
   );
 }
 
@@ -113,9 +114,9 @@ async function saveAndTidy(
   }
 }
 
-/** Opens the folder of a run's checkpoints, which is made where it is missing, clears away what killed runs have left, and locks it: a
- * second process is refused, the lock of a dead one taken over.
- * @throws naming the process that writes there */
+/** Opens the folder of a run's checkpoints, which is made where it is missing, clears away what killed runs have left,
+ * and locks it: a second process is refused, the lock of a dead one taken over. @throws naming the process that writes
+ * there */
 export async function openCheckpoints(folder: string, retention: Retention = {}): Promise<Checkpoints> {
   checkRetention(retention);
   await mkdir(folder, { recursive: true });

@@ -8,7 +8,8 @@ import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import { LOCK_FILE } from './lock.ts';
 import { latestCheckpoint } from './scan.ts';
 
-/** The call of the file system, counted from 1, at which something happens: the process stops for good, or the disk is full. */
+/** The call of the file system, counted from 1, at which something happens: the process stops for good, or the disk is
+ * full. */
 const fault = vi.hoisted(() => ({
   at: Number.POSITIVE_INFINITY,
   calls: 0,

@@ -7,7 +7,8 @@ export type JsonObject = { readonly [name: string]: Json | undefined };
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Refuses what JSON would change: numbers that are not finite, classes, functions. A property that is undefined is left out.
+/** Refuses what JSON would change: numbers that are not finite, classes, functions. A property that is undefined is
+ * left out.
  * @throws naming the field */
 export function checkJson(where: string, value: unknown, field: string): void {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return;

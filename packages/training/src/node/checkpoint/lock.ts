@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The lock file's name in a folder of checkpoints. */
 export const LOCK_FILE = 'training.lock';
 
-/** A lock of another machine that was not touched for so long belongs to nobody; steps that keep a process busy may be long. */
+/** A lock of another machine that was not touched for so long belongs to nobody; steps that keep a process busy may be
+ * long. */
 const STALE_MS = 15 * 60_000;
 const HEARTBEAT_MS = 60_000;
 const ATTEMPTS = 20;
@@ -83,7 +84,8 @@ async function claim(path: string, from: string, text: string): Promise<boolean>
   }
 }
 
-/** Takes a dead process's lock away. Two may try at once: what the later one has moved is then a living lock, and put back. */
+/** Takes a dead process's lock away. Two may try at once: what the later one has moved is then a living lock, and put
+ * back. */
 async function removeStale(path: string, dead: Holder, token: string): Promise<void> {
   const aside = `${path}.${token}`;
   try {
@@ -143,8 +145,8 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       if (holder === undefined) continue;
       if (!(await isDead(path, holder))) {
         throw new Error(
-          `checkpoints: one process at a time trains into ${folder}; got ${nameOf(holder)}; stop it, choose another folder, ` +
-            `or remove ${LOCK_FILE} if it is gone`,
+          `checkpoints: one process at a time trains into ${folder}; got ${nameOf(holder)}; stop it, ` +
+            `choose another folder, or remove ${LOCK_FILE} if it is gone`,
         );
       }
       await removeStale(path, holder, token);

@@ -62,7 +62,8 @@ function checkTensors(
     const there = file.info(key).shape;
     if (!util.arraysEqual([...there], shape)) {
       throw new Error(
-        `${where}: tensors of "${name}" have their saved shape; got [${shape}] for [${there}] of "${key}"; build the model as then`,
+        `${where}: tensors of "${name}" have their saved shape; got [${shape}] for [${there}] of "${key}"; ` +
+          'build the model as then',
       );
     }
   }
@@ -98,8 +99,9 @@ async function takeUp(where: string, saved: SavedCheckpoint, parts: Parts): Prom
   }
 }
 
-/** Takes up a checkpoint whose files were verified: the numbers of every variable are those that were saved, to the bit. Nothing is
- * assigned before all of it fits. @throws when a part, a tensor or a value is missing or left over, a shape or the recipe another */
+/** Takes up a checkpoint whose files were verified: the numbers of every variable are those that were saved, to the
+ * bit. Nothing is assigned before all of it fits.
+ * @throws when a part, a tensor or a value is missing or left over, a shape or the recipe another */
 export async function restoreAll(saved: SavedCheckpoint, parts: Parts, options: ResumeOptions): Promise<void> {
   const where = `resume from ${stepName(saved.step)}`;
   checkRecipe(where, saved, options);

@@ -42,8 +42,8 @@ export async function listCheckpoints(
   return { saved, broken };
 }
 
-/** The newest checkpoint whose every file is as it was written, and the newer ones that are not. Nothing but the folders
- * themselves says which is the newest. */
+/** The newest checkpoint whose every file is as it was written, and the newer ones that are not. Nothing but the
+ * folders themselves says which is the newest. */
 export async function latestCheckpoint(
   folder: string,
 ): Promise<{ latest?: SavedCheckpoint; broken: BrokenCheckpoint[] }> {

@@ -133,8 +133,8 @@ async function writeHidden(hidden: string, { parts, ...rest }: Snapshot): Promis
   await syncFolder(hidden);
 }
 
-/** Writes a checkpoint beside its place and moves it there when all of it is on disk; one of the same step is replaced. Returns its
- * path. @throws when something cannot be written; then what was there is as it was */
+/** Writes a checkpoint beside its place and moves it there when all of it is on disk; one of the same step is replaced.
+ * Returns its path. @throws when something cannot be written; then what was there is as it was */
 export async function writeCheckpoint(folder: string, snapshot: Snapshot): Promise<string> {
   const { step } = snapshot;
   const hidden = join(folder, hiddenName(step, 'tmp'));

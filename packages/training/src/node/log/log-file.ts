@@ -2,8 +2,8 @@ import { appendFileSync, closeSync, fstatSync, ftruncateSync, openSync } from 'n
 
 /** A file that only grows, by whole records. */
 export interface LogFile {
-  /** Writes a record; it is with the system when this returns, so that a kill loses nothing. @throws when it cannot be written; then the file
-   * is as it was */
+  /** Writes a record; it is with the system when this returns, so that a kill loses nothing. @throws when it cannot be
+   * written; then the file is as it was */
   append(record: string | Uint8Array): void;
   close(): void;
 }

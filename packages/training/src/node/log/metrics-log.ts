@@ -46,7 +46,8 @@ function repaired(path: string, text: string, resumedStep: number): { lines: Lin
   const bad = lines.findIndex(({ step }) => step === undefined);
   if (bad >= 0) {
     throw new Error(
-      `metrics: ${path}: each line is a JSON object with a step; got another thing in line ${bad + 1}; move the file away`,
+      `metrics: ${path}: each line is a JSON object with a step; got another thing in line ${bad + 1}; ` +
+        'move the file away',
     );
   }
   const kept = lines.filter(({ step }) => (step as number) <= resumedStep);
@@ -62,9 +63,9 @@ const spelled = (_: string, value: unknown): unknown =>
 const encode = (step: number, record: object): string =>
   `${JSON.stringify(Object.assign({ step }, record, { step }), spelled)}\n`;
 
-/** Opens a log of metrics for a run that goes on from a step, 0 for one that begins. A last line that a killed run had not written whole is
- * dropped, and so are the lines of later steps, which will come again; a line in the file then says so.
- * @throws when the file is no such log */
+/** Opens a log of metrics for a run that goes on from a step, 0 for one that begins. A last line that a killed run had
+ * not written whole is dropped, and so are the lines of later steps, which will come again; a line in the file then
+ * says so. @throws when the file is no such log */
 export function openMetricsLog(path: string, resumedStep: number): MetricsLog {
   mkdirSync(dirname(path), { recursive: true });
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';

@@ -77,7 +77,7 @@ it('says what is wrong', () => {
     'tensorboard: a step is a whole number from 0; got 0.5; count the updates done',
   );
   expect(() => log.image(1, 'x', { width: 2, height: 2, data: new Uint8Array(16) })).toThrow(
-    'tensorboard: an image has three bytes for each point; got 16 for 2 x 2 of "x"; leave out alpha',
+    'tensorboard: an image has three bytes for each point; got 16 of "x", 2 x 2; leave out alpha',
   );
   log.close();
 });

@@ -31,8 +31,8 @@ function eventFile(folder: string, milliseconds: number): string {
   }
 }
 
-/** Starts a file of events in a folder, for a run that goes on from a step, 0 for one that begins. In the older files of the folder, later steps
- * count no more for TensorBoard. */
+/** Starts a file of events in a folder, for a run that goes on from a step, 0 for one that begins. In the older files
+ * of the folder, later steps count no more for TensorBoard. */
 export function openTensorboard(folder: string, resumedStep: number): TensorboardLog {
   mkdirSync(folder, { recursive: true });
   const path = eventFile(folder, Date.now());
@@ -52,7 +52,8 @@ export function openTensorboard(folder: string, resumedStep: number): Tensorboar
     image(step, tag, { width, height, data }) {
       if (data.length !== 3 * width * height) {
         throw new Error(
-          `tensorboard: an image has three bytes for each point; got ${data.length} for ${width} x ${height} of "${tag}"; leave out alpha`,
+          `tensorboard: an image has three bytes for each point; got ${data.length} of "${tag}", ${width} x ${height}; ` +
+            'leave out alpha',
         );
       }
       const png = encodePng({ width, height, data: new Uint8Array(data), channels: 3, depth: 8 });

@@ -78,5 +78,8 @@ describeOnBackends('sums of gradients', () => {
     );
     expect(() => sum.add({ a: tensor([1]), b: tensor([1]), c: tensor([1]) }, 1)).toThrow('got "c" in some');
     sum.dispose();
+    expect(() => sum.add({ a: tensor([1]) }, Number.NaN)).toThrow(
+      "gradientSum: a weight is a number; got NaN; give the part's share of the batch",
+    );
   });
 });

@@ -1,4 +1,4 @@
-import { add, dispose, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
+import { add, dispose, keep, mul, scalar, type Tensor, tidy } from '@tensorflow/tfjs-core';
 
 /** Sums the gradients of microbatches, so that a batch may be larger than what memory holds. */
 export interface GradientSum {
@@ -28,14 +28,18 @@ export function gradientSum(): GradientSum {
           `gradientSum: all parts have gradients of the same keys; got ${got}; take them by the same variables`,
         );
       }
-      for (const key of keys) {
-        const before = sums[key];
-        sums[key] = tidy(() => {
-          const part = mul(gradients[key], weight);
-          return keep(before === undefined ? part : add(before, part));
-        });
-        before?.dispose();
+      if (!Number.isFinite(weight)) {
+        throw new Error(`gradientSum: a weight is a number; got ${weight}; give the part's share of the batch`);
       }
+      tidy(() => {
+        const share = scalar(weight);
+        for (const key of keys) {
+          const before = sums[key];
+          const part = tidy(() => mul(gradients[key], share));
+          sums[key] = keep(before === undefined ? part : add(before, part));
+          if (before !== undefined) dispose([before, part]);
+        }
+      });
     },
     take() {
       const taken = sums;

@@ -45,6 +45,14 @@ describeOnBackends('the norm of all gradients', () => {
       dispose(gradients);
     }));
 
+  it('takes as many gradients as an adapter has', () =>
+    expectNoLeaks(async () => {
+      const gradients = Object.fromEntries(Array.from({ length: 514 }, (_, i) => [`k${i}`, tensor([i, 1])]));
+      const { norm } = await gradientNorm(gradients);
+      await expectClose([norm], [Math.sqrt((513 * 514 * 1027) / 6 + 514)], { relative: 1e-6 });
+      dispose(gradients);
+    }));
+
   it('values are clipped one by one', () =>
     expectNoLeaks(async () => {
       const gradients = {

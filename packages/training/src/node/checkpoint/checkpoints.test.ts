@@ -346,6 +346,13 @@ describeOnBackends('a folder of checkpoints', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('has one writer', () =>
+    withCheckpoints(async () => {
+      await expect(openCheckpoints(folder)).rejects.toThrow(
+        `checkpoints: one process at a time trains into ${folder}; got process ${process.pid} on `,
+      );
+    }));
+
   it('does one thing at a time', async () => {
     await withCheckpoints(async (each) => {
       const saving = each.save(stateOf(1));

@@ -1,3 +1,4 @@
+export { type AdapterPart, addScrLora, addSegLora, isTrainedInStage, type StageLoraOptions } from './adapters.ts';
 export {
   type FeatureFusion,
   type FeatureFusionConfig,
@@ -21,12 +22,35 @@ export {
   semanticScores,
 } from './inference/semantic.ts';
 export { slidingFeatures, squareWindows, type Window } from './inference/windows.ts';
+export { csdLoss, type Judge, type JudgedLatents, studentLoss, vsdLoss } from './restoration/distillation.ts';
 export {
-  addSegLora,
-  countStageTwo,
-  isTrainedInStageTwo,
-  type RassHead,
-  rassHeadParams,
-  type SegLoraOptions,
-  type SegLoraPart,
-} from './stage-two.ts';
+  DEFAULT_TIMESTEP,
+  type LatentStep,
+  type LatentStepOptions,
+  type Restored,
+  type Restorer,
+  restore,
+  restoreLatents,
+  restorerParams,
+} from './restoration/restore.ts';
+export {
+  alignedAttentions,
+  type Distillation,
+  type ScrBatch,
+  type ScrLossOptions,
+  type ScrModel,
+  type ScrTerms,
+  type ScrWeights,
+  scrLoss,
+} from './restoration/scr-loss.ts';
+export { countStageTwo, type RassHead, rassHeadParams } from './stage-two.ts';
+export {
+  type SegBatch,
+  type SegModel,
+  type SegStepOptions,
+  type StepResult,
+  scrStep,
+  segStep,
+  segVariables,
+  studentStep,
+} from './training/steps.ts';

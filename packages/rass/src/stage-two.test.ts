@@ -3,7 +3,7 @@ import { mask2FormerHeadConfig } from '@rass/mask2former';
 import { namedTensors, shapeParams } from '@rass/nn';
 import { parseUnetConfig, unetParams } from '@rass/unet';
 import { expect, it } from 'vitest';
-import { addSegLora, countStageTwo, isTrainedInStageTwo, rassHeadParams } from './index.ts';
+import { addSegLora, countStageTwo, isTrainedInStage, rassHeadParams } from './index.ts';
 
 const STABLE_DIFFUSION = {
   sample_size: 64,
@@ -25,6 +25,6 @@ it("trains what RASS's second stage trains: 27,905,063 numbers", async () => {
   expect(adapters.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(4_044_176);
   const head = rassHeadParams(from, mask2FormerHeadConfig(150));
   expect(countStageTwo(unet, head)).toBe(27_905_063);
-  const frozen = namedTensors(unet).filter(({ key }) => !isTrainedInStageTwo(key));
+  const frozen = namedTensors(unet).filter(({ key }) => !isTrainedInStage(key));
   expect(frozen.some(({ key }) => key === 'conv_out.weight')).toBe(true);
 });

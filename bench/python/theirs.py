@@ -13,6 +13,7 @@ import torch
 
 import rows_models
 import rows_ops
+import rows_training
 
 # The protocol has this stream to itself: libraries that print do so on standard error.
 answers = os.fdopen(os.dup(1), "w")
@@ -37,9 +38,10 @@ def peak_bytes():
 
 def versions():
     import diffusers
+    import peft
     import transformers
 
-    return {"PyTorch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__}
+    return {"PyTorch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
 
 
 def main():
@@ -51,7 +53,8 @@ def main():
         if "prepare" in question:
             run = None
             row = question["prepare"]
-            run = rows_models.ROWS[row]() if isinstance(row, str) else rows_ops.prepare(row)
+            rows = rows_models.ROWS | rows_training.ROWS
+            run = rows[row]() if isinstance(row, str) else rows_ops.prepare(row)
             answer({"versions": versions()})
             continue
         seconds = []

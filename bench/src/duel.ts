@@ -58,3 +58,10 @@ export async function duel(ours: Contestant, theirs: Contestant, options: DuelOp
     theirPeakBytes: (await theirs.run(0)).peakBytes,
   };
 }
+
+/** One side by itself: the median of its runs after the first, which warms up. */
+export async function soloRuns(side: Contestant, rounds: number): Promise<{ seconds: number; peakBytes: number }> {
+  await side.run(1);
+  const { seconds, peakBytes } = await side.run(rounds);
+  return { seconds: median(seconds), peakBytes };
+}

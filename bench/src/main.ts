@@ -5,8 +5,8 @@ import { parseArgs } from 'node:util';
 import type { BackendName } from '@rass/kernels';
 import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
-import { duel } from './duel.ts';
-import { type ModelRow, modelList } from './model-list.ts';
+import { duel, soloRuns } from './duel.ts';
+import { type ModelRow, modelList, trainingList } from './model-list.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { deformableRows, type OpRow, opRows, opTitle } from './rows/op-list.ts';
 import { type Line, table, writeBetweenMarks } from './table.ts';
@@ -58,6 +58,35 @@ async function* modelLines(rows: readonly ModelRow[], settings: Settings): Async
   for (const row of rows) yield await modelLine(row, settings);
 }
 
+/** One side after the other, each in a process that has the memory to itself. */
+async function trainingLine(row: ModelRow, settings: Settings): Promise<Line> {
+  const sides = contestants(settings);
+  const rounds = settings.rounds ?? 3;
+  const measure = async (side: Contestant) => {
+    try {
+      versions = { ...versions, ...(await side.prepare(row.name)).versions };
+      return await soloRuns(side, rounds);
+    } finally {
+      await side.close();
+    }
+  };
+  const theirs = await measure(sides.theirs);
+  const ours = await measure(sides.ours);
+  const ratio = ours.seconds / theirs.seconds;
+  const result = {
+    ourSeconds: ours.seconds,
+    theirSeconds: theirs.seconds,
+    ratio,
+    ourPeakBytes: ours.peakBytes,
+    theirPeakBytes: theirs.peakBytes,
+  };
+  return { title: row.title, result };
+}
+
+async function* trainingLines(rows: readonly ModelRow[], settings: Settings): AsyncGenerator<Line> {
+  for (const row of rows) yield await trainingLine(row, settings);
+}
+
 async function* opLines(rows: readonly OpRow[], settings: Settings): AsyncGenerator<Line> {
   const { ours, theirs } = contestants(settings);
   try {
@@ -105,7 +134,7 @@ async function report(
 async function main(): Promise<void> {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
-  const names = ['ops', 'deformable', 'merge', ...modelList.map(({ name }) => name)];
+  const names = ['ops', 'deformable', 'merge', 'steps', ...[...modelList, ...trainingList].map(({ name }) => name)];
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
@@ -119,6 +148,10 @@ async function main(): Promise<void> {
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
   if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
   if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
+  const steps = trainingList.filter(({ name }) => positionals.includes('steps') || positionals.includes(name));
+  if (steps.length > 0) {
+    await report('steps', 's', trainingLines(steps, settings), settings, positionals.includes('steps'));
+  }
   const chosen = modelList.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   // A part of the rows is for looking; the table in the README is of one run.
   if (chosen.length > 0) await report('models', 's', modelLines(chosen, settings), settings, positionals.length === 0);

@@ -15,3 +15,9 @@ export const modelList: readonly ModelRow[] = [
   { name: 'mask2former-training', title: 'Its head alone, forward and backward, on RASS\'s features of a 512 x 512 image, every layer\'s logits; gradients by all weights' },
   { name: 'unet-lora', title: 'The same with the gradients by a LoRA of rank 4 on 257 weights, 4 million' },
 ]; // biome-ignore format: a table
+
+/** Whole training steps at full size: one side fills the memory, so that they do not run beside each other. */
+export const trainingList: readonly ModelRow[] = [
+  { name: 'scr-step', title: 'Stage 1, one step: 512 x 512, batch 1; L2, LPIPS (VGG), CSD, attention alignment; SCR LoRA, clipping, AdamW' },
+  { name: 'seg-step', title: 'Stage 2, one step: 512 x 512, batch 1; Seg LoRA, fusion, Mask2Former head, 150 classes; clipping, AdamW' },
+]; // biome-ignore format: a table

@@ -6,9 +6,11 @@ import { engine, type Tensor } from '@tensorflow/tfjs-core';
 import { modelRows } from './rows/models.ts';
 import type { OpRow } from './rows/op-list.ts';
 import { opRow } from './rows/ops.ts';
+import { trainingRows } from './rows/training.ts';
 
 /** Sets a row up and returns what is timed; it hands back the tensors that it made, which are read and disposed of. */
-export type Row = () => Promise<() => Tensor[]> | (() => Tensor[]);
+export type Row = () => Promise<Timed> | Timed;
+type Timed = () => Tensor[] | Promise<Tensor[]>;
 
 /** The high-water mark of this process's memory. */
 function peakBytes(): number {
@@ -17,9 +19,9 @@ function peakBytes(): number {
   return Number(kilobytes) * 1024;
 }
 
-async function once(run: () => Tensor[]): Promise<number> {
+async function once(run: Timed): Promise<number> {
   const start = performance.now();
-  const made = run();
+  const made = await run();
   // A backend may work ahead of the calls; a value that has been read is there.
   const smallest = made.reduce((a, b) => (b.size < a.size ? b : a));
   await smallest.data();
@@ -30,7 +32,7 @@ async function once(run: () => Tensor[]): Promise<number> {
 
 const { description } = await selectBackend((process.env.RASS_BENCH_BACKEND ?? 'native') as BackendName);
 const versions = { ours: description, node: process.version };
-let run: (() => Tensor[]) | undefined;
+let run: Timed | undefined;
 engine().startScope();
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -40,7 +42,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     // Ends what the row before holds; a model's parameters are kept, and have a process of their own.
     engine().endScope();
     engine().startScope();
-    run = await (typeof prepare === 'string' ? modelRows[prepare] : opRow(prepare))();
+    run = await (typeof prepare === 'string' ? { ...modelRows, ...trainingRows }[prepare] : opRow(prepare))();
     console.log(JSON.stringify({ versions }));
     continue;
   }

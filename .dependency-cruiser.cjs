@@ -60,6 +60,12 @@ module.exports = {
       to: { path: '^packages/(?!training/|weights/|nn/|kernels/|testkit/)' },
     },
     {
+      name: 'scenes-know-no-package',
+      severity: 'error',
+      from: { path: '^packages/scenes/src' },
+      to: { path: '^packages/(?!scenes/|testkit/)' },
+    },
+    {
       name: 'only-apps-know-rass',
       severity: 'error',
       from: { path: '^packages/(?!rass/)' },

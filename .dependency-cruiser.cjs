@@ -66,6 +66,12 @@ module.exports = {
       to: { path: '^packages/(?!scenes/|testkit/)' },
     },
     {
+      name: 'degradation-knows-no-package',
+      severity: 'error',
+      from: { path: '^packages/degradation/src', pathNot: '\\.test\\.ts$' },
+      to: { path: '^packages/(?!degradation/)' },
+    },
+    {
       name: 'only-apps-know-rass',
       severity: 'error',
       from: { path: '^packages/(?!rass/)' },

@@ -1,55 +1,25 @@
 """NIQE by basicsr's own code, whose files are taken out of its source archive: the package itself cannot be installed without torchvision and
 OpenCV, of which this metric uses nothing. The model of natural photographs goes into the fixture, too.
 """
-import hashlib
-import io
 import pathlib
-import subprocess
 import sys
-import tarfile
 import tempfile
 import types
 
 import numpy
-import scipy.ndimage
 import torch
 
+import basicsr_source
 from common import save_case, seeded
-
-ARCHIVE = "basicsr-1.4.2.tar.gz"
-SHA256 = "b89b595a87ef964cda9913b4d99380ddb6554c965577c0c10cb7b78e31301e87"
-
-
-def archive() -> tarfile.TarFile:
-    with tempfile.TemporaryDirectory() as folder:
-        # Its set-up program asks for torch, which an isolated build would not have.
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=basicsr", "--no-build-isolation"]
-        subprocess.run([*pip, f"--dest={folder}", "basicsr==1.4.2"], check=True)
-        data = (pathlib.Path(folder) / ARCHIVE).read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise SystemExit(f"{ARCHIVE}: another hash than the pinned one")
-    return tarfile.open(fileobj=io.BytesIO(data))
-
-
-def load(files: tarfile.TarFile, name: str) -> types.ModuleType:
-    module = sys.modules[name] = types.ModuleType(name)
-    source = files.extractfile(f"basicsr-1.4.2/{name.replace('.', '/')}.py").read()
-    exec(compile(source, name, "exec"), module.__dict__)
-    return module
 
 
 def main() -> None:
-    for name in ("cv2", "basicsr", "basicsr.metrics", "basicsr.utils"):
-        sys.modules[name] = types.ModuleType(name)
-    sys.modules["scipy.ndimage.filters"] = scipy.ndimage
-    registry = types.ModuleType("basicsr.utils.registry")
-    registry.METRIC_REGISTRY = types.SimpleNamespace(register=lambda: lambda function: function)
-    sys.modules["basicsr.utils.registry"] = registry
-    files = archive()
-    load(files, "basicsr.utils.matlab_functions")
-    sys.modules["basicsr.utils"].bgr2ycbcr = load(files, "basicsr.utils.color_util").bgr2ycbcr
-    load(files, "basicsr.metrics.metric_util")
-    niqe = load(files, "basicsr.metrics.niqe")
+    basicsr_source.stub_packages()
+    files = basicsr_source.archive()
+    basicsr_source.load(files, "basicsr.utils.matlab_functions")
+    sys.modules["basicsr.utils"].bgr2ycbcr = basicsr_source.load(files, "basicsr.utils.color_util").bgr2ycbcr
+    basicsr_source.load(files, "basicsr.metrics.metric_util")
+    niqe = basicsr_source.load(files, "basicsr.metrics.niqe")
     with tempfile.TemporaryDirectory() as folder:
         member = files.extractfile("basicsr-1.4.2/basicsr/metrics/niqe_pris_params.npz")
         (pathlib.Path(folder) / "niqe_pris_params.npz").write_bytes(member.read())

@@ -40,7 +40,7 @@ const floats = ({ width, height, data }: RgbImage): FloatImage => ({
 const hash = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex').slice(0, 16);
 
 const difference = (a: RgbImage, b: RgbImage): number =>
-  a.data.reduce((sum, value, i) => sum + Math.abs(value - b.data[i]), 0) / a.data.length;
+  Array.from(a.data, (value, i) => Math.abs(value - b.data[i])).reduce((x, y) => x + y, 0) / a.data.length;
 
 describe('a seed', () => {
   const image = picture(70, 50);

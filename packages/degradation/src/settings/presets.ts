@@ -36,7 +36,7 @@ const second: RoundSettings = {
 };
 
 /** At the input's own size. @source RASS preset/train_realesrnet_x1_get_degration.yml */
-export const RASS_DEGRADATION: DegradationSettings = Object.freeze({
+export const RASS_DEGRADATION = Object.freeze<DegradationSettings>({
   scale: 1,
   resizeBack: false,
   sharpen: false,
@@ -46,7 +46,7 @@ export const RASS_DEGRADATION: DegradationSettings = Object.freeze({
 });
 
 /** Hardly resized, with little noise; blurs are the strong ones. @source the same file's ranges that are commented out */
-export const RASS_MILD_DEGRADATION: DegradationSettings = Object.freeze({
+export const RASS_MILD_DEGRADATION = Object.freeze<DegradationSettings>({
   ...RASS_DEGRADATION,
   first: {
     ...first,
@@ -63,21 +63,21 @@ export const RASS_MILD_DEGRADATION: DegradationSettings = Object.freeze({
 });
 
 /** To a quarter of the input's sides, which is sharpened first. @source Real-ESRGAN options/train_realesrgan_x4plus.yml */
-export const REAL_ESRGAN_DEGRADATION: DegradationSettings = Object.freeze({
+export const REAL_ESRGAN_DEGRADATION = Object.freeze<DegradationSettings>({
   ...RASS_DEGRADATION,
   scale: 4,
   sharpen: true,
 });
 
 /** To a quarter of the input's sides and back. @source OSEDiff dataloaders/params_realesrgan.yml */
-export const OSEDIFF_DEGRADATION: DegradationSettings = Object.freeze({
+export const OSEDIFF_DEGRADATION = Object.freeze<DegradationSettings>({
   ...RASS_DEGRADATION,
   scale: 4,
   resizeBack: true,
 });
 
 /** Milder, to a quarter of the input's sides and back. @source PiSA-SR src/datasets/params.yml */
-export const PISA_SR_DEGRADATION: DegradationSettings = Object.freeze({
+export const PISA_SR_DEGRADATION = Object.freeze<DegradationSettings>({
   ...OSEDIFF_DEGRADATION,
   first: {
     ...first,

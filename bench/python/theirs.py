@@ -11,6 +11,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import torch
 
+import rows_degradation
 import rows_models
 import rows_ops
 import rows_training
@@ -53,7 +54,7 @@ def main():
         if "prepare" in question:
             run = None
             row = question["prepare"]
-            rows = rows_models.ROWS | rows_training.ROWS
+            rows = rows_models.ROWS | rows_training.ROWS | rows_degradation.ROWS
             run = rows[row]() if isinstance(row, str) else rows_ops.prepare(row)
             answer({"versions": versions()})
             continue

@@ -7,6 +7,7 @@ import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
 import { duel, soloRuns } from './duel.ts';
 import { type ModelRow, modelList, trainingList } from './model-list.ts';
+import { degradationLines } from './rows/degradation.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { deformableRows, type OpRow, opRows, opTitle } from './rows/op-list.ts';
 import { type Line, table, writeBetweenMarks } from './table.ts';
@@ -134,7 +135,14 @@ async function report(
 async function main(): Promise<void> {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
-  const names = ['ops', 'deformable', 'merge', 'steps', ...[...modelList, ...trainingList].map(({ name }) => name)];
+  const names = [
+    'ops',
+    'deformable',
+    'merge',
+    'steps',
+    'degradation',
+    ...[...modelList, ...trainingList].map(({ name }) => name),
+  ];
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
@@ -148,6 +156,17 @@ async function main(): Promise<void> {
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
   if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
   if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
+  if (positionals.includes('degradation')) {
+    const programs = {
+      ours: file('./degradation-ours.ts'),
+      theirs: file('../python/theirs.py'),
+      python: settings.python,
+    };
+    const lines = degradationLines(programs, settings.rounds ?? 9, (found) => {
+      versions = found;
+    });
+    await report('degradation', 'ms', lines, settings, true);
+  }
   const steps = trainingList.filter(({ name }) => positionals.includes('steps') || positionals.includes(name));
   if (steps.length > 0) {
     await report('steps', 's', trainingLines(steps, settings), settings, positionals.includes('steps'));

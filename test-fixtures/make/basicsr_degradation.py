@@ -11,11 +11,10 @@ import basicsr_source
 
 class Degradation:
     def __init__(self) -> None:
-        basicsr_source.stub_packages()
-        files = basicsr_source.archive()
-        self.draws: types.ModuleType = basicsr_source.load(files, "basicsr.data.degradations")
-        self.images: types.ModuleType = basicsr_source.load(files, "basicsr.utils.img_process_util")
-        self.jpeger = basicsr_source.load(files, "basicsr.utils.diffjpeg").DiffJPEG(differentiable=False)
+        with basicsr_source.stubbed_packages() as files:
+            self.draws: types.ModuleType = basicsr_source.load(files, "basicsr.data.degradations")
+            self.images: types.ModuleType = basicsr_source.load(files, "basicsr.utils.img_process_util")
+            self.jpeger = basicsr_source.load(files, "basicsr.utils.diffjpeg").DiffJPEG(differentiable=False)
         self.usm = self.images.USMSharp()
 
     def kernel(self, record: dict) -> numpy.ndarray:

@@ -2,6 +2,7 @@
 OpenCV, of which what is used here needs next to nothing. That little stands here.
 """
 
+import contextlib
 import hashlib
 import io
 import math
@@ -55,11 +56,18 @@ def rgb_to_grayscale(image, num_output_channels: int = 1):
     return (0.2989 * red + 0.587 * green + 0.114 * blue).unsqueeze(dim=-3)
 
 
-def stub_packages() -> None:
-    """What basicsr's files import and hardly use."""
+@contextlib.contextmanager
+def stubbed_packages():
+    """What basicsr's files import and hardly use, as long as they are loaded: other libraries would take it for the packages."""
+    kept = dict(sys.modules)
     stub("cv2", getGaussianKernel=gaussian_kernel)
     for name in ("basicsr", "basicsr.data", "basicsr.metrics", "basicsr.utils", "torchvision", "torchvision.transforms"):
         stub(name)
     stub("torchvision.transforms.functional_tensor", rgb_to_grayscale=rgb_to_grayscale)
     sys.modules["scipy.ndimage.filters"] = scipy.ndimage
     stub("basicsr.utils.registry", METRIC_REGISTRY=types.SimpleNamespace(register=lambda: lambda function: function))
+    try:
+        yield archive()
+    finally:
+        for name in [name for name in sys.modules if name not in kept and name.split(".")[0] in ("cv2", "basicsr", "torchvision")]:
+            del sys.modules[name]

@@ -14,13 +14,11 @@ from common import save_case, seeded
 
 
 def main() -> None:
-    basicsr_source.stub_packages()
-    files = basicsr_source.archive()
-    basicsr_source.load(files, "basicsr.utils.matlab_functions")
-    sys.modules["basicsr.utils"].bgr2ycbcr = basicsr_source.load(files, "basicsr.utils.color_util").bgr2ycbcr
-    basicsr_source.load(files, "basicsr.metrics.metric_util")
-    niqe = basicsr_source.load(files, "basicsr.metrics.niqe")
-    with tempfile.TemporaryDirectory() as folder:
+    with basicsr_source.stubbed_packages() as files, tempfile.TemporaryDirectory() as folder:
+        basicsr_source.load(files, "basicsr.utils.matlab_functions")
+        sys.modules["basicsr.utils"].bgr2ycbcr = basicsr_source.load(files, "basicsr.utils.color_util").bgr2ycbcr
+        basicsr_source.load(files, "basicsr.metrics.metric_util")
+        niqe = basicsr_source.load(files, "basicsr.metrics.niqe")
         member = files.extractfile("basicsr-1.4.2/basicsr/metrics/niqe_pris_params.npz")
         (pathlib.Path(folder) / "niqe_pris_params.npz").write_bytes(member.read())
         # It looks for the model beside itself.

@@ -180,7 +180,6 @@ describe('draws', () => {
 
   it('sizes', () => {
     const image = { width: 100, height: 60, data: new Uint8Array(18000) };
-    // Only draws are looked at: blank images are quick enough in small numbers.
     const factors = records.map((record) => record.first.resize.factor!);
     near(factors.filter((factor) => factor > 1).length / count, 0.2);
     near(factors.filter((factor) => factor < 1).length / count, 0.7);
@@ -309,7 +308,7 @@ const gaussian = (size: number, sigma: number) =>
   ({ kind: 'iso', size, sigmaX: sigma, sigmaY: sigma, angle: 0, shape: 1 }) as const;
 
 describe('parts', () => {
-  it('by hand: a kernel of two pixels more to the right, reflected without the edge', () => {
+  it('by hand: the neighbours of a pixel, reflected without the edge', () => {
     const image = { width: 3, height: 1, data: Float32Array.of(1, 2, 4, 0, 0, 0, 0, 0, 1) };
     const kernel = { size: 3, weights: Float32Array.of(0, 0, 0, 0.25, 0, 0.75, 0, 0, 0) };
     expect([...filter2d(image, kernel).data]).toEqual([2, 3.25, 2, 0, 0, 0, 0, 0.75, 0]);
@@ -348,6 +347,9 @@ describe('parts', () => {
     expect(() => jpeg(image, 100.5)).toThrow('jpeg: the quality is above 0 and at most 100; got 100.5;');
     expect(() => resize(image, { mode: 'area', width: 0, height: 2 })).toThrow(
       'resize: sides are whole numbers above 0; got 0 x 2; give the size in pixels',
+    );
+    expect(() => filter2d(image, { size: 2, weights: new Float32Array(4) })).toThrow(
+      'filter2d: a kernel has an odd size and size x size weights; got 2 and 4; give a square',
     );
     expect(() => blurKernel(gaussian(8, 1))).toThrow(
       'blurKernel: the size is odd, so that there is a middle; got 8; give such as 21',

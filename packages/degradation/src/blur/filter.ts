@@ -78,10 +78,31 @@ function reflected(count: number, radius: number): Int32Array {
   });
 }
 
+/** Copies a plane to a place of the memory, with its reflections around it. */
+function pad(plane: Float32Array, width: number, places: { x: Int32Array; y: Int32Array }, to: Float32Array): void {
+  const radius = (places.x.length - width) / 2;
+  const stride = to.length / places.y.length;
+  for (let y = 0; y < places.y.length; y++) {
+    const line = places.y[y] * width;
+    const start = y * stride;
+    to.set(plane.subarray(line, line + width), start + radius);
+    for (let i = 0; i < radius; i++) {
+      to[start + i] = plane[line + places.x[i]];
+      to[start + radius + width + i] = plane[line + places.x[radius + width + i]];
+    }
+  }
+}
+
 /** Correlates each plane with a kernel; outside of it the image is reflected, without its edge, as often as a small one needs.
+ * @throws when the kernel has no middle, or another number of weights
  * @source basicsr 1.4.2 filter2D; golden/degradation/filter */
 export function filter2d(image: PlanarImage, kernel: Kernel): PlanarImage {
   const { width, height } = image;
+  if (kernel.size % 2 !== 1 || kernel.weights.length !== kernel.size ** 2) {
+    throw new Error(
+      `filter2d: a kernel has an odd size and size x size weights; got ${kernel.size} and ${kernel.weights.length}; give a square`,
+    );
+  }
   const { size, weights } = trimmed(kernel);
   if (size === 1) return { width, height, data: image.data.map((value) => value * weights[0]) };
   const radius = (size - 1) / 2;
@@ -96,19 +117,12 @@ export function filter2d(image: PlanarImage, kernel: Kernel): PlanarImage {
   const { values, correlate } = correlation(target + height * blocks * BLOCK);
   if (parts === undefined) values.set(weights);
   else values.set([...parts.row, ...parts.column]);
-  const [fromX, fromY] = [reflected(width, radius), reflected(height, radius)];
+  const places = { x: reflected(width, radius), y: reflected(height, radius) };
+  const padded = values.subarray(source, between);
   const out = emptyPlanar(width, height);
   for (let channel = 0; channel < 3; channel++) {
     const plane = channel * width * height;
-    for (let y = 0; y < rows; y++) {
-      const line = plane + fromY[y] * width;
-      const to = source + y * stride;
-      values.set(image.data.subarray(line, line + width), to + radius);
-      for (let i = 0; i < radius; i++) {
-        values[to + i] = image.data[line + fromX[i]];
-        values[to + radius + width + i] = image.data[line + fromX[radius + width + i]];
-      }
-    }
+    pad(image.data.subarray(plane, plane + width * height), width, places, padded);
     if (parts === undefined) {
       correlate(4 * source, stride, 0, size, size, 4 * target, blocks, height);
     } else {

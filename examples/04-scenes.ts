@@ -2,7 +2,7 @@
 //   pnpm example 04 [--scenes 24] [--size 160] [--out scenes.png]
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { drawScene, SCENE_CLASSES } from '@rass/scenes';
+import { drawScene, IGNORED, SCENE_CLASSES } from '@rass/scenes';
 import { encode } from 'fast-png';
 
 const { values } = parseArgs({
@@ -34,7 +34,11 @@ const start = performance.now();
 for (let seed = 0; seed < count; seed++) {
   const { image, labels } = drawScene({ seed, width: size, height: size });
   put(2 * seed, image.data);
-  put(2 * seed + 1, Uint8Array.from({ length: 3 * size * size }, (_, i) => SCENE_CLASSES[labels.data[Math.floor(i / 3)]].colour[i % 3])); // biome-ignore format: one line
+  const colours = new Uint8Array(3 * size * size);
+  labels.data.forEach((label, pixel) => {
+    if (label !== IGNORED) colours.set(SCENE_CLASSES[label].colour, 3 * pixel);
+  });
+  put(2 * seed + 1, colours);
 }
 const milliseconds = (performance.now() - start) / count;
 writeFileSync(values.out, encode({ width, height, data: sheet, channels: 3, depth: 8 }));

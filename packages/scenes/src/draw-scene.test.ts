@@ -1,32 +1,62 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { drawScene, SCENE_CLASSES } from './index.ts';
+import { drawScene, IGNORED, SCENE_CLASSES, SCENE_KINDS, type SceneKind } from './index.ts';
 
-const hashOf = (seed: number): string => {
-  const { image, labels } = drawScene({ seed, width: 96, height: 64 });
+const hashOf = (seed: number, kind: SceneKind): string => {
+  const { image, labels } = drawScene({ seed, kind, width: 96, height: 64 });
   return createHash('sha256').update(image.data).update(labels.data).digest('hex').slice(0, 16);
 };
 
-it('draws the same bytes for a seed, on every machine', () => {
-  expect([0, 1, 2].map(hashOf)).toEqual(['c3bd8e733ef3c978', '8e89398b2422b49a', 'cb21e36a50ac17c6']);
-  expect(hashOf(0)).not.toBe(hashOf(2 ** 40));
+it.each<[SceneKind, string[]]>([
+  ['outdoor', ['8e51c21a4b493363', 'd648598d94161c1d', '112c7d923d511394']],
+  ['indoor', ['99f06280019cbe23', 'fb829b40e2f63540', '58ef546328b53d09']],
+])('draws the same bytes for a seed, on every machine: %s', (kind, hashes) => {
+  expect([0, 1, 2].map((seed) => hashOf(seed, kind))).toEqual(hashes);
+  expect(hashOf(0, kind)).not.toBe(hashOf(2 ** 40, kind));
 });
 
-it('has every class often enough to be learnt, and leaves nothing unlabelled', () => {
-  const scenes = 100;
+it('is outdoors or indoors by its seed, half of them each', () => {
+  const SCENES = 60;
+  let outdoor = 0;
+  for (let seed = 0; seed < SCENES; seed++) {
+    const { data } = drawScene({ seed, width: 32, height: 32 }).image;
+    const [out, room] = SCENE_KINDS.map((kind) => drawScene({ seed, kind, width: 32, height: 32 }).image.data);
+    const same = [out, room].map((other) => other?.every((value, i) => value === data[i]));
+    expect(same.filter(Boolean).length).toBe(1);
+    if (same[0]) outdoor++;
+  }
+  expect(outdoor / SCENES).toBeGreaterThan(0.35);
+  expect(outdoor / SCENES).toBeLessThan(0.65);
+});
+
+it('has every class often enough to be learnt, and leaves next to nothing unlabelled', () => {
+  const SCENES = 200;
   const present = SCENE_CLASSES.map(() => 0);
-  for (let seed = 0; seed < scenes; seed++) {
-    const { labels } = drawScene({ seed, width: 64, height: 64 });
-    const counts = SCENE_CLASSES.map(() => 0);
-    for (const label of labels.data) counts[label]++;
-    expect(counts.reduce((a, b) => a + b)).toBe(64 * 64);
-    counts.forEach((count, place) => {
-      if (count >= 8) present[place]++;
+  let ignored = 0;
+  for (let seed = 0; seed < SCENES; seed++) {
+    const counts = new Array(IGNORED + 1).fill(0);
+    for (const label of drawScene({ seed, width: 64, height: 64 }).labels.data) counts[label]++;
+    ignored += counts[IGNORED];
+    expect(SCENE_CLASSES.reduce((sum, _, place) => sum + counts[place], counts[IGNORED])).toBe(64 * 64);
+    SCENE_CLASSES.forEach((_, place) => {
+      if (counts[place] >= 8) present[place]++;
     });
   }
+  expect(ignored / (SCENES * 64 * 64)).toBeLessThan(0.01);
   SCENE_CLASSES.forEach(({ name }, place) => {
-    expect(present[place], name).toBeGreaterThanOrEqual(0.12 * scenes);
+    expect(present[place], name).toBeGreaterThanOrEqual(0.08 * SCENES);
   });
+});
+
+it('draws no sky indoors and no ceiling outdoors', () => {
+  const shareOf = (name: string, kind: SceneKind) => {
+    const place = SCENE_CLASSES.findIndex((each) => each.name === name);
+    const of = (seed: number) => drawScene({ seed, kind, width: 48, height: 48 }).labels.data;
+    return [0, 1, 2, 3, 4, 5].map((seed) => of(seed).filter((label) => label === place).length / 48 ** 2);
+  };
+  expect(shareOf('ceiling', 'outdoor')).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(shareOf('road', 'indoor')).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(Math.min(...shareOf('wall', 'indoor'))).toBeGreaterThan(0.05);
 });
 
 it.each([0, 1, 2, 3])('is the same scene at another size: %s', (seed) => {
@@ -62,7 +92,7 @@ it.each([
 
 it("names ADE20K's classes by its numbers", () => {
   const named = Object.fromEntries(SCENE_CLASSES.map(({ name, index }) => [index, name]));
-  expect(named).toMatchObject({ 1: 'building', 2: 'sky', 4: 'tree', 6: 'road', 12: 'person', 20: 'car', 21: 'water' });
+  expect(named).toMatchObject({ 1: 'building', 2: 'sky', 4: 'tree', 6: 'road', 12: 'person', 20: 'car', 36: 'lamp' });
   expect(new Set(SCENE_CLASSES.map(({ colour }) => `${colour}`)).size).toBe(SCENE_CLASSES.length);
 });
 
@@ -74,4 +104,7 @@ it('says what is wrong', () => {
     'drawScene: sides are whole numbers from 16 to 4096; got 64.5 x 64; draw it at such a size',
   );
   expect(() => drawScene({ seed: 0, width: 64, height: 8 })).toThrow('got 64 x 8');
+  expect(() => drawScene({ seed: 0, width: 64, height: 64, kind: 'space' as SceneKind })).toThrow(
+    'drawScene: a kind is one of outdoor, indoor; got space; leave it out for either',
+  );
 });

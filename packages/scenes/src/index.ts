@@ -1,2 +1,2 @@
-export { SCENE_CLASSES, type SceneClass } from './classes.ts';
-export { type DrawnScene, drawScene, type SceneOptions } from './draw-scene.ts';
+export { IGNORED, SCENE_CLASSES, type SceneClass } from './classes.ts';
+export { type DrawnScene, drawScene, SCENE_KINDS, type SceneKind, type SceneOptions } from './draw-scene.ts';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
 import { mergeCommand } from './commands/merge.ts';
+import { pretrainCommand, trainCommand } from './commands/train.ts';
 import { weightsCommand } from './commands/weights.ts';
 import { printError } from './terminal.ts';
 
@@ -20,6 +21,8 @@ const program = new Command('rass')
   .showHelpAfterError('(run the command with --help for its options)')
   .addCommand(backendCommand())
   .addCommand(mergeCommand())
+  .addCommand(pretrainCommand())
+  .addCommand(trainCommand())
   .addCommand(weightsCommand());
 
 try {

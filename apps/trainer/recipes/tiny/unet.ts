@@ -1,0 +1,36 @@
+import { defineRecipe } from '@rass/trainer';
+
+export default defineRecipe({
+  kind: 'unet',
+  name: 'tiny-unet',
+  about:
+    "The diffusion model of rass-tiny, conditioned on the scene's classes through CLIP's tokenizer and a small frozen text model.",
+  model: 'runs/tiny-vae/model',
+  steps: 6000,
+  batch: 8,
+  logEvery: 20,
+  unet: {
+    sample_size: 32,
+    block_out_channels: [32, 48, 64, 80],
+    down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'],
+    up_block_types: ['CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'],
+    layers_per_block: 1,
+    norm_num_groups: 8,
+    cross_attention_dim: 16,
+    attention_head_dim: [2, 3, 4, 5],
+    use_linear_projection: true,
+  },
+  scheduler: { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' },
+  textEncoder: {
+    vocab_size: 49408,
+    hidden_size: 16,
+    intermediate_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+  },
+  data: { source: { kind: 'scenes', size: 176 }, augment: { crop: 128 } },
+  optimizer: { rate: 6e-4, schedule: { kind: 'cosine', warmUp: 200 } },
+  average: { decay: 0.9985 },
+  validation: { every: 1000, samples: 32, pictures: 6 },
+  checkpoints: { every: 250 },
+});

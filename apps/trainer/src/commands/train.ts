@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import { selectBackend } from '@rass/kernels';
+import { describeGroups } from '@rass/training';
+import { memoryUse } from '@rass/training/node';
+import { Command } from 'commander';
+import { loadRecipe } from '../recipe/load.ts';
+import type { Recipe, RecipeKind } from '../recipe/recipes.ts';
+import { openFeed } from '../samples/feed.ts';
+import { startTask } from '../tasks/start.ts';
+import { train } from '../training/loop.ts';
+
+interface TrainFlags {
+  set?: string[];
+  out?: string;
+  backend?: string;
+  dryRun?: boolean;
+  quiet?: boolean;
+}
+
+/** What a shell expects of a program that a signal has ended. */
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value];
+
+/** A signal that the first SIGINT or SIGTERM sends; a second one ends the process as usual. */
+function stopSignal(print: (line: string) => void): { signal: AbortSignal; code: () => number; forget: () => void } {
+  const controller = new AbortController();
+  let code = 0;
+  const stop = (name: NodeJS.Signals) => {
+    code = EXIT_CODES[name as keyof typeof EXIT_CODES];
+    print(`${name}: the run ends after this step, with a checkpoint; once more ends it at once`);
+    controller.abort();
+    forget();
+  };
+  const forget = () => {
+    for (const name of Object.keys(EXIT_CODES)) process.off(name, stop);
+  };
+  for (const name of Object.keys(EXIT_CODES)) process.on(name, stop);
+  return { signal: controller.signal, code: () => code, forget };
+}
+
+/** One step of everything, without a run: what it takes, and that it works. */
+async function tryStep(recipe: Recipe, print: (line: string) => void): Promise<void> {
+  const feed = await openFeed({ degradation: 'none', ...recipe });
+  const task = await startTask(recipe, feed.classes);
+  print(describeGroups(task.groups, recipe.optimizer.rate));
+  const stop = new AbortController();
+  for await (const [samples] of feed.from(0, stop.signal)) {
+    const start = performance.now();
+    const { terms } = await task.run(samples!, { step: 0, part: 0 });
+    const seconds = (performance.now() - start) / 1000;
+    const hours = (seconds * recipe.accumulate * recipe.steps) / 3600;
+    const { process: bytes } = memoryUse();
+    print(
+      Object.entries(terms)
+        .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+        .join('  '),
+    );
+    print(
+      `${seconds.toFixed(2)} s for the first batch; all ${recipe.steps} steps would take about ${hours.toFixed(1)} h` +
+        (bytes === undefined ? '' : `; ${(bytes / 1e9).toFixed(2)} GB`),
+    );
+    break;
+  }
+  await feed.close();
+  task.dispose();
+}
+
+async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<void> {
+  const recipe = await loadRecipe(path, kind, flags.set);
+  const print = flags.quiet ? () => {} : (line: string) => console.log(line);
+  const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
+  print(JSON.stringify(recipe, null, 2));
+  print(`on ${description}`);
+  if (flags.dryRun) return tryStep(recipe, print);
+  const out = flags.out ?? join('runs', recipe.name);
+  const stop = stopSignal(print);
+  const feed = await openFeed({ degradation: 'none', ...recipe });
+  try {
+    const task = await startTask(recipe, feed.classes);
+    try {
+      print(describeGroups(task.groups, recipe.optimizer.rate));
+      const result = await train({ task, feed, recipe, out, signal: stop.signal, print });
+      if (result.finished) print(`trained: ${result.model}`);
+      else {
+        print(`stopped after step ${result.step}; the same command goes on from there`);
+        process.exitCode = stop.code();
+      }
+    } finally {
+      task.dispose();
+    }
+  } finally {
+    stop.forget();
+    await feed.close();
+  }
+}
+
+/** A command that trains by recipes of one kind. */
+export function trainingCommand(name: string, kind: RecipeKind, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .argument('<recipe>', 'a .ts, .js, .json or .yaml file: see the recipes of apps/trainer')
+    .option('--set <field=value>', 'another value for a field, such as optimizer.rate=1e-4; may be repeated', collect)
+    .option('--out <folder>', "where the run lies; one that is there goes on (default: runs/ and the recipe's name)")
+    .option('--backend <name>', 'what computes (default: the best that there is)')
+    .option('--dry-run', 'one batch forward and backward: the loss, the time and the memory; nothing is written')
+    .option('--quiet', 'print nothing')
+    .action((path: string, flags: TrainFlags) => run(kind, path, flags));
+}
+
+/** `rass train ...`: the two stages. */
+export const trainCommand = (): Command =>
+  new Command('train')
+    .description('train a stage of RASS by a recipe; a run that was stopped or killed goes on where it was')
+    .addCommand(trainingCommand('scr', 'scr', 'stage 1: restoration, with attention drawn to the labels'))
+    .addCommand(trainingCommand('seg', 'seg', 'stage 2: segmentation from the restoring model'));
+
+/** `rass pretrain ...`: small models from nothing. */
+export const pretrainCommand = (): Command =>
+  new Command('pretrain')
+    .description('train a small Stable Diffusion from nothing by a recipe, where no published one is at hand')
+    .addCommand(trainingCommand('vae', 'vae', 'the autoencoder'))
+    .addCommand(trainingCommand('unet', 'unet', "the text-conditioned diffusion model on the autoencoder's latents"));

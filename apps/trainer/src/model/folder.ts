@@ -1,0 +1,128 @@
+import { copyFile, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { paramSpecs, saveParams } from '@rass/weights';
+import { createSafetensors } from '@rass/weights/node';
+import * as v from 'valibot';
+
+/** The parts of a model folder in diffusers' layout, each with the name of its weights. */
+const COMPONENTS = {
+  vae: { file: 'diffusion_pytorch_model.safetensors', library: 'diffusers', type: 'AutoencoderKL' },
+  unet: { file: 'diffusion_pytorch_model.safetensors', library: 'diffusers', type: 'UNet2DConditionModel' },
+  text_encoder: { file: 'model.safetensors', library: 'transformers', type: 'CLIPTextModel' },
+  tokenizer: { library: 'transformers', type: 'CLIPTokenizer' },
+  scheduler: { library: 'diffusers', type: 'DDPMScheduler' },
+} as const;
+
+export type ComponentName = keyof typeof COMPONENTS;
+
+const INDEX = 'model_index.json';
+/** What these packages add to a folder in diffusers' layout. */
+export const STAGES_FILE = 'rass.json';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const lora = { file: v.string(), rank: count, alpha: v.number() };
+const restoration = v.strictObject({
+  ...lora,
+  latentUpdate: v.picklist(['residual', 'ddpm']),
+  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
+const colour = v.tuple([v.number(), v.number(), v.number()]);
+const segmentation = v.strictObject({
+  ...lora,
+  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  /** Whether the restoration LoRA is merged before this one is added. */
+  mergesRestoration: v.boolean(),
+  classes: v.pipe(v.array(v.strictObject({ name: v.string(), colour })), v.minLength(1)),
+  head: v.record(v.string(), v.unknown()),
+  fusion: v.strictObject({
+    taps: v.array(v.strictObject({ name: v.string(), channels: count, stride: count })),
+    channels: count,
+    bottleneck: v.optional(count),
+    groups: count,
+  }),
+});
+const stages = v.strictObject({
+  format: v.literal(1),
+  restoration: v.optional(restoration),
+  segmentation: v.optional(segmentation),
+});
+
+export type RestorationStage = v.InferOutput<typeof restoration>;
+export type SegmentationStage = v.InferOutput<typeof segmentation>;
+export type Stages = v.InferOutput<typeof stages>;
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** What a model folder has beside diffusers' parts; nothing for a folder of diffusers. @throws when the file is none of this format */
+export async function readStages(folder: string): Promise<Stages> {
+  const path = join(folder, STAGES_FILE);
+  if (!(await exists(path))) return { format: 1 };
+  const result = v.safeParse(stages, JSON.parse(await readFile(path, 'utf8')));
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new Error(
+    `model: ${path}: ${v.getDotPath(issue)}: ${issue.message}; got ${JSON.stringify(issue.input)}; export the model anew`,
+  );
+}
+
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** Writes a tree's tensors under the checkpoint's names. */
+export async function writeTree(path: string, tree: unknown): Promise<void> {
+  await saveParams(tree, await createSafetensors(path, paramSpecs(tree)));
+}
+
+async function writeIndex(folder: string): Promise<void> {
+  const there = await readdir(folder);
+  const names = (Object.keys(COMPONENTS) as ComponentName[]).filter((name) => there.includes(name));
+  const parts = names.map((name) => [name, [COMPONENTS[name].library, COMPONENTS[name].type]]);
+  await writeJson(join(folder, INDEX), { _class_name: 'StableDiffusionPipeline', ...Object.fromEntries(parts) });
+}
+
+/** Writes one part of a model folder: its configuration and weights; scheduler and tokenizer have files alone. */
+export async function writeComponent(
+  folder: string,
+  name: 'vae' | 'unet' | 'text_encoder',
+  config: Readonly<Record<string, unknown>>,
+  tree: unknown,
+): Promise<void> {
+  const { file, type } = COMPONENTS[name];
+  await mkdir(join(folder, name), { recursive: true });
+  await writeJson(join(folder, name, 'config.json'), { _class_name: type, ...config });
+  await writeTree(join(folder, name, file), tree);
+  await writeIndex(folder);
+}
+
+/** Writes the parts that are texts: scheduler and tokenizer. */
+export async function writeTexts(
+  folder: string,
+  name: 'scheduler' | 'tokenizer',
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  await mkdir(join(folder, name), { recursive: true });
+  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, name, file), text);
+  await writeIndex(folder);
+}
+
+export const writeStages = (folder: string, value: Stages): Promise<void> =>
+  writeJson(join(folder, STAGES_FILE), value);
+
+/** Puts everything of a folder into another, without a second copy on disk where the system can. */
+export async function linkFolder(
+  from: string,
+  to: string,
+  { except = [] }: { readonly except?: readonly string[] } = {},
+): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    if (except.includes(entry.name) || basename(entry.name).endsWith('.tmp')) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await linkFolder(source, target);
+    else await link(source, target).catch(() => copyFile(source, target));
+  }
+}

@@ -1,0 +1,62 @@
+import { disposeParams } from '@rass/nn';
+import {
+  type ClipText,
+  clipText,
+  loadClipText,
+  parseClipTextConfig,
+  type Tokenizer,
+  tokenizerFromFiles,
+} from '@rass/text-encoder';
+import type { DiffusersComponent, TokenizerFiles } from '@rass/weights';
+import { concat, keep, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
+
+/** Prompts to what the UNet conditions on. */
+export interface TextModel {
+  readonly tokenizer: Tokenizer;
+  readonly params: ClipText;
+  /** The caller's to dispose of; prompts that were asked for lately are not computed again. [B, T, D] */
+  embed(prompts: readonly string[]): Tensor3D;
+  dispose(): void;
+}
+
+/** Prompts that are kept: of labels in any order there is no end. */
+const KEPT = 64;
+
+/** A text model over its parameters. */
+export function textModel(params: ClipText, tokenizer: Tokenizer): TextModel {
+  // A Map keeps the order in which prompts were used.
+  const known = new Map<string, Tensor3D>();
+  const one = (prompt: string): Tensor3D => {
+    const found =
+      known.get(prompt) ?? keep(tidy(() => clipText(params, tokenizer.encodeBatch([prompt])).lastHiddenState));
+    known.delete(prompt);
+    known.set(prompt, found);
+    return found;
+  };
+  const forget = (most: number): void => {
+    for (const [prompt, embedding] of known) {
+      if (known.size <= most) return;
+      embedding.dispose();
+      known.delete(prompt);
+    }
+  };
+  return {
+    tokenizer,
+    params,
+    embed(prompts) {
+      const batch = tidy(() => concat(prompts.map(one), 0));
+      forget(KEPT);
+      return batch;
+    },
+    dispose() {
+      forget(0);
+      disposeParams(params);
+    },
+  };
+}
+
+/** Loads the text encoder and the tokenizer of a folder. */
+export async function openTextModel(encoder: DiffusersComponent, files: TokenizerFiles): Promise<TextModel> {
+  const { params } = await loadClipText(encoder.checkpoint, parseClipTextConfig(encoder.config));
+  return textModel(params, tokenizerFromFiles(files));
+}

@@ -1,0 +1,121 @@
+import { SCENE_KINDS } from '@rass/scenes';
+import * as v from 'valibot';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const wholeFromZero = v.pipe(v.number(), v.integer(), v.minValue(0));
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const weight = v.pipe(v.number(), v.finite(), v.minValue(0));
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const text = v.pipe(v.string(), v.nonEmpty());
+const side = v.pipe(count, v.minValue(16));
+
+/** Procedural scenes, without an end: sample i is the scene of seed `first` + i. */
+const scenes = v.strictObject({
+  kind: v.literal('scenes'),
+  size: v.optional(side, 256),
+  /** Outdoors or indoors alone; unset: both. */
+  setting: v.optional(v.picklist(SCENE_KINDS)),
+  first: v.optional(wholeFromZero, 0),
+  /** How many there are; unset: no end. */
+  length: v.optional(count),
+});
+
+/** Where samples come from. */
+export const sourceField = scenes;
+export type SourceRecipe = v.InferOutput<typeof sourceField>;
+
+/** What is done to an image and its labels together. */
+export const augmentField = v.strictObject({
+  /** The sides of a training sample, in pixels. */
+  crop: v.optional(side, 512),
+  flip: v.optional(v.boolean(), true),
+});
+export type AugmentRecipe = v.InferOutput<typeof augmentField>;
+
+/** A preset's name, or a YAML file of Real-ESRGAN's options; `none` leaves images as they are. */
+export const degradationField = v.optional(text, 'rass');
+
+export const dataField = v.strictObject({
+  source: sourceField,
+  augment: v.optional(augmentField, {}),
+  /** Threads that draw, cut and degrade samples ahead of their step. */
+  workers: v.optional(wholeFromZero, 1),
+  /** How many steps ahead. */
+  ahead: v.optional(count, 3),
+});
+export type DataRecipe = v.InferOutput<typeof dataField>;
+
+const schedule = v.strictObject({
+  kind: v.optional(v.picklist(['constant', 'poly', 'cosine']), 'constant'),
+  warmUp: v.optional(wholeFromZero, 0),
+  /** Of `poly`. */
+  power: v.optional(positive, 0.9),
+});
+
+export const optimizerField = v.strictObject({
+  rate: v.optional(positive, 1e-4),
+  weightDecay: v.optional(weight, 0.01),
+  betas: v.optional(v.tuple([share, share]), [0.9, 0.999]),
+  /** The norm of all gradients together is brought down to this. */
+  clip: v.optional(positive, 1),
+  schedule: v.optional(schedule, {}),
+  /** The first group whose pattern, a regular expression, fits a key trains it at `factor` of the rate. */
+  groups: v.optional(
+    v.array(
+      v.strictObject({
+        name: v.optional(text),
+        match: text,
+        factor: v.optional(weight, 1),
+        weightDecay: v.optional(weight),
+      }),
+    ),
+    [],
+  ),
+  /** Gradients that are not finite: an error, or a step left out. */
+  onNonFinite: v.optional(v.picklist(['stop', 'skip']), 'stop'),
+});
+export type OptimizerRecipe = v.InferOutput<typeof optimizerField>;
+
+export const averageField = v.optional(
+  v.strictObject({ decay: v.optional(v.pipe(share, v.ltValue(1)), 0.999), warmUp: v.optional(v.boolean(), true) }),
+);
+
+export const checkpointsField = v.strictObject({
+  every: v.optional(count, 1000),
+  keepLast: v.optional(count, 2),
+  keepBest: v.optional(v.array(v.strictObject({ metric: text, mode: v.picklist(['max', 'min']) })), []),
+});
+
+export const validationField = v.strictObject({
+  /** Steps between two; there is one at step 0 and one at the end too. 0: none at all. */
+  every: v.optional(wholeFromZero, 1000),
+  source: v.optional(sourceField),
+  /** Samples that are scored, and pictures on the sheet. */
+  samples: v.optional(count, 16),
+  pictures: v.optional(count, 4),
+});
+
+/** What every recipe has. */
+export const commonFields = {
+  name: v.pipe(text, v.regex(/^[\w.-]+$/, 'is a name for a folder: letters, digits, - . _')),
+  about: v.optional(text),
+  /** What it was run on, and what came out. */
+  hardware: v.optional(text),
+  expected: v.optional(text),
+  seed: v.optional(wholeFromZero, 0),
+  steps: count,
+  batch: v.optional(count, 1),
+  /** Batches that make one step. */
+  accumulate: v.optional(count, 1),
+  /** Compute blocks again in the backward pass instead of keeping what they made. */
+  checkpointing: v.optional(v.boolean(), false),
+  data: dataField,
+  optimizer: v.optional(optimizerField, {}),
+  average: averageField,
+  checkpoints: v.optional(checkpointsField, {}),
+  validation: v.optional(validationField, {}),
+  /** Steps between two lines of the log. */
+  logEvery: v.optional(count, 10),
+} as const;
+
+export { count, positive, share, text, weight, wholeFromZero };

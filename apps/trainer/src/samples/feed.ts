@@ -1,0 +1,89 @@
+import { namedRandom } from '@rass/nn';
+import { epochSampler, mapAhead } from '@rass/training';
+import type { DataRecipe, SourceRecipe } from '../recipe/fields.ts';
+import { chunksOf } from '../tasks/chunks.ts';
+import type { SampleFeed } from '../training/loop.ts';
+import { type MakerSettings, openMaker, type SampleJob } from './maker.ts';
+import { neighbour, openWorkers } from './pool.ts';
+import type { Sample } from './sample.ts';
+import type { SampleClass } from './source.ts';
+
+/** What a feed is made of. */
+export interface FeedSettings {
+  readonly data: DataRecipe;
+  readonly validation: { readonly every: number; readonly samples: number; readonly source?: SourceRecipe | undefined };
+  /** `none` leaves images as they are. */
+  readonly degradation: string;
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly seed: number;
+}
+
+export interface OpenFeed extends SampleFeed {
+  readonly classes: readonly SampleClass[];
+}
+
+/** Scenes of a validation are far from those of any training. */
+const VALIDATION_SCENES = 2 ** 30;
+
+/** Where a validation's samples come from, when the recipe does not say: procedural scenes have as many others as one likes. */
+const validationSource = ({ data, validation }: FeedSettings): SourceRecipe =>
+  validation.source ?? { ...data.source, first: VALIDATION_SCENES };
+
+const settingsOf = (source: SourceRecipe, { data, degradation }: FeedSettings): MakerSettings => ({
+  source,
+  augment: data.augment,
+  degradation,
+});
+
+/** The samples of each step, by its number: the same whenever it is asked for. */
+function jobsOf(step: number, length: number | undefined, { batch, accumulate, seed }: FeedSettings): SampleJob[] {
+  const count = batch * accumulate;
+  const sampler = length === undefined ? undefined : epochSampler({ size: length, seed, batch: count });
+  const indices = sampler?.at(step).indices ?? Array.from({ length: count }, (_, i) => step * count + i);
+  const next = namedRandom(seed, `samples ${step}`);
+  return indices.map((index) => ({ index, seed: Math.floor(next() * 2 ** 31), training: true }));
+}
+
+function* from(step: number): Generator<number> {
+  for (let each = step; ; each++) yield each;
+}
+
+/** Opens the samples of a recipe: threads draw, cut and degrade them ahead of the step that needs them.
+ * @throws when a source is not there or is not what the recipe says */
+export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
+  const { data, batch, validation } = settings;
+  const training = await openMaker(settingsOf(data.source, settings));
+  const validating = validationSource(settings);
+  const pool =
+    data.workers === 0
+      ? undefined
+      : openWorkers<SampleJob, Sample>(neighbour('worker', import.meta.url), {
+          size: data.workers,
+          workerData: settingsOf(data.source, settings),
+        });
+  const make = (job: SampleJob): Promise<Sample> => (pool === undefined ? training.make(job) : pool.run(job));
+  let fixed: Promise<readonly Sample[]> | undefined;
+  const fixedSamples = async (): Promise<readonly Sample[]> => {
+    const maker = await openMaker(settingsOf(validating, settings));
+    const count = Math.min(validation.samples, maker.length ?? validation.samples);
+    const samples: Sample[] = [];
+    for (let index = 0; index < count; index++) samples.push(await maker.make({ index, seed: index, training: false }));
+    return samples;
+  };
+  return {
+    classes: training.classes,
+    async *from(start, signal) {
+      const draw = async (step: number) =>
+        chunksOf(await Promise.all(jobsOf(step, training.length, settings).map(make)), batch);
+      yield* mapAhead(from(start), draw, { ahead: data.ahead, signal });
+    },
+    validation() {
+      fixed ??= fixedSamples();
+      return fixed;
+    },
+    async close() {
+      await pool?.close();
+    },
+  };
+}

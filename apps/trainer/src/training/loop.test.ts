@@ -1,0 +1,162 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parameterGroups } from '@rass/training';
+import { mul, setBackend, sub, type Tensor, tensor1d, tidy, type Variable, variable } from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { resolveRecipe, type VaeRecipe } from '../recipe/recipes.ts';
+import type { Sample } from '../samples/sample.ts';
+import { type RunOptions, type SampleFeed, train } from './loop.ts';
+import { smallVae } from './small-recipes.test-support.ts';
+import type { TrainingTask } from './task.ts';
+
+let folder: string;
+beforeEach(async () => {
+  await setBackend('cpu');
+  folder = mkdtempSync(join(tmpdir(), 'rass-loop-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const recipeOf = (options: object): VaeRecipe => resolveRecipe({ ...smallVae(6), ...options }, 'test') as VaeRecipe;
+
+/** Draws a weight to each step's number; the sample's first byte is the step. */
+class Chase implements TrainingTask {
+  readonly weight: Variable = variable(tensor1d([0.5, -1]));
+  readonly groups = parameterGroups({ weight: this.weight }, [], { weightDecay: 0 });
+  readonly #onStep: (step: number) => void;
+  constructor(onStep: (step: number) => void = () => {}) {
+    this.#onStep = onStep;
+  }
+
+  async run(samples: readonly Sample[], { step }: { readonly step: number }) {
+    this.#onStep(step);
+    const target = samples.reduce((sum, { clean }) => sum + clean.data[0]!, 0) / samples.length;
+    const gradient = tidy(() => mul(2, sub(this.weight, target)));
+    const [value] = await this.weight.data();
+    return { terms: { loss: (value! - target) ** 2 }, gradients: { weight: gradient } as Record<string, Tensor> };
+  }
+
+  async validate() {
+    const [value] = await this.weight.data();
+    const picture = { width: 2, height: 1, data: new Uint8Array(6) };
+    return { metrics: { value: value! }, sheet: [{ title: 'one', pictures: [{ caption: 'black', picture }] }] };
+  }
+
+  async save() {}
+  dispose() {
+    this.weight.dispose();
+  }
+}
+
+const sampleOf = (value: number): Sample => {
+  const image = { width: 1, height: 1, data: Uint8Array.of(value, 0, 0) };
+  return { id: String(value), clean: image, degraded: image };
+};
+
+const feed: SampleFeed = {
+  async *from(step) {
+    for (let each = step; ; each++)
+      yield [
+        [sampleOf(each), sampleOf(each + 1)],
+        [sampleOf(each), sampleOf(each + 3)],
+      ];
+  },
+  validation: async () => [],
+  close: async () => {},
+};
+
+interface Ran {
+  readonly weight: number[];
+  readonly lines: string[];
+  readonly result: Awaited<ReturnType<typeof train>>;
+}
+
+async function run(recipe: VaeRecipe, { name = 'run', ...options }: Partial<RunOptions> & { name?: string } = {}) {
+  const lines: string[] = [];
+  const task = (options.task as Chase) ?? new Chase();
+  const signal = new AbortController().signal;
+  const out = join(folder, name);
+  const result = await train({ feed, recipe, out, signal, print: (line) => lines.push(line), ...options, task });
+  const weight = Array.from(await task.weight.data());
+  task.dispose();
+  return { weight, lines, result } satisfies Ran;
+}
+
+/** A run that is told to stop while it is at a step. */
+async function runUntil(recipe: VaeRecipe, step: number) {
+  const controller = new AbortController();
+  const task = new Chase((at) => {
+    if (at === step) controller.abort();
+  });
+  return run(recipe, { task, signal: controller.signal });
+}
+
+it('ends after the step that it is at when it is told to, with a checkpoint, and goes on to the same end', async () => {
+  const recipe = recipeOf({ average: { decay: 0.5 }, checkpoints: { every: 100 } });
+  const whole = await run(recipe, { name: 'whole' });
+  expect(whole.result).toMatchObject({ step: 6, finished: true });
+  const stopped = await runUntil(recipe, 3);
+  expect(stopped.result).toEqual({ step: 4, finished: false });
+  const resumed = await run(recipe);
+  expect(resumed.lines[0]).toContain('resumed from step 4');
+  expect(resumed.result).toMatchObject({ step: 6, finished: true });
+  expect(resumed.weight).toEqual(whole.weight);
+});
+
+it('does nothing again when all steps are done', async () => {
+  const first = await run(recipeOf({}));
+  const steps: number[] = [];
+  const again = await run(recipeOf({}), { task: new Chase((step) => steps.push(step)) });
+  expect(steps).toEqual([]);
+  expect(again.weight).toEqual(first.weight);
+});
+
+it('goes on for longer where the schedule does not depend on the end, and refuses other changes', async () => {
+  const short = await run(recipeOf({ steps: 3 }));
+  expect(short.result.step).toBe(3);
+  const long = await run(recipeOf({ steps: 6, logEvery: 2, about: 'longer' }));
+  expect(long.weight).toEqual((await run(recipeOf({ steps: 6 }), { name: 'whole' })).weight);
+  await expect(run(recipeOf({ optimizer: { rate: 0.5 } }))).rejects.toThrow('optimizer.rate');
+  const poly = { optimizer: { schedule: { kind: 'poly' } } };
+  await run(recipeOf({ ...poly, steps: 2 }), { name: 'poly' });
+  await expect(run(recipeOf({ ...poly, steps: 4 }), { name: 'poly' })).rejects.toThrow('steps');
+});
+
+it('logs terms, rates, validations and sheets', async () => {
+  const recipe = recipeOf({ logEvery: 2, validation: { every: 3, samples: 1 } });
+  const { lines } = await run(recipe);
+  const out = join(folder, 'run');
+  const rows = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(rows.filter((row) => 'loss' in row).map((row) => row.step)).toEqual([2, 4, 6]);
+  expect(rows.filter((row) => 'validation/value' in row).map((row) => row.step)).toEqual([0, 3, 6]);
+  expect(rows.every((row) => !('loss' in row) || (row.learningRate > 0 && row.norm > 0))).toBe(true);
+  expect(readdirSync(join(out, 'sheets'))).toEqual([0, 3, 6].map((step) => `step-0000000${step}.html`));
+  const sheet = readFileSync(join(out, 'sheets', 'step-00000003.html'), 'utf8');
+  expect(sheet).toContain('black');
+  expect(sheet).toContain('data:image/png;base64,');
+  expect(readdirSync(join(out, 'events'))[0]).toMatch(/^events\.out\.tfevents/);
+  expect(lines.filter((line) => line.startsWith('step ')).length).toBe(6);
+  expect(JSON.parse(readFileSync(join(out, 'recipe.json'), 'utf8'))).toEqual(JSON.parse(JSON.stringify(recipe)));
+});
+
+class Broken extends Chase {
+  override async run(samples: readonly Sample[], place: { readonly step: number }) {
+    const { terms, gradients } = await super.run(samples, place);
+    if (place.step !== 2) return { terms, gradients };
+    gradients['weight']!.dispose();
+    return { terms, gradients: { weight: tensor1d([Number.NaN, 0]) } as Record<string, Tensor> };
+  }
+}
+
+it('stops at gradients that are not finite, or leaves the step out where the recipe says so', async () => {
+  await expect(run(recipeOf({}), { task: new Broken() })).rejects.toThrow('weight');
+  expect(existsSync(join(folder, 'run', 'checkpoints', 'step-00000002'))).toBe(true);
+  const recipe = recipeOf({ optimizer: { onNonFinite: 'skip' } });
+  const { lines, weight } = await run(recipe, { task: new Broken(), name: 'skipping' });
+  expect(lines.join('\n')).toContain('step 3: left out, since the gradient of weight is not finite');
+  expect(weight.every(Number.isFinite)).toBe(true);
+});

@@ -1,0 +1,56 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encode as encodePng } from 'fast-png';
+import { writeBeside } from '../files.ts';
+import type { CaptionedPicture, SheetRow } from './task.ts';
+
+const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+
+/** A text as it may stand in HTML. */
+export const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (each) => ESCAPES[each]!);
+
+/** A picture as the text of an image's source. */
+export function dataUri({ width, height, data }: CaptionedPicture['picture']): string {
+  const png = encodePng({ width, height, data: new Uint8Array(data), channels: 3, depth: 8 });
+  return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+}
+
+const figure = ({ caption, picture }: CaptionedPicture): string =>
+  `<figure><img src="${dataUri(picture)}" width="${picture.width}" height="${picture.height}" alt="${escapeHtml(caption)}">` +
+  `<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
+
+const row = ({ title, pictures }: SheetRow): string =>
+  `<section><h2>${escapeHtml(title)}</h2><div class="row">${pictures.map(figure).join('')}</div></section>`;
+
+const STYLE = `
+  body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; background: #fff; color: #1d1d1f; }
+  h1 { font-size: 1.2rem; } h2 { font-size: 0.95rem; margin: 1.2rem 0 0.4rem; }
+  .row { display: flex; flex-wrap: wrap; gap: 0.6rem; } figure { margin: 0; }
+  img { image-rendering: pixelated; display: block; max-width: 100%; height: auto; }
+  figcaption { font-size: 0.8rem; color: #555; max-width: 16rem; }
+  @media (prefers-color-scheme: dark) { body { background: #16161a; color: #eee; } figcaption { color: #aaa; } }`;
+
+/** A page of pictures: one row for each sample, each picture with what it is. */
+export function sheetPage(title: string, note: string, rows: readonly SheetRow[]): string {
+  return (
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+    `<title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><h1>${escapeHtml(title)}</h1>` +
+    `<p>${escapeHtml(note)}</p>${rows.map(row).join('')}</body></html>\n`
+  );
+}
+
+/** Writes the page of a validation: step-00000100.html. Nothing where there are no rows. */
+export async function writeSheet(
+  folder: string,
+  step: number,
+  rows: readonly SheetRow[],
+  metrics: Readonly<Record<string, number>>,
+): Promise<void> {
+  if (rows.length === 0) return;
+  const note = Object.entries(metrics)
+    .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+    .join(' · ');
+  const page = sheetPage(`Step ${step}`, note, rows);
+  const path = join(folder, `step-${String(step).padStart(8, '0')}.html`);
+  await writeBeside(path, (temporary) => writeFile(temporary, page));
+}

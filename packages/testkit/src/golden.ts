@@ -37,7 +37,8 @@ function readValues(bytes: Uint8Array<ArrayBuffer>, dtype: string): { dtype: 'fl
   if (dtype === 'F32') return { dtype: 'float32', values: new Float32Array(copy) };
   if (dtype === 'I32') return { dtype: 'int32', values: new Int32Array(copy) };
   if (dtype === 'I64') return { dtype: 'int32', values: Int32Array.from(new BigInt64Array(copy), Number) };
-  throw new Error(`golden: fixtures hold F32, I32 or I64; got ${dtype}; convert it in the make script`);
+  if (dtype === 'U8') return { dtype: 'int32', values: Int32Array.from(bytes) };
+  throw new Error(`golden: fixtures hold F32, I32, I64 or U8; got ${dtype}; convert it in the make script`);
 }
 
 /** Reads test-fixtures/golden/<name>.safetensors. It has its own small reader, so that @rass/weights is not

@@ -1,5 +1,5 @@
+import type { RgbImage } from '@rass/images';
 import { type Tensor4D, tensor4d } from '@tensorflow/tfjs-core';
-import type { RgbImage } from './picture.ts';
 
 /** Half of the range of a byte: images are in [-1, 1]. */
 const HALF = 127.5;

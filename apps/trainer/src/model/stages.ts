@@ -17,7 +17,7 @@ const trainedLeaves = (unet: Unet): Leaf[] =>
     .map(alone)
     .filter((leaf) => namedTensors(leaf).every(({ key }) => isTrainedInStage(key)));
 
-const CONV_IN = /^conv_in\./;
+const CONV_IN = /^conv_in\.(weight|bias)$/;
 
 /** The UNet with a stage's tensors as variables. The adapters' starting values are freed; `shared` says that the first convolution's
  * are another tree's, too. */

@@ -1,3 +1,4 @@
+import { cropImage, cropLabels, type LabelMap, mirrorImage, mirrorLabels, type RgbImage } from '@rass/images';
 import { namedRandom } from '@rass/nn';
 import type { AugmentRecipe } from '../recipe/fields.ts';
 import type { RawSample } from './source.ts';
@@ -8,24 +9,6 @@ export interface Crop {
   readonly top: number;
   readonly side: number;
   readonly flip: boolean;
-}
-
-interface Raster<Data extends Uint8Array> {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Data;
-}
-
-/** The part of a raster of so many channels that a crop says. */
-function cut(raster: Raster<Uint8Array>, channels: number, { left, top, side, flip }: Crop): Raster<Uint8Array> {
-  const data = new Uint8Array(channels * side * side);
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      const from = channels * ((top + y) * raster.width + left + (flip ? side - 1 - x : x));
-      for (let c = 0; c < channels; c++) data[channels * (y * side + x) + c] = raster.data[from + c]!;
-    }
-  }
-  return { width: side, height: side, data };
 }
 
 /** Where an image is cut: anywhere while training, else in its middle. @throws when it is smaller than the crop */
@@ -48,12 +31,15 @@ export function chooseCrop(
 }
 
 /** Image, labels and bad photograph, cut alike. */
-export function cropSample(sample: RawSample, crop: Crop): RawSample {
+export function cropSample(sample: RawSample, { left, top, side, flip }: Crop): RawSample {
   const { id, image, labels, degraded } = sample;
+  const box = { left, top, width: side, height: side };
+  const cut = (each: RgbImage): RgbImage => (flip ? mirrorImage(cropImage(each, box)) : cropImage(each, box));
+  const cutLabels = (each: LabelMap): LabelMap => (flip ? mirrorLabels(cropLabels(each, box)) : cropLabels(each, box));
   return {
     id,
-    image: cut(image, 3, crop),
-    ...(labels && { labels: cut(labels, 1, crop) }),
-    ...(degraded && { degraded: cut(degraded, 3, crop) }),
+    image: cut(image),
+    ...(labels && { labels: cutLabels(labels) }),
+    ...(degraded && { degraded: cut(degraded) }),
   };
 }

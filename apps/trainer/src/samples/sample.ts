@@ -1,4 +1,4 @@
-import type { LabelMap, RgbImage } from '../images/picture.ts';
+import type { LabelMap, RgbImage } from '@rass/images';
 
 /** A sample as training sees it: cut to size, and degraded where the recipe says so. */
 export interface Sample {

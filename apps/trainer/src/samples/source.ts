@@ -1,4 +1,4 @@
-import type { Colour, LabelMap, RgbImage } from '../images/picture.ts';
+import type { Colour, LabelMap, RgbImage } from '@rass/images';
 
 /** A class of a source's labels. */
 export interface SampleClass {

@@ -1,6 +1,6 @@
+import type { RgbImage } from '@rass/images';
 import { scaleLatents, type Vae, vaeEncode } from '@rass/vae';
 import { mean, square, tidy } from '@tensorflow/tfjs-core';
-import type { RgbImage } from '../images/picture.ts';
 import { imageBatch } from '../images/tensors.ts';
 import { chunksOf } from './chunks.ts';
 

@@ -1,7 +1,7 @@
+import type { RgbImage } from '@rass/images';
 import { psnr } from '@rass/metrics';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
 import { tidy } from '@tensorflow/tfjs-core';
-import type { RgbImage } from '../images/picture.ts';
 import { imageBatch } from '../images/tensors.ts';
 
 /** Of restored images against the clean ones. */

@@ -1,4 +1,5 @@
 import { alignmentConfig } from '@rass/attention-alignment';
+import type { RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
 import { disposeParams, trainableTensors } from '@rass/nn';
 import {
@@ -15,7 +16,6 @@ import type { Unet } from '@rass/unet';
 import { scaleLatents, unscaleLatents, vaeDecode, vaeEncode } from '@rass/vae';
 import { dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import type { RgbImage } from '../images/picture.ts';
 import { imageBatch, imagesOf } from '../images/tensors.ts';
 import { linkFolder, STAGES_FILE, writeStages } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { colourLabels, type LabelMap, overlayLabels } from '@rass/images';
 import { type MaskTargets, mask2FormerHead, parseMask2FormerConfig, semanticTargets } from '@rass/mask2former';
 import { ConfusionMatrix } from '@rass/metrics';
 import { disposeParams, randomParams, trainable } from '@rass/nn';
@@ -14,7 +15,6 @@ import {
 import type { Unet } from '@rass/unet';
 import { argMax, dispose, type Tensor, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { colourLabels, type LabelMap, overlayLabels } from '../images/picture.ts';
 import { imageBatch } from '../images/tensors.ts';
 import { linkFolder, readStages, type SegmentationStage, writeStages } from '../model/folder.ts';
 import { type ModelFolder, openModel } from '../model/open.ts';

@@ -1,3 +1,4 @@
+import type { RgbImage } from '@rass/images';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
 import { klDivergence, parseVaeConfig, sampleLatents, type Vae, vaeDecode, vaeEncode, vaeParams } from '@rass/vae';
@@ -15,7 +16,6 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import type { RgbImage } from '../images/picture.ts';
 import { imageBatch, imagesOf } from '../images/tensors.ts';
 import { writeComponent } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';

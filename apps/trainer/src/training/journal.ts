@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { strip } from '@rass/images';
 import { measureRate, progressLine, type StepRate } from '@rass/training';
 import { memoryUse, openMetricsLog, openTensorboard } from '@rass/training/node';
-import { strip } from '../images/picture.ts';
 import type { SheetRow } from './task.ts';
 
 /** What a run tells of itself: lines for people, metrics.jsonl, TensorBoard's events. */

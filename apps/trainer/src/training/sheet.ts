@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encode as encodePng } from 'fast-png';
+import { encodePng } from '@rass/images';
 import { writeBeside } from '../files.ts';
 import type { CaptionedPicture, SheetRow } from './task.ts';
 
@@ -11,7 +11,7 @@ export const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (eac
 
 /** A picture as the text of an image's source. */
 export function dataUri({ width, height, data }: CaptionedPicture['picture']): string {
-  const png = encodePng({ width, height, data: new Uint8Array(data), channels: 3, depth: 8 });
+  const png = encodePng({ width, height, data });
   return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
 }
 

@@ -1,7 +1,7 @@
+import type { RgbImage } from '@rass/images';
 import type { ParameterGroup } from '@rass/training';
 import type { Parts } from '@rass/training/node';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { RgbImage } from '../images/picture.ts';
 import type { Sample } from '../samples/sample.ts';
 
 /** What one batch has given. The gradients are the loop's to dispose of. */

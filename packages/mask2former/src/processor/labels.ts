@@ -1,8 +1,8 @@
+import { nearestPositions } from '@rass/images';
 import { tensor3d } from '@tensorflow/tfjs-core';
 import type { LabelMap, MaskTargets } from '../criterion/targets.ts';
 import type { TargetSize } from '../inference/segmentation.ts';
 import type { Mask2FormerProcessorConfig } from './config.ts';
-import { nearestPositions } from './pillow.ts';
 
 /** Classes of instances, by the instances' numbers. */
 export type InstanceClasses = Readonly<Record<number, number>>;

@@ -1,9 +1,9 @@
+import { nearestPositions, type Pixels, resizePixels } from '@rass/images';
 import { Tensor, type Tensor3D, type Tensor4D, tensor3d, tensor4d } from '@tensorflow/tfjs-core';
 import type { LabelMap, MaskTargets } from '../criterion/targets.ts';
 import type { TargetSize } from '../inference/segmentation.ts';
 import type { Mask2FormerProcessorConfig } from './config.ts';
 import { type InstanceClasses, labelTargets, resizeLabels } from './labels.ts';
-import { nearestPositions, type Pixels, resizePixels } from './pillow.ts';
 import { resizedSize } from './size.ts';
 
 /** Red, green and blue of each pixel, and alpha or not, which is left out; row by row. A canvas' ImageData is one. */

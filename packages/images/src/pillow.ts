@@ -1,4 +1,4 @@
-import type { TargetSize } from '../inference/segmentation.ts';
+type TargetSize = readonly [height: number, width: number];
 
 /** Rows of pixels, channels side by side. */
 export interface Pixels {

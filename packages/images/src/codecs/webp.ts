@@ -1,0 +1,22 @@
+import decode, { init } from '@jsquash/webp/decode.js';
+import type { RgbImage } from '../image.ts';
+
+let ready: Promise<void> | undefined;
+
+/** In Node the codec cannot fetch its WebAssembly, and is given it; a bundler's browser build finds it by itself. */
+async function start(): Promise<void> {
+  if (typeof process === 'undefined' || process.versions?.node === undefined) return;
+  const [{ readFile }, { createRequire }] = await Promise.all([import('node:fs/promises'), import('node:module')]);
+  const path = createRequire(import.meta.url).resolve('@jsquash/webp/codec/dec/webp_dec.wasm');
+  await init(await WebAssembly.compile(await readFile(path)));
+}
+
+/** A WebP's colours without its alpha. Animations are none that it reads. */
+export async function webpImage(bytes: Uint8Array): Promise<RgbImage> {
+  ready ??= start();
+  await ready;
+  const { width, height, data: rgba } = await decode(Uint8Array.from(bytes).buffer);
+  const data = new Uint8Array(3 * width * height);
+  for (let i = 0; i < width * height; i++) data.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
+  return { width, height, data };
+}

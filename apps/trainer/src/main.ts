@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
 import { mergeCommand } from './commands/merge.ts';
+import { restoreCommand } from './commands/restore.ts';
+import { segmentCommand } from './commands/segment.ts';
 import { pretrainCommand, trainCommand } from './commands/train.ts';
 import { weightsCommand } from './commands/weights.ts';
 import { printError } from './terminal.ts';
@@ -22,6 +24,8 @@ const program = new Command('rass')
   .addCommand(backendCommand())
   .addCommand(mergeCommand())
   .addCommand(pretrainCommand())
+  .addCommand(restoreCommand())
+  .addCommand(segmentCommand())
   .addCommand(trainCommand())
   .addCommand(weightsCommand());
 

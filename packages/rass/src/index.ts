@@ -43,6 +43,7 @@ export {
   type ScrWeights,
   scrLoss,
 } from './restoration/scr-loss.ts';
+export { type LatentTiling, tiledLatents } from './restoration/tiles.ts';
 export { countStageTwo, type RassHead, rassHeadParams } from './stage-two.ts';
 export {
   type SegBatch,

@@ -32,6 +32,8 @@ const segmentation = v.strictObject({
   timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** Whether the restoration LoRA is merged before this one is added. */
   mergesRestoration: v.boolean(),
+  /** The shorter side of what it was trained on. */
+  size: v.optional(count),
   classes: v.pipe(v.array(v.strictObject({ name: v.string(), colour })), v.minLength(1)),
   head: v.record(v.string(), v.unknown()),
   fusion: v.strictObject({

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { mergeAndUnload } from '@rass/lora';
 import { type Leaf, leaves, mapTensors, type NamedTensor, namedTensors, type ParamSource, trainable } from '@rass/nn';
-import { addScrLora, isTrainedInStage } from '@rass/rass';
+import { addScrLora, addSegLora, isTrainedInStage } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { loadParams, paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors, openCheckpoint } from '@rass/weights/node';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { RestorationStage } from './folder.ts';
+import type { RestorationStage, SegmentationStage } from './folder.ts';
 
 /** The leaf by itself, without the adapters that are on it. */
 const alone = (leaf: Leaf): Leaf => ('adapter' in leaf ? ({ ...leaf, adapter: undefined } as Leaf) : leaf);
@@ -66,4 +66,24 @@ export async function withRestoration(folder: string, unet: Unet, stage: Restora
 /** The UNet with the SCR LoRA merged. The UNet given is used up. */
 export async function restoringUnet(folder: string, unet: Unet, stage: RestorationStage): Promise<Unet> {
   return mergeAndUnload(await withRestoration(folder, unet, stage), { consume: true });
+}
+
+/** What is loaded of stage 2: the UNet with its LoRA merged, and the trees beside it. */
+export interface LoadedSegmentation<Head> {
+  readonly unet: Unet;
+  readonly head: Head;
+}
+
+/** The UNet with the Seg LoRA merged, and the fusion and head. UNet and head given are used up. */
+export async function segmentingUnet<Head>(
+  folder: string,
+  unet: Unet,
+  head: Head,
+  stage: SegmentationStage,
+): Promise<LoadedSegmentation<Head>> {
+  const added = await addSegLora(unet, { rank: stage.rank, alpha: stage.alpha });
+  const ofHead = new Set(namedTensors(head).map(({ key }) => key));
+  const choose = (key: string) => ofHead.has(key) || isTrainedInStage(key);
+  const loaded = await loadStage(join(folder, stage.file), { unet: added, head }, choose);
+  return { unet: await mergeAndUnload(loaded.unet, { consume: true }), head: loaded.head };
 }

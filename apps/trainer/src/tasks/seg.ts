@@ -155,6 +155,7 @@ class SegTask implements TrainingTask {
         ...lora,
         timestep,
         mergesRestoration: mergeRestoration,
+        size: this.#recipe.data.augment.crop,
         classes: this.#classes.map(({ name, colour: [red, green, blue] }) => ({
           name,
           colour: [red, green, blue] as [number, number, number],

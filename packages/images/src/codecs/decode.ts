@@ -27,7 +27,8 @@ function formatOf(bytes: Uint8Array): Format | undefined {
   return startsWith(bytes, 'RIFF') && startsWith(bytes, 'WEBP', 8) ? 'webp' : undefined;
 }
 
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).trim();
+const reasonOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).trim().replace(/:$/, '');
 
 function sizeOf(bytes: Uint8Array, name: string): { width: number; height: number } {
   try {

@@ -1,0 +1,208 @@
+import { tagPrompt } from '@rass/attention-alignment';
+import { cropImage, type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
+import { resize } from '@rass/kernels';
+import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
+import { adainColourFix, waveletColourFix } from '@rass/metrics';
+import { disposeParams, randomParams } from '@rass/nn';
+import {
+  type FeatureFusion,
+  type LatentTiling,
+  type Restorer,
+  rassFeatures,
+  rassHeadParams,
+  restoreLatents,
+  semanticInference,
+  tiledLatents,
+} from '@rass/rass';
+import type { Unet } from '@rass/unet';
+import { scaleLatents, unscaleLatents, type Vae, vaeDecode, vaeEncode } from '@rass/vae';
+import { argMax, dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { imageBatch, imagesOf } from '../images/tensors.ts';
+import type { RestorationStage, SegmentationStage } from '../model/folder.ts';
+import { type ModelFolder, openModel } from '../model/open.ts';
+import { restoringUnet, segmentingUnet } from '../model/stages.ts';
+import type { TextModel } from '../model/text-model.ts';
+import type { SampleClass } from '../samples/source.ts';
+import { padEdges } from './pad.ts';
+
+export type ColourFix = 'none' | 'adain' | 'wavelet';
+
+export interface RestoreOptions {
+  /** What the photograph shows; default nothing. */
+  readonly tags?: readonly string[];
+  /** Which colours a restored photograph takes from the bad one; default none. */
+  readonly colourFix?: ColourFix;
+  /** How many times larger; default 1. */
+  readonly upscale?: number;
+  readonly tiling?: LatentTiling;
+}
+
+export interface SegmentOptions {
+  readonly tags?: readonly string[];
+  /** The shorter side as the model sees it; default what it was trained with, or 512. */
+  readonly shortSide?: number;
+  /** Also the mirror image, averaged. */
+  readonly flip?: boolean;
+  /** Also these sizes, averaged; default [1]. */
+  readonly scales?: readonly number[];
+}
+
+/** A model that is loaded to restore, to segment, or for both. */
+export interface Pipeline {
+  /** Of the labels; none where the model does not segment. */
+  readonly classes: readonly SampleClass[];
+  /** The size of the photograph, times upscale. @throws when the model was not opened to restore */
+  restore(image: RgbImage, options?: RestoreOptions): Promise<RgbImage>;
+  /** The photograph's size. @throws when the model was not opened to segment */
+  segment(image: RgbImage, options?: SegmentOptions): Promise<LabelMap>;
+  dispose(): void;
+}
+
+const MULTIPLE = 64;
+const SHORT_SIDE = 512;
+/** From so many pixels on the autoencoder goes band by band. */
+const BANDS_FROM = 2 ** 20;
+/** Scores above this are not brought to the photograph's size; labels are. */
+const MOST_SCORES = 2 ** 27;
+
+interface Restoring {
+  readonly unet: Unet;
+  readonly stage: RestorationStage;
+}
+interface Segmenting {
+  readonly unet: Unet;
+  readonly head: { readonly fusion: FeatureFusion; readonly head: Mask2FormerHead };
+  readonly stage: SegmentationStage;
+}
+interface Models {
+  readonly vae: Vae;
+  readonly text: TextModel;
+  readonly schedule: Restorer['schedule'];
+  readonly restoring: Restoring | undefined;
+  readonly segmenting: Segmenting | undefined;
+}
+
+class LoadedPipeline implements Pipeline {
+  readonly #models: Models;
+
+  constructor(models: Models) {
+    this.#models = models;
+  }
+
+  get classes(): readonly SampleClass[] {
+    return this.#models.segmenting?.stage.classes ?? [];
+  }
+
+  #embed(tags: readonly string[] = []): Tensor3D {
+    const { text } = this.#models;
+    return text.embed([tagPrompt(tags, (each) => text.tokenizer.tokenize(each)).text]);
+  }
+
+  async restore(image: RgbImage, options: RestoreOptions = {}): Promise<RgbImage> {
+    const { restoring, vae, schedule } = this.#models;
+    if (restoring === undefined) throw new Error('restore: the model was opened to restore; got one that was not');
+    const { colourFix = 'none', upscale = 1, tiling } = options;
+    const size = { width: Math.round(image.width * upscale), height: Math.round(image.height * upscale) };
+    const large = upscale === 1 ? image : resizeImage(image, size, 'bicubic');
+    const padded = padEdges(large, MULTIPLE);
+    const { timestep, latentUpdate } = restoring.stage;
+    const bands = padded.width * padded.height >= BANDS_FROM ? ({ tiling: 'exact' } as const) : {};
+    const text = this.#embed(options.tags);
+    const batch = tidy(() => {
+      const latents = scaleLatents(vae.config, vaeEncode(vae, imageBatch([padded]), bands).posterior.mean);
+      const step = (tile: Tensor4D): Tensor4D =>
+        restoreLatents({ unet: restoring.unet, schedule }, tile, text, { timestep, latentUpdate }).latents;
+      return vaeDecode(vae, unscaleLatents(vae.config, tiledLatents(latents, step, tiling)), bands).image;
+    });
+    const [whole] = await imagesOf(batch);
+    dispose([text, batch]);
+    const restored = cropImage(whole!, { left: 0, top: 0, ...size });
+    return fixColours(restored, large, colourFix);
+  }
+
+  #scores(image: RgbImage, options: SegmentOptions): Tensor4D {
+    const { segmenting, vae } = this.#models;
+    if (segmenting === undefined) throw new Error('segment: the model was opened to segment; got one that was not');
+    const { unet, head, stage } = segmenting;
+    const text = this.#embed(options.tags);
+    const batch = imageBatch([image]);
+    const segmenter = {
+      features: (window: Tensor4D) =>
+        rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
+      head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
+    };
+    const { flip = false, scales = [1] } = options;
+    try {
+      return semanticInference(segmenter, batch, { flip, scales });
+    } finally {
+      dispose([text, batch]);
+    }
+  }
+
+  async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
+    const shortSide = options.shortSide ?? this.#models.segmenting?.stage.size ?? SHORT_SIDE;
+    const scale = shortSide / Math.min(image.width, image.height);
+    const [width, height] = [image.width, image.height].map((side) => Math.round(side * scale)) as [number, number];
+    const scores = this.#scores(scale === 1 ? image : resizeImage(image, { width, height }), options);
+    const own = image.width * image.height * this.classes.length <= MOST_SCORES;
+    const best = tidy(() => {
+      const sized = own && scale !== 1 ? resize(scores, [image.height, image.width], 'bilinear') : scores;
+      return argMax(sized, 3);
+    });
+    const data = Uint8Array.from(await best.data());
+    dispose([scores, best]);
+    if (own) return { width: image.width, height: image.height, data };
+    return resizeLabels({ width, height, data }, image);
+  }
+
+  dispose(): void {
+    const { vae, text, restoring, segmenting } = this.#models;
+    disposeParams([vae, restoring?.unet ?? [], segmenting?.unet ?? [], segmenting?.head ?? []]);
+    text.dispose();
+  }
+}
+
+function fixColours(restored: RgbImage, style: RgbImage, fix: ColourFix): RgbImage {
+  if (fix === 'none') return restored;
+  const apply = fix === 'adain' ? adainColourFix : waveletColourFix;
+  const { data } = apply({ ...restored, channels: 3 }, { ...style, channels: 3 });
+  return { width: restored.width, height: restored.height, data: new Uint8Array(data.buffer) };
+}
+
+async function loadRestoring(folder: ModelFolder): Promise<Restoring> {
+  const stage = folder.stages.restoration;
+  if (stage !== undefined) return { stage, unet: await restoringUnet(folder.path, await folder.loadUnet(), stage) };
+  throw new Error(`model: ${folder.path}: to restore it has an SCR LoRA; got none; train it by rass train scr`);
+}
+
+async function loadSegmenting(folder: ModelFolder): Promise<Segmenting> {
+  const { segmentation: stage, restoration } = folder.stages;
+  if (stage === undefined) {
+    throw new Error(`model: ${folder.path}: to segment it has a head; got none; train it by rass train seg`);
+  }
+  const loaded = await folder.loadUnet();
+  const base =
+    stage.mergesRestoration && restoration !== undefined
+      ? await restoringUnet(folder.path, loaded, restoration)
+      : loaded;
+  const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(stage.head), stage.fusion);
+  const { unet, head } = await segmentingUnet(folder.path, base, start, stage);
+  return { unet, head, stage };
+}
+
+/** Loads what restores, what segments, or both, of a model's folder.
+ * @throws when it is none, or was not trained for what is asked */
+export async function openPipeline(
+  path: string,
+  { restore, segment }: { readonly restore: boolean; readonly segment: boolean },
+): Promise<Pipeline> {
+  const folder = await openModel(path);
+  try {
+    const restoring = restore ? await loadRestoring(folder) : undefined;
+    const segmenting = segment ? await loadSegmenting(folder) : undefined;
+    const [vae, text] = [await folder.loadVae(), await folder.loadText()];
+    return new LoadedPipeline({ vae, text, schedule: folder.schedule(), restoring, segmenting });
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DatasetClass } from '@rass/datasets';
 import { encodeLabelsPng, type LabelMap, overlayLabels, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
 import type { Command } from 'commander';
 import { writeBeside } from '../files.ts';
 import { finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
 import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
-import type { SampleClass } from '../samples/source.ts';
 import { type ImageFlags, imageCommand, numberOf, writePng } from './restore.ts';
 
 interface SegmentFlags extends ImageFlags {
@@ -27,7 +27,7 @@ export interface ClassArea {
 }
 
 /** The classes that a label map has, the largest first. */
-export function classAreas({ data }: LabelMap, classes: readonly SampleClass[]): ClassArea[] {
+export function classAreas({ data }: LabelMap, classes: readonly DatasetClass[]): ClassArea[] {
   const counts = new Array<number>(classes.length).fill(0);
   for (const label of data) counts[label] = (counts[label] ?? 0) + 1;
   return classes

@@ -1,4 +1,5 @@
 import { tagPrompt } from '@rass/attention-alignment';
+import type { DatasetClass } from '@rass/datasets';
 import { cropImage, type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
 import { resize } from '@rass/kernels';
 import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
@@ -22,7 +23,6 @@ import type { RestorationStage, SegmentationStage } from '../model/folder.ts';
 import { type ModelFolder, openModel } from '../model/open.ts';
 import { restoringUnet, segmentingUnet } from '../model/stages.ts';
 import type { TextModel } from '../model/text-model.ts';
-import type { SampleClass } from '../samples/source.ts';
 import { padEdges } from './pad.ts';
 
 export type ColourFix = 'none' | 'adain' | 'wavelet';
@@ -50,7 +50,7 @@ export interface SegmentOptions {
 /** A model that is loaded to restore, to segment, or for both. */
 export interface Pipeline {
   /** Of the labels; none where the model does not segment. */
-  readonly classes: readonly SampleClass[];
+  readonly classes: readonly DatasetClass[];
   /** The size of the photograph, times upscale. @throws when the model was not opened to restore */
   restore(image: RgbImage, options?: RestoreOptions): Promise<RgbImage>;
   /** The photograph's size. @throws when the model was not opened to segment */
@@ -89,7 +89,7 @@ class LoadedPipeline implements Pipeline {
     this.#models = models;
   }
 
-  get classes(): readonly SampleClass[] {
+  get classes(): readonly DatasetClass[] {
     return this.#models.segmenting?.stage.classes ?? [];
   }
 

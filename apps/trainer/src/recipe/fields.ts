@@ -19,16 +19,42 @@ const scenes = v.strictObject({
   /** How many there are; unset: no end. */
   length: v.optional(count),
 });
+/** ADE20K's layout, RealLQ's too: see openAde20k of @rass/datasets. */
+const ade20k = v.strictObject({
+  kind: v.literal('ade20k'),
+  folder: text,
+  split: v.optional(text),
+  reduceZeroLabel: v.optional(v.boolean()),
+});
+/** Images alone. */
+const folder = v.strictObject({ kind: v.literal('folder'), folder: text });
+/** Bad photographs and good ones of the same names. */
+const pairs = v.strictObject({ kind: v.literal('pairs'), degraded: text, clean: text });
+/** A text file of images and labels. */
+const list = v.strictObject({ kind: v.literal('list'), file: text });
+const coco = v.strictObject({ kind: v.literal('coco'), annotations: text, images: text, masks: text });
+const one = v.variant('kind', [scenes, ade20k, folder, pairs, list, coco]);
+/** Several: each sample is drawn from one of them, by their shares. */
+const mix = v.strictObject({
+  kind: v.literal('mix'),
+  parts: v.pipe(v.array(v.strictObject({ source: one, share: positive })), v.minLength(2)),
+});
 
 /** Where samples come from. */
-export const sourceField = scenes;
+export const sourceField = v.variant('kind', [scenes, ade20k, folder, pairs, list, coco, mix]);
 export type SourceRecipe = v.InferOutput<typeof sourceField>;
 
 /** What is done to an image and its labels together. */
 export const augmentField = v.strictObject({
   /** The sides of a training sample, in pixels. */
   crop: v.optional(side, 512),
+  /** The shorter side is brought to one of these first; `paper`: half to twice the crop in steps of a tenth; unset: the image's own. */
+  shortSides: v.optional(v.union([v.literal('paper'), v.pipe(v.array(side), v.minLength(1))])),
   flip: v.optional(v.boolean(), true),
+  /** SSD's colour changes. */
+  colour: v.optional(v.boolean(), false),
+  /** No class fills more of a crop than this, if ten tries allow it; 1: any crop. */
+  mostOfOneClass: v.optional(share, 1),
 });
 export type AugmentRecipe = v.InferOutput<typeof augmentField>;
 

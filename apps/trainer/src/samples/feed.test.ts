@@ -1,12 +1,18 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DEGRADATION_PRESETS } from '@rass/degradation';
-import { expect, it } from 'vitest';
+import { encodeLabelsPng, encodePng } from '@rass/images';
+import { drawScene } from '@rass/scenes';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SourceRecipe } from '../recipe/fields.ts';
 import { type FeedSettings, openFeed } from './feed.ts';
 import type { Sample } from './sample.ts';
 
 const SETTINGS: FeedSettings = {
   data: {
     source: { kind: 'scenes', size: 48, first: 3 },
-    augment: { crop: 32, flip: true },
+    augment: { crop: 32, flip: true, colour: false, mostOfOneClass: 1 },
     workers: 1,
     ahead: 2,
   },
@@ -85,8 +91,58 @@ it('says what is wrong', async () => {
     `degradation: it is a preset or a .yml file; got "ras"; closest: rass`,
   );
   expect(Object.keys(DEGRADATION_PRESETS)).toContain('rass');
-  const large = { ...SETTINGS, data: { ...SETTINGS.data, augment: { crop: 64, flip: true } } };
-  await expect(steps(large, 0, 1)).rejects.toThrow(
-    'samples: an image is at least as large as the crop, 64 x 64; got 48 x 48 of scene 3',
-  );
+});
+
+describe('sources', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'rass-sources-'));
+    for (const [kind, seeds] of [
+      ['images', [1, 2]],
+      ['other', [3]],
+    ] as const) {
+      mkdirSync(join(folder, kind));
+      for (const seed of seeds) {
+        const { image } = drawScene({ seed, width: 40, height: 32 });
+        writeFileSync(join(folder, kind, `${seed}.png`), encodePng(image));
+      }
+    }
+    mkdirSync(join(folder, 'annotations'));
+    const labels = { width: 40, height: 32, data: new Uint8Array(40 * 32).fill(3) };
+    for (const seed of [1, 2]) writeFileSync(join(folder, 'annotations', `${seed}.png`), encodeLabelsPng(labels));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const dataOf = (source: SourceRecipe): FeedSettings => ({
+    ...SETTINGS,
+    data: { ...SETTINGS.data, source },
+    validation: { every: 0, samples: 2 },
+  });
+
+  it('reads files as well as scenes, and mixes them by their shares', async () => {
+    const ade20k = { kind: 'ade20k', folder } as const;
+    const own = (await steps(dataOf(ade20k), 0, 2)).flat(2);
+    expect(new Set(own.map(({ id }) => id)).size).toBe(2);
+    expect(own.every(({ labels }) => labels!.data.every((label) => label === 2))).toBe(true);
+    const other = { kind: 'folder', folder: join(folder, 'other') } as const;
+    const parts = [
+      { source: ade20k, share: 3 },
+      { source: other, share: 1 },
+    ];
+    const mixed = (await steps(dataOf({ kind: 'mix', parts }), 0, 30)).flat(2);
+    const share = mixed.filter(({ id }) => id.startsWith(join(folder, 'images'))).length / mixed.length;
+    expect(share).toBeGreaterThan(0.65);
+    expect(share).toBeLessThan(0.85);
+    expect(mixed.every(({ labels }) => labels === undefined)).toBe(true);
+  });
+
+  it('says what is missing', async () => {
+    const settings = { ...dataOf({ kind: 'ade20k', folder }), validation: { every: 1, samples: 2 } };
+    await expect(openFeed(settings)).rejects.toThrow(
+      'validation has a source of its own, since "ade20k" is trained on',
+    );
+    await expect(openFeed(dataOf({ kind: 'ade20k', folder, split: 'x' }))).rejects.toThrow(
+      'got no folder; check the path',
+    );
+  });
 });

@@ -1,3 +1,4 @@
+import type { DatasetClass } from '@rass/datasets';
 import { namedRandom } from '@rass/nn';
 import { epochSampler, mapAhead } from '@rass/training';
 import type { DataRecipe, SourceRecipe } from '../recipe/fields.ts';
@@ -6,7 +7,6 @@ import type { SampleFeed } from '../training/loop.ts';
 import { type MakerSettings, openMaker, type SampleJob } from './maker.ts';
 import { neighbour, openWorkers } from './pool.ts';
 import type { Sample } from './sample.ts';
-import type { SampleClass } from './source.ts';
 
 /** What a feed is made of. */
 export interface FeedSettings {
@@ -20,15 +20,22 @@ export interface FeedSettings {
 }
 
 export interface OpenFeed extends SampleFeed {
-  readonly classes: readonly SampleClass[];
+  readonly classes: readonly DatasetClass[];
 }
 
 /** Scenes of a validation are far from those of any training. */
 const VALIDATION_SCENES = 2 ** 30;
 
 /** Where a validation's samples come from, when the recipe does not say: procedural scenes have as many others as one likes. */
-const validationSource = ({ data, validation }: FeedSettings): SourceRecipe =>
-  validation.source ?? { ...data.source, first: VALIDATION_SCENES };
+function validationSource({ data, validation }: FeedSettings): SourceRecipe | undefined {
+  if (validation.source !== undefined) return validation.source;
+  const first = data.source.kind === 'mix' ? data.source.parts[0]!.source : data.source;
+  if (first.kind === 'scenes') return { ...first, first: VALIDATION_SCENES };
+  if (validation.every === 0) return undefined;
+  throw new Error(
+    `recipe: validation has a source of its own, since "${first.kind}" is trained on; got none; give validation.source, or set validation.every to 0`,
+  );
+}
 
 const settingsOf = (source: SourceRecipe, { data, degradation }: FeedSettings): MakerSettings => ({
   source,
@@ -65,6 +72,7 @@ export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
   const make = (job: SampleJob): Promise<Sample> => (pool === undefined ? training.make(job) : pool.run(job));
   let fixed: Promise<readonly Sample[]> | undefined;
   const fixedSamples = async (): Promise<readonly Sample[]> => {
+    if (validating === undefined) return [];
     const maker = await openMaker(settingsOf(validating, settings));
     const count = Math.min(validation.samples, maker.length ?? validation.samples);
     const samples: Sample[] = [];

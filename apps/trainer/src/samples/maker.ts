@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { augmentSample, centreSample, type DatasetClass, type DatasetSample, shortSides } from '@rass/datasets';
 import { DEGRADATION_PRESETS, type DegradationSettings, degrade, parseDegradationConfig } from '@rass/degradation';
-import { closest } from '@rass/nn';
+import { closest, namedRandom } from '@rass/nn';
 import type { AugmentRecipe, SourceRecipe } from '../recipe/fields.ts';
-import { chooseCrop, cropSample } from './crop.ts';
+import { openSource } from './open-source.ts';
 import type { Sample } from './sample.ts';
-import { scenesSource } from './scenes.ts';
-import type { SampleClass } from './source.ts';
 
 /** What a maker of samples is opened with; plain data, so that a thread can take it. */
 export interface MakerSettings {
@@ -26,7 +25,7 @@ export interface SampleJob {
 /** Draws samples, cuts and degrades them. */
 export interface SampleMaker {
   readonly length: number | undefined;
-  readonly classes: readonly SampleClass[];
+  readonly classes: readonly DatasetClass[];
   make(job: SampleJob): Promise<Sample>;
 }
 
@@ -42,16 +41,25 @@ async function readDegradation(name: string): Promise<DegradationSettings | unde
   );
 }
 
+/** Cuts a sample: with chance while training, otherwise in its middle. */
+function cutSample(
+  raw: DatasetSample,
+  { shortSides: sides, ...augment }: AugmentRecipe,
+  job: SampleJob,
+): DatasetSample {
+  if (!job.training) return centreSample(raw, augment.crop);
+  const among = sides === 'paper' ? shortSides(augment.crop) : sides;
+  return augmentSample(raw, { ...augment, ...(among && { shortSides: among }) }, namedRandom(job.seed, 'augment'));
+}
+
 /** Opens the source and reads the degradation's options. @throws when one is not there or not as it must be */
 export async function openMaker({ source: recipe, augment, degradation }: MakerSettings): Promise<SampleMaker> {
-  const source = scenesSource(recipe);
-  const settings = await readDegradation(degradation);
+  const [source, settings] = await Promise.all([openSource(recipe), readDegradation(degradation)]);
   return {
     length: source.length,
     classes: source.classes,
     async make(job) {
-      const raw = await source.get(job.index);
-      const { id, image: clean, labels, degraded: given } = cropSample(raw, chooseCrop(raw, augment, job));
+      const { id, image: clean, labels, degraded: given } = cutSample(await source.get(job.index), augment, job);
       const degraded = given ?? (settings === undefined ? clean : degrade(clean, settings, { seed: job.seed }).image);
       return { id, clean, degraded, ...(labels && { labels }) };
     },

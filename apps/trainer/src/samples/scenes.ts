@@ -1,9 +1,11 @@
+import type { Dataset } from '@rass/datasets';
 import { drawScene, SCENE_CLASSES } from '@rass/scenes';
 import type { SourceRecipe } from '../recipe/fields.ts';
-import type { SampleSource } from './source.ts';
+
+type ScenesRecipe = Extract<SourceRecipe, { kind: 'scenes' }>;
 
 /** Procedural scenes as a source: sample i is the scene of seed `first` + i. */
-export function scenesSource({ size, first, length, setting }: SourceRecipe): SampleSource {
+export function scenesSource({ size, first, length, setting }: ScenesRecipe): Dataset {
   return {
     length,
     classes: SCENE_CLASSES.map(({ name, colour }) => ({ name, colour })),

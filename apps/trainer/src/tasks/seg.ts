@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { DatasetClass } from '@rass/datasets';
 import { colourLabels, type LabelMap, overlayLabels } from '@rass/images';
 import { type MaskTargets, mask2FormerHead, parseMask2FormerConfig, semanticTargets } from '@rass/mask2former';
 import { ConfusionMatrix } from '@rass/metrics';
@@ -23,7 +24,6 @@ import { modelTaps } from '../model/taps.ts';
 import type { TextModel } from '../model/text-model.ts';
 import type { SegRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
-import type { SampleClass } from '../samples/source.ts';
 import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';
 import { seedAt } from './draws.ts';
 import { groupsOf } from './groups.ts';
@@ -50,13 +50,13 @@ class SegTask implements TrainingTask {
   readonly groups;
   readonly #models: SegModels;
   readonly #recipe: SegRecipe;
-  readonly #classes: readonly SampleClass[];
+  readonly #classes: readonly DatasetClass[];
   readonly #fusion: SegmentationStage['fusion'];
 
   constructor(
     models: SegModels,
     recipe: SegRecipe,
-    classes: readonly SampleClass[],
+    classes: readonly DatasetClass[],
     fusion: SegmentationStage['fusion'],
   ) {
     this.#models = models;
@@ -186,7 +186,7 @@ async function startingUnet(folder: ModelFolder, { mergeRestoration, model }: Se
 }
 
 /** The task of `rass train seg`. */
-export async function segTask(recipe: SegRecipe, classes: readonly SampleClass[]): Promise<TrainingTask> {
+export async function segTask(recipe: SegRecipe, classes: readonly DatasetClass[]): Promise<TrainingTask> {
   const { seed, lora } = recipe;
   const folder = await openModel(recipe.model);
   const [vae, text] = [await folder.loadVae(), await folder.loadText()];

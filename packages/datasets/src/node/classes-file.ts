@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { DatasetClass } from '../dataset.ts';
+
+/** Beside images/ and annotations/: the classes that labels are places of, where they are not ADE20K's. */
+export const CLASSES_FILE = 'classes.json';
+
+const level = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
+const schema = v.pipe(
+  v.array(v.strictObject({ name: v.pipe(v.string(), v.nonEmpty()), colour: v.tuple([level, level, level]) })),
+  v.minLength(1),
+  v.maxLength(255),
+);
+
+/** The classes of a folder, or undefined where it has no list. @throws when the list is none */
+export async function readClasses(folder: string): Promise<readonly DatasetClass[] | undefined> {
+  const path = join(folder, CLASSES_FILE);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const result = v.safeParse(schema, JSON.parse(text));
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new Error(
+    `${path}: ${v.getDotPath(issue) ?? ''}: ${issue.message}; got ${JSON.stringify(issue.input)}; it is a list of { name, colour: [red, green, blue] }`,
+  );
+}

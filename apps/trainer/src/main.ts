@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
+import { datasetCommand } from './commands/dataset.ts';
+import { degradeCommand } from './commands/degrade.ts';
+import { evalCommand } from './commands/eval.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { segmentCommand } from './commands/segment.ts';
@@ -22,6 +25,9 @@ const program = new Command('rass')
   .version(version)
   .showHelpAfterError('(run the command with --help for its options)')
   .addCommand(backendCommand())
+  .addCommand(datasetCommand())
+  .addCommand(degradeCommand())
+  .addCommand(evalCommand())
   .addCommand(mergeCommand())
   .addCommand(pretrainCommand())
   .addCommand(restoreCommand())

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { augmentSample, centreSample, type DatasetClass, type DatasetSample, shortSides } from '@rass/datasets';
-import { DEGRADATION_PRESETS, type DegradationSettings, degrade, parseDegradationConfig } from '@rass/degradation';
-import { closest, namedRandom } from '@rass/nn';
+import { degrade } from '@rass/degradation';
+import { namedRandom } from '@rass/nn';
 import type { AugmentRecipe, SourceRecipe } from '../recipe/fields.ts';
+import { readDegradation } from './degradation.ts';
 import { openSource } from './open-source.ts';
 import type { Sample } from './sample.ts';
 
@@ -27,18 +27,6 @@ export interface SampleMaker {
   readonly length: number | undefined;
   readonly classes: readonly DatasetClass[];
   make(job: SampleJob): Promise<Sample>;
-}
-
-/** The options of a preset or a file; nothing for `none`. */
-async function readDegradation(name: string): Promise<DegradationSettings | undefined> {
-  if (name === 'none') return undefined;
-  const preset = DEGRADATION_PRESETS[name];
-  if (preset !== undefined) return preset;
-  if (/\.ya?ml$/i.test(name)) return parseDegradationConfig(await readFile(name, 'utf8'));
-  const known = [...Object.keys(DEGRADATION_PRESETS), 'none'];
-  throw new Error(
-    `degradation: it is a preset or a .yml file; got "${name}"; closest: ${closest(name, known, 2).join(', ')}`,
-  );
 }
 
 /** Cuts a sample: with chance while training, otherwise in its middle. */

@@ -1,0 +1,24 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Dataset } from '@rass/datasets';
+import { openAde20k, openFolder, openList } from '@rass/datasets/node';
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Opens what a path is: a folder with images/ and annotations/ (ADE20K's layout), a text file (a list), or a folder of images.
+ * @throws when it is none */
+export async function openAnyDataset(path: string, split?: string): Promise<Dataset> {
+  const entry = await stat(path).catch(() => undefined);
+  if (entry === undefined) throw new Error(`${path}: a data set is a folder or a list; got nothing; check the path`);
+  if (!entry.isDirectory()) return openList(path);
+  const hasLayout = (await isThere(join(path, 'images'))) && (await isThere(join(path, 'annotations')));
+  if (hasLayout) return openAde20k(path, { ...(split !== undefined && { split }) });
+  if (split === undefined) return openFolder(path);
+  throw new Error(
+    `${path}: a split is of ADE20K's layout, images/ and annotations/; got another folder; leave --split out`,
+  );
+}

@@ -1,0 +1,132 @@
+import { type Dataset, type DatasetStatistics, datasetStatistics } from '@rass/datasets';
+import { Command } from 'commander';
+import { writeDegradedSet } from '../dataset/degraded-set.ts';
+import { sheetRow, writeDatasetSheet } from '../dataset/sheet.ts';
+import { readDegradation } from '../samples/degradation.ts';
+import { scenesSource } from '../samples/scenes.ts';
+import { progressReporter, table } from '../terminal.ts';
+import type { SheetRow } from '../training/task.ts';
+import { openAnyDataset } from './dataset-source.ts';
+import { numberOf } from './restore.ts';
+
+interface ReadFlags {
+  split?: string;
+  samples?: number;
+  json?: boolean;
+  sheet?: string;
+}
+
+interface WriteFlags {
+  out: string;
+  degradation: string;
+  seed: number;
+  split?: string;
+  samples?: number;
+}
+
+interface ScenesFlags extends WriteFlags {
+  count: number;
+  size: number;
+  first: number;
+}
+
+const PICTURES = 48;
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
+function statisticsTable({ classes }: DatasetStatistics): string {
+  const found = classes.filter(({ pixels }) => pixels > 0).toSorted((a, b) => b.pixels - a.pixels);
+  const rows = found.map(({ name, images, share }) => [name, String(images), percent(share)]);
+  return table([['class', 'images', 'pixels'], ...rows]);
+}
+
+/** Reads a whole data set, with a bar; the first pictures go on the sheet. */
+async function readAll(path: string, { split, samples, sheet }: ReadFlags): Promise<DatasetStatistics> {
+  const dataset = await openAnyDataset(path, split);
+  const { report, end } = progressReporter();
+  const rows: SheetRow[] = [];
+  const statistics = await datasetStatistics(dataset, {
+    ...(samples !== undefined && { samples }),
+    onSample(index, sample, total) {
+      report({ stage: 'dataset', what: path, done: index, total });
+      if (sheet !== undefined && sample !== undefined && rows.length < PICTURES)
+        rows.push(sheetRow(sample, dataset.classes));
+    },
+  });
+  end();
+  if (sheet !== undefined) await writeDatasetSheet(sheet, path, statistics, rows);
+  return statistics;
+}
+
+async function check(path: string, flags: ReadFlags): Promise<void> {
+  const { images, labelled, pairs, problems } = await readAll(path, flags);
+  for (const problem of problems) console.error(problem);
+  console.log(`${images} images are whole, ${labelled} with labels, ${pairs} pairs; ${problems.length} are broken`);
+  if (problems.length > 0) process.exitCode = 1;
+}
+
+async function stats(path: string, flags: ReadFlags): Promise<void> {
+  const statistics = await readAll(path, flags);
+  if (flags.json) return console.log(JSON.stringify(statistics, null, 2));
+  const { images, labelled, pairs, widths, heights, ignoredShare, classes, problems } = statistics;
+  console.log(`${images} images, ${labelled} with labels, ${pairs} pairs, ${problems.length} broken`);
+  console.log(`least, median and most: ${widths.join(', ')} wide, ${heights.join(', ')} high`);
+  if (classes.length > 0) console.log(`${percent(ignoredShare)} ignored\n${statisticsTable(statistics)}`);
+}
+
+async function write(dataset: Dataset, count: number, { out, degradation, seed }: WriteFlags): Promise<void> {
+  const settings = await readDegradation(degradation);
+  const { report, end } = progressReporter();
+  const onSample = (done: number) => report({ stage: 'dataset', what: out, done, total: count });
+  await writeDegradedSet(dataset, { out, settings, seed, count, onSample });
+  end();
+  console.log(`${count} images: ${out}`);
+}
+
+async function degradeSet(path: string, flags: WriteFlags): Promise<void> {
+  const dataset = await openAnyDataset(path, flags.split);
+  const most = dataset.length ?? 0;
+  await write(dataset, Math.min(most, flags.samples ?? most), flags);
+}
+
+const scenes = ({ count, size, first, ...flags }: ScenesFlags): Promise<void> =>
+  write(scenesSource({ kind: 'scenes', size, first, length: count }), count, flags);
+
+const reading = (name: string, description: string): Command =>
+  new Command(name)
+    .description(description)
+    .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
+    .option('--split <name>', 'the folder below images/ and annotations/')
+    .option('--samples <count>', 'read at most so many, evenly spread', numberOf)
+    .option('--sheet <file>', `also write a page with pictures, labels and tags of the first ${PICTURES}`);
+
+const writing = (name: string, description: string): Command =>
+  new Command(name)
+    .description(description)
+    .requiredOption('--out <folder>', 'where the set is written')
+    .option('--degradation <name>', "a preset, a .yml file of Real-ESRGAN's options, or none", 'rass')
+    .option('--seed <number>', 'of the degradation; image i has the seed plus i', Number, 0);
+
+/** `rass dataset ...` */
+export const datasetCommand = (): Command =>
+  new Command('dataset')
+    .description('look into data sets, and make fixed ones')
+    .addCommand(
+      reading('check', 'read everything; a line for each broken sample, and status 1 if there is one').action(check),
+    )
+    .addCommand(
+      reading('stats', 'sizes, and images and pixels of each class').option('--json', 'print JSON').action(stats),
+    )
+    .addCommand(
+      writing('degrade', 'write a fixed set of bad photographs beside their good ones and labels')
+        .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
+        .option('--split <name>', 'the folder below images/ and annotations/')
+        .option('--samples <count>', 'at most so many', numberOf)
+        .action(degradeSet),
+    )
+    .addCommand(
+      writing('scenes', 'write procedural scenes as a fixed set, degraded')
+        .option('--count <number>', 'how many', numberOf, 200)
+        .option('--size <pixels>', 'their sides', numberOf, 256)
+        .option('--first <seed>', 'the first scene; training draws from 0 on', Number, 2 ** 30)
+        .action(scenes),
+    );

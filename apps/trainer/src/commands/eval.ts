@@ -1,0 +1,129 @@
+import { writeFile } from 'node:fs/promises';
+import { selectBackend } from '@rass/kernels';
+import { disposeParams } from '@rass/nn';
+import { Command, Option } from 'commander';
+import { type Evaluation, evaluate, type ImageScores, PROTOCOLS, type Protocol } from '../evaluation/evaluate.ts';
+import { writeBeside } from '../files.ts';
+import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
+import { readStages } from '../model/folder.ts';
+import { openLpips } from '../model/lpips.ts';
+import { readDegradation } from '../samples/degradation.ts';
+import { progressReporter, table } from '../terminal.ts';
+import { openAnyDataset } from './dataset-source.ts';
+import { numberOf } from './restore.ts';
+
+interface EvalFlags {
+  model?: string;
+  restorer?: string;
+  protocol: Protocol;
+  split?: string;
+  samples?: number;
+  degradation: string;
+  lpips: 'alex' | 'vgg' | 'none';
+  shortSide?: number;
+  backend?: string;
+  out?: string;
+  json?: boolean;
+}
+
+const percent = (share: number): string => (100 * share).toFixed(2);
+
+function segmentationLines({ segmentation }: Evaluation, names: readonly string[]): string[] {
+  if (segmentation === undefined) return [];
+  const { miou, fwiou, meanAccuracy, pixelAccuracy, perClass } = segmentation;
+  const rows = perClass.flatMap(({ iou, accuracy, pixels }, label) =>
+    pixels === 0 ? [] : [[names[label]!, percent(iou), percent(accuracy)]],
+  );
+  return [
+    table([['class', 'IoU', 'accuracy'], ...rows]),
+    `mIoU ${percent(miou)}  fwIoU ${percent(fwiou)}  mean accuracy ${percent(meanAccuracy)}  pixel accuracy ${percent(pixelAccuracy)}`,
+  ];
+}
+
+const scoreCells = (name: string, { psnr, ssim, lpips }: ImageScores): string[] => [
+  name,
+  psnr.toFixed(2),
+  ssim.toFixed(4),
+  lpips === undefined ? '-' : lpips.toFixed(4),
+];
+
+function restorationLines({ restoration }: Evaluation): string[] {
+  if (restoration === undefined) return [];
+  const { degraded, restored } = restoration;
+  return [table([['', 'PSNR', 'SSIM', 'LPIPS'], scoreCells('degraded', degraded), scoreCells('restored', restored)])];
+}
+
+/** @throws when the model was trained for another protocol */
+async function checkProtocol(model: string, protocol: Protocol): Promise<void> {
+  const { merged } = PROTOCOLS[protocol];
+  const { segmentation } = await readStages(model);
+  if (merged === undefined || segmentation === undefined || segmentation.mergesRestoration === merged) return;
+  const got = segmentation.mergesRestoration ? 'one on the restoring model' : 'one on the frozen model itself';
+  throw new Error(
+    `eval: ${protocol} scores a segmenter ${merged ? 'on the restoring' : 'on the frozen'} model; got ${got}; see mergeRestoration of its recipe`,
+  );
+}
+
+async function run(path: string, flags: EvalFlags): Promise<void> {
+  const { protocol, samples, shortSide, lpips } = flags;
+  const [dataset, settings] = [await openAnyDataset(path, flags.split), await readDegradation(flags.degradation)];
+  if (flags.model !== undefined) await checkProtocol(flags.model, protocol);
+  await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
+  const open: Pipeline[] = [];
+  const opened = async (model: string | undefined, needs: { restore: boolean; segment: boolean }) => {
+    if (model === undefined) return undefined;
+    const pipeline = await openPipeline(model, needs);
+    open.push(pipeline);
+    return pipeline;
+  };
+  const segmenter = await opened(flags.model, { restore: false, segment: true });
+  const restorer = await opened(flags.restorer, { restore: true, segment: false });
+  const network = lpips === 'none' || restorer === undefined ? undefined : await openLpips(lpips);
+  const { report, end } = progressReporter();
+  try {
+    const evaluation = await evaluate({
+      dataset,
+      ...(segmenter && { segmenter }),
+      ...(restorer && { restorer }),
+      input: PROTOCOLS[protocol].input,
+      settings,
+      network,
+      ...(samples !== undefined && { samples }),
+      ...(shortSide !== undefined && { shortSide }),
+      onSample: (done, total) => report({ stage: protocol, what: path, done, total }),
+    });
+    end();
+    const names = segmenter?.classes.map(({ name }) => name) ?? [];
+    const { model, restorer: restoring, degradation } = flags;
+    const json = JSON.stringify({ protocol, data: path, model, restorer: restoring, degradation, classes: names, ...evaluation }, null, 2); // biome-ignore format: one line
+    if (flags.out !== undefined) await writeBeside(flags.out, (to) => writeFile(to, `${json}\n`));
+    if (flags.json) console.log(json);
+    else
+      for (const line of [...restorationLines(evaluation), ...segmentationLines(evaluation, names)]) console.log(line);
+  } finally {
+    for (const pipeline of open) pipeline.dispose();
+    if (network !== undefined) disposeParams(network);
+  }
+}
+
+/** `rass eval ...` */
+export const evalCommand = (): Command =>
+  new Command('eval')
+    .description("score segmentation and restoration on a data set, by the paper's protocols")
+    .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
+    .option('--model <folder>', 'what segments')
+    .option('--restorer <folder>', 'what restores: scored against the good photographs, and segmented by r2s')
+    .addOption(
+      new Option('--protocol <name>', 'dt, ft, rass: bad photographs; r2s: restored ones; clean: good ones')
+        .choices(Object.keys(PROTOCOLS))
+        .default('rass'),
+    )
+    .option('--split <name>', 'the folder below images/ and annotations/')
+    .option('--samples <count>', 'at most so many, from the first on', numberOf)
+    .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
+    .addOption(new Option('--lpips <net>', 'of restoration').choices(['alex', 'vgg', 'none']).default('alex'))
+    .option('--short-side <pixels>', 'everything is brought to this size first', numberOf)
+    .option('--backend <name>', 'what computes (default: the best that there is)')
+    .option('--out <file>', 'also write the scores as JSON')
+    .option('--json', 'print JSON')
+    .action(run);

@@ -1,0 +1,147 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openAde20k } from '@rass/datasets/node';
+import { degrade, RASS_DEGRADATION } from '@rass/degradation';
+import { readImage } from '@rass/images/node';
+import { ConfusionMatrix } from '@rass/metrics';
+import { drawScene } from '@rass/scenes';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openPipeline } from '../inference/pipeline.ts';
+import { trainSmallModel } from '../training/run-small.test-support.ts';
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const TIME = 600_000;
+const COUNT = 3;
+
+let folder: string;
+let model: string;
+const path = (...names: string[]) => join(folder, ...names);
+
+function rass(...args: string[]) {
+  const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3' };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env });
+  return { status, stdout, stderr };
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'rass-evaluation-'));
+  model = await trainSmallModel(folder);
+  const made = rass(
+    'dataset',
+    'scenes',
+    '--count',
+    String(COUNT),
+    '--size',
+    '64',
+    '--first',
+    '5',
+    '--out',
+    path('set'),
+  );
+  expect(made.stderr + made.stdout).toContain(`${COUNT} images: ${path('set')}`);
+}, TIME);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('dataset scenes writes the scenes, degraded from their seeds, with a record of each', async () => {
+  const dataset = await openAde20k(path('set'));
+  expect([dataset.length, dataset.classes.length]).toEqual([COUNT, 25]);
+  for (let i = 0; i < COUNT; i++) {
+    const { image, labels, degraded } = await dataset.get(i);
+    const scene = drawScene({ seed: 5 + i, width: 64, height: 64 });
+    expect(image).toEqual(scene.image);
+    expect(labels).toEqual(scene.labels);
+    expect(degraded!.data).toEqual(new Uint8Array(degrade(image, RASS_DEGRADATION, { seed: i }).image.data));
+  }
+  const lines = readFileSync(path('set', 'degradation.jsonl'), 'utf8').trim().split('\n');
+  expect(lines.map((line) => JSON.parse(line).seed)).toEqual([0, 1, 2]);
+});
+
+it('dataset scenes and degrade leave a folder with files alone', () => {
+  for (const args of [
+    ['scenes', '--count', '1'],
+    ['degrade', path('set')],
+  ]) {
+    const { status, stderr } = rass('dataset', ...args, '--out', path('set', 'clean'));
+    expect(status).toBe(1);
+    expect(stderr).toContain(`${path('set', 'clean')}: a set is written into a new folder; got one with files in it`);
+  }
+  expect(readdirSync(path('set', 'clean')).length).toBe(COUNT);
+});
+
+it('dataset check and stats read everything, and a sheet shows it', () => {
+  const good = rass('dataset', 'check', path('set'), '--sheet', path('sheet.html'));
+  expect([good.status, good.stdout]).toEqual([0, '3 images are whole, 3 with labels, 3 pairs; 0 are broken\n']);
+  const sheet = readFileSync(path('sheet.html'), 'utf8');
+  expect(sheet.match(/data:image\/png/g)?.length).toBe(4 * COUNT);
+  expect(sheet).toMatch(/(wall|sky) \d+\.\d %/);
+  const stats = JSON.parse(rass('dataset', 'stats', path('set'), '--json').stdout);
+  expect(stats).toMatchObject({ images: COUNT, widths: [64, 64, 64], problems: [] });
+  const table = rass('dataset', 'stats', path('set')).stdout;
+  expect(table).toContain('least, median and most: 64, 64, 64 wide');
+
+  mkdirSync(path('broken'));
+  writeFileSync(path('broken', 'a.png'), readFileSync(path('set', 'images', '000000.png')).subarray(0, 900));
+  writeFileSync(path('broken', 'b.png'), readFileSync(path('set', 'images', '000001.png')));
+  const bad = rass('dataset', 'check', path('broken'));
+  expect([bad.status, bad.stdout]).toEqual([1, '1 images are whole, 0 with labels, 0 pairs; 1 are broken\n']);
+  expect(bad.stderr).toContain(`${path('broken', 'a.png')}: an image is whole; got one that ends early or is corrupt`);
+});
+
+it('degrade and dataset degrade make the same bad photographs', async () => {
+  const out = path('degraded');
+  const args = ['--degradation', 'rass-mild', '--seed', '4'];
+  expect(rass('degrade', path('set', 'clean'), '--out', out, '--record', ...args).status).toBe(0);
+  expect(rass('dataset', 'degrade', path('set', 'clean'), '--out', path('again'), ...args).status).toBe(0);
+  for (const name of ['000000', '000002']) {
+    const image = await readImage(join(out, `${name}.png`));
+    expect(image).toEqual(await readImage(path('again', 'images', `${name}.png`)));
+    expect(image).not.toEqual(await readImage(path('set', 'clean', `${name}.png`)));
+    expect(existsSync(join(out, `${name}.json`))).toBe(true);
+  }
+  expect(rass('degrade', path('set', 'clean'), '--out', out, '--degradation', 'mild').stderr).toContain(
+    'degradation: it is a preset or a .yml file; got "mild"; closest: ',
+  );
+});
+
+it(
+  'eval counts what the model labels',
+  async () => {
+    const out = path('scores.json');
+    const { status, stdout } = rass('eval', path('set'), '--model', model, '--restorer', model, '--lpips', 'none', '--out', out); // biome-ignore format: one line
+    expect(status).toBe(0);
+    expect(stdout).toContain('mIoU');
+    const scores = JSON.parse(readFileSync(out, 'utf8'));
+    const dataset = await openAde20k(path('set'));
+    const pipeline = await openPipeline(model, { restore: false, segment: true });
+    const matrix = new ConfusionMatrix({ classes: 25 });
+    for (let i = 0; i < COUNT; i++) {
+      const { labels, degraded } = await dataset.get(i);
+      matrix.add(await pipeline.segment(degraded!), labels!);
+    }
+    pipeline.dispose();
+    expect(scores.images).toBe(COUNT);
+    expect(scores.segmentation.miou).toBeCloseTo(matrix.scores().miou, 6);
+    expect(scores.restoration.degraded.psnr).toBeGreaterThan(scores.restoration.restored.psnr);
+    expect(scores).toMatchObject({ protocol: 'rass', degradation: 'rass' });
+  },
+  TIME,
+);
+
+it(
+  'eval refuses models and data sets that do not fit',
+  () => {
+    const dt = rass('eval', path('set'), '--model', model, '--protocol', 'dt');
+    expect([dt.status, dt.stderr]).toEqual([
+      1,
+      'eval: dt scores a segmenter on the frozen model; got one on the restoring model; see mergeRestoration of its recipe\n',
+    ]);
+    const unlabelled = rass('eval', path('set', 'clean'), '--model', model, '--protocol', 'clean');
+    expect(unlabelled.stderr).toContain('eval: model and data set have the same classes; got 25 classes');
+    expect(rass('eval', path('set')).stderr).toContain('eval: something is scored');
+    expect(rass('eval', path('nothing'), '--model', model).stderr).toContain('a data set is a folder or a list');
+  },
+  TIME,
+);

@@ -1,0 +1,156 @@
+import { type Dataset, type DatasetSample, resizeSample } from '@rass/datasets';
+import { type DegradationSettings, degrade } from '@rass/degradation';
+import type { RgbImage } from '@rass/images';
+import { ConfusionMatrix, type Image, psnr, type SegmentationScores, ssim } from '@rass/metrics';
+import { type Lpips, lpips } from '@rass/metrics/lpips';
+import { tidy } from '@tensorflow/tfjs-core';
+import { imageBatch } from '../images/tensors.ts';
+import type { Pipeline } from '../inference/pipeline.ts';
+
+/** What is segmented: the bad photograph, what was restored of it, or the good one. */
+export type Input = 'degraded' | 'restored' | 'clean';
+
+/** The paper's protocols. `dt`: a segmenter of good photographs on bad ones. `r2s`: the same on restored ones. `ft`: a segmenter trained on bad ones.
+ * `rass`: the same on the restoring model. `clean`: on the good photographs, what is to be had at most. */
+export const PROTOCOLS = {
+  dt: { input: 'degraded', merged: false },
+  r2s: { input: 'restored', merged: false },
+  ft: { input: 'degraded', merged: false },
+  rass: { input: 'degraded', merged: true },
+  clean: { input: 'clean', merged: undefined },
+} as const satisfies Record<string, { readonly input: Input; readonly merged: boolean | undefined }>;
+export type Protocol = keyof typeof PROTOCOLS;
+
+export interface EvaluationOptions {
+  readonly dataset: Dataset;
+  /** Segments; without it restoration alone is scored. */
+  readonly segmenter?: Pipeline;
+  /** Restores, for `restored` and for restoration's scores. */
+  readonly restorer?: Pipeline;
+  readonly input: Input;
+  /** Of samples that have no bad photograph; image i has the seed i. */
+  readonly settings: DegradationSettings | undefined;
+  readonly samples?: number;
+  readonly network?: Lpips | undefined;
+  readonly shortSide?: number;
+  readonly onSample?: (index: number, total: number) => void;
+}
+
+export interface ImageScores {
+  readonly psnr: number;
+  readonly ssim: number;
+  readonly lpips?: number;
+}
+
+export interface Evaluation {
+  readonly images: number;
+  readonly segmentation?: SegmentationScores;
+  /** Against the good photographs: of the restored ones, and of the bad ones as they are. */
+  readonly restoration?: { readonly restored: ImageScores; readonly degraded: ImageScores };
+}
+
+const BEST_PSNR = 100;
+const rgb = (image: RgbImage): Image => ({ ...image, channels: 3 });
+
+/** Means of images' scores. */
+class Scores {
+  readonly #network: Lpips | undefined;
+  readonly #values: ImageScores[] = [];
+
+  constructor(network: Lpips | undefined) {
+    this.#network = network;
+  }
+
+  async add(image: RgbImage, clean: RgbImage): Promise<void> {
+    const [a, b] = [rgb(image), rgb(clean)];
+    const scores = { psnr: Math.min(BEST_PSNR, psnr(a, b, { space: 'rgb' })), ssim: ssim(a, b) };
+    const network = this.#network;
+    if (network === undefined) {
+      this.#values.push(scores);
+      return;
+    }
+    const distance = tidy(() => lpips(network, imageBatch([image]), imageBatch([clean])));
+    this.#values.push({ ...scores, lpips: (await distance.data())[0]! });
+    distance.dispose();
+  }
+
+  means(): ImageScores {
+    const mean = (pick: (scores: ImageScores) => number): number =>
+      this.#values.reduce((sum, scores) => sum + pick(scores), 0) / this.#values.length;
+    return {
+      psnr: mean((each) => each.psnr),
+      ssim: mean((each) => each.ssim),
+      ...(this.#network && { lpips: mean((each) => each.lpips!) }),
+    };
+  }
+}
+
+function degradedOf(
+  { image, degraded }: DatasetSample,
+  settings: DegradationSettings | undefined,
+  seed: number,
+): RgbImage {
+  if (degraded !== undefined) return degraded;
+  if (settings === undefined) return image;
+  const { width, height, data } = degrade(image, settings, { seed }).image;
+  return { width, height, data: new Uint8Array(data) };
+}
+
+function check({ input, restorer, segmenter }: EvaluationOptions): void {
+  if (input === 'restored' && restorer === undefined) {
+    throw new Error('eval: restored photographs need a model that restores; got none; give --restorer');
+  }
+  if (segmenter === undefined && restorer === undefined) {
+    throw new Error('eval: something is scored, restoration or segmentation; got neither; give --model or --restorer');
+  }
+}
+
+/** Scores a model on a data set. @throws when what is asked for lacks a model, labels, or other classes stand in the data set */
+export async function evaluate(options: EvaluationOptions): Promise<Evaluation> {
+  check(options);
+  const { dataset, segmenter, restorer, input, settings, network, shortSide, onSample } = options;
+  const available = dataset.length ?? options.samples;
+  if (available === undefined)
+    throw new Error('eval: a data set without an end is scored in part; got no number; give --samples');
+  const count = Math.min(available, options.samples ?? available);
+  const matrix = segmenter && matrixFor(segmenter, dataset);
+  const [restoredScores, degradedScores] = [new Scores(network), new Scores(network)];
+  for (let i = 0; i < count; i++) {
+    onSample?.(i, count);
+    const given = await dataset.get(i);
+    const sample = shortSide === undefined ? given : resizeSample(given, sizeFor(given.image, shortSide));
+    const bad = degradedOf(sample, settings, i);
+    const restored = restorer && (await restorer.restore(bad));
+    if (restored !== undefined) {
+      await restoredScores.add(restored, sample.image);
+      await degradedScores.add(bad, sample.image);
+    }
+    if (matrix === undefined) continue;
+    if (sample.labels === undefined)
+      throw new Error(`eval: each sample has labels; got none with ${sample.id}; give another data set`);
+    const image = { clean: sample.image, degraded: bad, restored }[input]!;
+    matrix.add(await segmenter!.segment(image), sample.labels);
+  }
+  return {
+    images: count,
+    ...(matrix && { segmentation: matrix.scores() }),
+    ...(restorer && { restoration: { restored: restoredScores.means(), degraded: degradedScores.means() } }),
+  };
+}
+
+const sizeFor = ({ width, height }: RgbImage, shortSide: number) => {
+  const scale = shortSide / Math.min(width, height);
+  return { width: Math.round(width * scale), height: Math.round(height * scale) };
+};
+
+/** @throws when the model's classes are not the data set's */
+function matrixFor({ classes }: Pipeline, dataset: Dataset): ConfusionMatrix {
+  const other = classes.findIndex(({ name }, label) => dataset.classes[label]?.name !== name);
+  if (other < 0 && classes.length === dataset.classes.length) return new ConfusionMatrix({ classes: classes.length });
+  const [own, theirs] = [classes, dataset.classes].map(
+    (each) => `${each.length} classes, of which ${other}: ${each[other]?.name}`,
+  );
+  throw new Error(
+    `eval: model and data set have the same classes; got ${own} and ${theirs}; score on what it was trained for`,
+  );
+}

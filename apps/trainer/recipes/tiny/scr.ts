@@ -1,0 +1,20 @@
+import { fileURLToPath } from 'node:url';
+import { defineRecipe } from '@rass/trainer';
+
+export default defineRecipe({
+  kind: 'scr',
+  name: 'tiny-scr',
+  about: "Stage 1 of rass-tiny: one-step restoration, its attention drawn to the scenes' labels.",
+  model: 'runs/tiny-unet/model',
+  degradation: fileURLToPath(new URL('degradation.yml', import.meta.url)),
+  steps: 2400,
+  batch: 4,
+  logEvery: 20,
+  lora: { rank: 8, alpha: 16 },
+  data: { source: { kind: 'scenes', size: 256 }, augment: { crop: 128 } },
+  loss: { net: 'alex', l2: 1, lpips: 2, kind: 'csd', distillation: 0.1, alignment: 0.2, warmUp: 300 },
+  optimizer: { rate: 1e-3, schedule: { kind: 'cosine', warmUp: 50 } },
+  average: { decay: 0.995 },
+  validation: { every: 600, samples: 24, pictures: 6 },
+  checkpoints: { every: 100 },
+});

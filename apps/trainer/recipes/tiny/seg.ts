@@ -10,7 +10,10 @@ export default defineRecipe({
   steps: 3000,
   batch: 4,
   logEvery: 20,
-  data: { source: { kind: 'scenes', size: 256 }, augment: { crop: 128, shortSides: [128, 160, 192, 256], mostOfOneClass: 0.75 } },
+  data: {
+    source: { kind: 'scenes', size: 256 },
+    augment: { crop: 128, shortSides: [128, 160, 192, 256], mostOfOneClass: 0.75 },
+  },
   head: {
     feature_size: 64,
     mask_feature_size: 64,

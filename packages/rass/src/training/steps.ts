@@ -99,7 +99,7 @@ export const segVariables = ({ unet, fusion, head }: Pick<SegModel, 'unet' | 'fu
 
 type SegTerm = 'loss' | 'crossEntropy' | 'mask' | 'dice';
 
-/** One step of stage 2, without the update: losses (of the last layer: its three terms) and gradients by all variables.
+/** One step of stage 2, without the update: losses and gradients by all variables. Every layer is judged; the three terms are the last's.
  * @throws when nothing is a variable, and as mask2FormerCriterion */
 export async function segStep(
   model: SegModel,
@@ -107,7 +107,9 @@ export async function segStep(
   { criterion, ...options }: SegStepOptions,
 ): Promise<StepResult<SegTerm>> {
   const pass = passOver('segStep', segVariables(model), () =>
-    outputTensors(mask2FormerHead(model.head, rassFeatures(model, batch.image, batch.text, options))),
+    outputTensors(
+      mask2FormerHead(model.head, rassFeatures(model, batch.image, batch.text, options), { auxiliary: true }),
+    ),
   );
   try {
     const found = await mask2FormerCriterion(outputOf(pass.outputs), batch.targets, criterion);

@@ -5,7 +5,9 @@ import { Command } from 'commander';
 import { backendCommand } from './commands/backend.ts';
 import { datasetCommand } from './commands/dataset.ts';
 import { degradeCommand } from './commands/degrade.ts';
+import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
+import { exportCommand } from './commands/export.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { segmentCommand } from './commands/segment.ts';
@@ -27,7 +29,9 @@ const program = new Command('rass')
   .addCommand(backendCommand())
   .addCommand(datasetCommand())
   .addCommand(degradeCommand())
+  .addCommand(demoCommand())
   .addCommand(evalCommand())
+  .addCommand(exportCommand())
   .addCommand(mergeCommand())
   .addCommand(pretrainCommand())
   .addCommand(restoreCommand())

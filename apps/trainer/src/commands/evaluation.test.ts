@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -142,6 +151,64 @@ it(
     expect(unlabelled.stderr).toContain('eval: model and data set have the same classes; got 25 classes');
     expect(rass('eval', path('set')).stderr).toContain('eval: something is scored');
     expect(rass('eval', path('nothing'), '--model', model).stderr).toContain('a data set is a folder or a list');
+  },
+  TIME,
+);
+
+it(
+  'export halves the weights, and the model does the same',
+  async () => {
+    const out = path('exported');
+    const { status, stdout } = rass('export', model, '--out', out, '--no-tokenizer');
+    expect(status).toBe(0);
+    expect(stdout).toContain('seg.safetensors');
+    const size = (folder: string): number => statSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors')).size;
+    expect(size(out)).toBeLessThan(0.65 * size(model));
+    expect(readdirSync(out)).not.toContain('tokenizer');
+    const card = readFileSync(join(out, 'README.md'), 'utf8');
+    expect(card).toContain('rass segment photos/ --model exported');
+    expect(card).toContain('Classes: wall, building, sky');
+    const image = await readImage(path('set', 'images', '000000.png'));
+    const restored: Uint8Array[] = [];
+    for (const each of [model, out]) {
+      const pipeline = await openPipeline(each, { restore: true, segment: true });
+      restored.push((await pipeline.restore(image, { tags: ['sky'] })).data);
+      pipeline.dispose();
+    }
+    const off = restored[0]!.map((level, i) => Math.abs(level - restored[1]![i]!));
+    expect(off.reduce((a, b) => a + b, 0) / off.length).toBeLessThan(1);
+    const refused = rass('export', model, '--out', path('set'));
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      `${path('set')}: a model is written into a new folder, or in place of a model; got one with other files; name another\n`,
+    ]);
+  },
+  TIME,
+);
+
+it(
+  'demo writes a page of photographs and scenes',
+  () => {
+    const page = path('demo.html');
+    const args = [
+      '--model',
+      model,
+      '--photographs',
+      path('set', 'clean'),
+      '--scenes',
+      '2',
+      '--size',
+      '64',
+      '--out',
+      page,
+    ];
+    const { status, stdout } = rass('demo', ...args);
+    expect(status).toBe(0);
+    expect(stdout).toContain(`report: ${page}`);
+    const html = readFileSync(page, 'utf8');
+    expect(html.match(/data:image\/png/g)?.length).toBe(4 * COUNT + 5 * 2);
+    expect(html).toContain('<td>2 scenes, restored</td>');
+    expect(html).toMatch(/restored: PSNR \d+\.\d/);
   },
   TIME,
 );

@@ -22,7 +22,7 @@ const nameOf = (index: number): string => String(index).padStart(6, '0');
  * @throws when it is there already, with files in it */
 export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOptions): Promise<void> {
   const { out, settings, seed, count, onSample } = options;
-  const there = await readdir(out).catch(() => []);
+  const there = await readdir(out).catch((): string[] => []);
   if (there.length > 0) {
     throw new Error(`${out}: a set is written into a new folder; got one with files in it; name another, or remove it`);
   }

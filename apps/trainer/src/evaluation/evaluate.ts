@@ -1,11 +1,10 @@
 import { type Dataset, type DatasetSample, resizeSample } from '@rass/datasets';
 import { type DegradationSettings, degrade } from '@rass/degradation';
 import type { RgbImage } from '@rass/images';
-import { ConfusionMatrix, type Image, psnr, type SegmentationScores, ssim } from '@rass/metrics';
-import { type Lpips, lpips } from '@rass/metrics/lpips';
-import { tidy } from '@tensorflow/tfjs-core';
-import { imageBatch } from '../images/tensors.ts';
+import { ConfusionMatrix, type SegmentationScores } from '@rass/metrics';
+import type { Lpips } from '@rass/metrics/lpips';
 import type { Pipeline } from '../inference/pipeline.ts';
+import { type ImageScores, Scores } from './scores.ts';
 
 /** What is segmented: the bad photograph, what was restored of it, or the good one. */
 export type Input = 'degraded' | 'restored' | 'clean';
@@ -36,53 +35,11 @@ export interface EvaluationOptions {
   readonly onSample?: (index: number, total: number) => void;
 }
 
-export interface ImageScores {
-  readonly psnr: number;
-  readonly ssim: number;
-  readonly lpips?: number;
-}
-
 export interface Evaluation {
   readonly images: number;
   readonly segmentation?: SegmentationScores;
   /** Against the good photographs: of the restored ones, and of the bad ones as they are. */
   readonly restoration?: { readonly restored: ImageScores; readonly degraded: ImageScores };
-}
-
-const BEST_PSNR = 100;
-const rgb = (image: RgbImage): Image => ({ ...image, channels: 3 });
-
-/** Means of images' scores. */
-class Scores {
-  readonly #network: Lpips | undefined;
-  readonly #values: ImageScores[] = [];
-
-  constructor(network: Lpips | undefined) {
-    this.#network = network;
-  }
-
-  async add(image: RgbImage, clean: RgbImage): Promise<void> {
-    const [a, b] = [rgb(image), rgb(clean)];
-    const scores = { psnr: Math.min(BEST_PSNR, psnr(a, b, { space: 'rgb' })), ssim: ssim(a, b) };
-    const network = this.#network;
-    if (network === undefined) {
-      this.#values.push(scores);
-      return;
-    }
-    const distance = tidy(() => lpips(network, imageBatch([image]), imageBatch([clean])));
-    this.#values.push({ ...scores, lpips: (await distance.data())[0]! });
-    distance.dispose();
-  }
-
-  means(): ImageScores {
-    const mean = (pick: (scores: ImageScores) => number): number =>
-      this.#values.reduce((sum, scores) => sum + pick(scores), 0) / this.#values.length;
-    return {
-      psnr: mean((each) => each.psnr),
-      ssim: mean((each) => each.ssim),
-      ...(this.#network && { lpips: mean((each) => each.lpips!) }),
-    };
-  }
 }
 
 function degradedOf(

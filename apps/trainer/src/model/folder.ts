@@ -15,7 +15,8 @@ const COMPONENTS = {
 
 export type ComponentName = keyof typeof COMPONENTS;
 
-const INDEX = 'model_index.json';
+/** diffusers' list of a model's parts. */
+export const INDEX = 'model_index.json';
 /** What these packages add to a folder in diffusers' layout. */
 export const STAGES_FILE = 'rass.json';
 

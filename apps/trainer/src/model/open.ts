@@ -55,7 +55,7 @@ export async function openModel(path: string): Promise<ModelFolder> {
       const parsed = parseUnetConfig(config);
       return (await loadParams(checkpoint, (from) => unetParams(from, parsed))).params;
     },
-    loadText: () => openTextModel(partOf(folder, 'textEncoder', path), partOf(folder, 'tokenizer', path)),
+    loadText: () => openTextModel(partOf(folder, 'textEncoder', path), folder.tokenizer),
     schedule: () => noiseSchedule(parseScheduleConfig(partOf(folder, 'scheduler', path))),
     close: () => folder.close(),
   };

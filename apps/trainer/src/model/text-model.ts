@@ -2,6 +2,7 @@ import { disposeParams } from '@rass/nn';
 import {
   type ClipText,
   clipText,
+  createTokenizer,
   loadClipText,
   parseClipTextConfig,
   type Tokenizer,
@@ -55,8 +56,12 @@ export function textModel(params: ClipText, tokenizer: Tokenizer): TextModel {
   };
 }
 
-/** Loads the text encoder and the tokenizer of a folder. */
-export async function openTextModel(encoder: DiffusersComponent, files: TokenizerFiles): Promise<TextModel> {
+/** Loads the text encoder and the tokenizer of a folder; one without a tokenizer has that of Stable Diffusion 2. */
+export async function openTextModel(
+  encoder: DiffusersComponent,
+  files: TokenizerFiles | undefined,
+): Promise<TextModel> {
   const { params } = await loadClipText(encoder.checkpoint, parseClipTextConfig(encoder.config));
-  return textModel(params, tokenizerFromFiles(files));
+  const tokenizer = files === undefined ? createTokenizer({ preset: 'stable-diffusion-2' }) : tokenizerFromFiles(files);
+  return textModel(params, tokenizer);
 }

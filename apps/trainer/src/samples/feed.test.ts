@@ -133,7 +133,15 @@ describe('sources', () => {
     const share = mixed.filter(({ id }) => id.startsWith(join(folder, 'images'))).length / mixed.length;
     expect(share).toBeGreaterThan(0.65);
     expect(share).toBeLessThan(0.85);
-    expect(mixed.every(({ labels }) => labels === undefined)).toBe(true);
+    expect(mixed.every(({ id, labels }) => (labels !== undefined) === id.startsWith(join(folder, 'images')))).toBe(
+      true,
+    );
+    const kinds = [
+      { source: ade20k, share: 1 },
+      { source: { kind: 'scenes', size: 48, first: 3 } as const, share: 1 },
+    ];
+    const both = (await steps(dataOf({ kind: 'mix', parts: kinds }), 0, 2)).flat(2);
+    expect(both.every(({ labels }) => labels === undefined)).toBe(true);
   });
 
   it('says what is missing', async () => {

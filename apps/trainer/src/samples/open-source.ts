@@ -25,13 +25,11 @@ async function openMix({ parts: recipes }: MixRecipe): Promise<Dataset> {
   const parts = await Promise.all(
     recipes.map(async ({ source, share }) => ({ share, dataset: await openSource(source) })),
   );
-  const [first, ...others] = parts.map(({ dataset }) => dataset.classes) as [
-    Dataset['classes'],
-    ...Dataset['classes'][],
-  ];
   const names = (classes: Dataset['classes']): string => classes.map(({ name }) => name).join();
+  const [first, ...others] = parts.map(({ dataset }) => dataset.classes).filter((classes) => classes.length > 0);
   const get = mixOf(parts);
-  if (others.every((classes) => names(classes) === names(first))) return { length: undefined, classes: first, get };
+  if (others.every((classes) => names(classes) === names(first!)))
+    return { length: undefined, classes: first ?? [], get };
   // Labels of different kinds say nothing together.
   return {
     length: undefined,
@@ -43,7 +41,7 @@ async function openMix({ parts: recipes }: MixRecipe): Promise<Dataset> {
   };
 }
 
-/** Opens what a recipe says. A mix has no end, and no labels where its parts have other classes. @throws when a file or folder is not there or not as it must be */
+/** Opens what a recipe says. A mix has no end, and no labels where its parts' classes differ. @throws when a file or folder is not there or not as it must be */
 export async function openSource(recipe: SourceRecipe): Promise<Dataset> {
   switch (recipe.kind) {
     case 'scenes':

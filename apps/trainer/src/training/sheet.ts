@@ -7,10 +7,10 @@ import type { CaptionedPicture, SheetRow } from './task.ts';
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
 /** A text as it may stand in HTML. */
-export const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (each) => ESCAPES[each]!);
+const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (each) => ESCAPES[each]!);
 
 /** A picture as the text of an image's source. */
-export function dataUri({ width, height, data }: CaptionedPicture['picture']): string {
+function dataUri({ width, height, data }: CaptionedPicture['picture']): string {
   const png = encodePng({ width, height, data });
   return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
 }
@@ -27,15 +27,28 @@ const STYLE = `
   h1 { font-size: 1.2rem; } h2 { font-size: 0.95rem; margin: 1.2rem 0 0.4rem; }
   .row { display: flex; flex-wrap: wrap; gap: 0.6rem; } figure { margin: 0; }
   img { image-rendering: pixelated; display: block; max-width: 100%; height: auto; }
+  table { border-collapse: collapse; margin: 0.8rem 0; } th, td { padding: 0.2rem 0.9rem 0.2rem 0; text-align: left; }
   figcaption { font-size: 0.8rem; color: #555; max-width: 16rem; }
   @media (prefers-color-scheme: dark) { body { background: #16161a; color: #eee; } figcaption { color: #aaa; } }`;
 
-/** A page of pictures: one row for each sample, each picture with what it is. */
-export function sheetPage(title: string, note: string, rows: readonly SheetRow[]): string {
+/** A table as HTML; the first row is its head. */
+function htmlTable([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const cells = (tag: string, row: readonly string[]): string =>
+    `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+  return `<table>${cells('th', head)}${rows.map((row) => cells('td', row)).join('')}</table>`;
+}
+
+/** A page of pictures: one row for each sample, each picture with what it is. `tables`: rows of texts that stand before them. */
+export function sheetPage(
+  title: string,
+  note: string,
+  rows: readonly SheetRow[],
+  tables: readonly (readonly (readonly string[])[])[] = [],
+): string {
   return (
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
     `<title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><h1>${escapeHtml(title)}</h1>` +
-    `<p>${escapeHtml(note)}</p>${rows.map(row).join('')}</body></html>\n`
+    `<p>${escapeHtml(note)}</p>${tables.map(htmlTable).join('')}${rows.map(row).join('')}</body></html>\n`
   );
 }
 

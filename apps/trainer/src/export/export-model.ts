@@ -1,0 +1,75 @@
+import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { type EncodableDtype, fromFloat32, readFloat32 } from '@rass/weights';
+import { createSafetensors, openCheckpoint } from '@rass/weights/node';
+import { makeFolderBeside } from '../files.ts';
+import { INDEX, readStages, STAGES_FILE } from '../model/folder.ts';
+import { type ExportedFile, modelCard } from './model-card.ts';
+
+export interface ExportOptions {
+  readonly dtype: EncodableDtype;
+  readonly name: string;
+  /** Leave the tokenizer out: a model without one has that of Stable Diffusion 2. */
+  readonly withoutTokenizer?: boolean;
+}
+
+/** Copies a checkpoint with its numbers in another type. */
+async function convert(from: string, to: string, dtype: EncodableDtype): Promise<number> {
+  const checkpoint = await openCheckpoint(from);
+  try {
+    const keys = checkpoint.keys();
+    const specs = new Map(keys.map((key) => [key, { dtype, shape: checkpoint.info(key).shape }]));
+    const writer = await createSafetensors(to, specs, { metadata: { format: 'pt' } });
+    let numbers = 0;
+    try {
+      for (const key of writer.names) {
+        const values = await readFloat32(checkpoint, key);
+        numbers += values.length;
+        await writer.write(key, fromFloat32(values, dtype));
+      }
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    await writer.finish();
+    return numbers;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Writes a model's folder anew, its weights in the given type, with a model card. The folder is there whole or not at all.
+ * @throws when it is no model, or a number does not fit the type */
+export async function exportModel(model: string, out: string, options: ExportOptions): Promise<ExportedFile[]> {
+  const stages = await readStages(model);
+  const there = await readdir(out).catch((): string[] => []);
+  if (there.length > 0 && !there.includes(INDEX)) {
+    throw new Error(
+      `${out}: a model is written into a new folder, or in place of a model; got one with other files; name another`,
+    );
+  }
+  const files: ExportedFile[] = [];
+  await makeFolderBeside(out, async (folder) => {
+    const walk = async (below: string): Promise<void> => {
+      for (const entry of await readdir(join(model, below), { withFileTypes: true })) {
+        const path = join(below, entry.name);
+        if (entry.name === 'README.md' || (options.withoutTokenizer && path === 'tokenizer')) continue;
+        if (entry.isDirectory()) {
+          await mkdir(join(folder, path));
+          await walk(path);
+        } else if (entry.name.endsWith('.safetensors')) {
+          const numbers = await convert(join(model, path), join(folder, path), options.dtype);
+          files.push({ path, numbers, bytes: (await stat(join(folder, path))).size });
+        } else await copyFile(join(model, path), join(folder, path));
+      }
+    };
+    await walk('');
+    if (files.length === 0) {
+      throw new Error(
+        `export: ${relative('.', model)} has weights in .safetensors files; got none; give a model's folder with ${STAGES_FILE}`,
+      );
+    }
+    await writeFile(join(folder, 'README.md'), modelCard(options.name, stages, files, options.dtype));
+  });
+  return files;
+}

@@ -1,0 +1,54 @@
+import type { Stages } from '../model/folder.ts';
+
+/** A file of weights. */
+export interface ExportedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly numbers: number;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+
+/** What a model is, for those who find its folder. */
+export function modelCard(name: string, stages: Stages, files: readonly ExportedFile[], dtype: string): string {
+  const { restoration, segmentation } = stages;
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const rows = files.map(
+    ({ path, numbers, bytes }) => `| \`${path}\` | ${numbers.toLocaleString('en')} | ${megabytes(bytes)} |`,
+  );
+  const does = [restoration && 'restores photographs in one step', segmentation && 'segments them'].filter(Boolean);
+  const classes = segmentation?.classes.map((each) => each.name).join(', ');
+  return [
+    '---',
+    'library_name: rass',
+    'license: apache-2.0',
+    'pipeline_tag: image-segmentation',
+    '---',
+    '',
+    `# ${name}`,
+    '',
+    `A model in diffusers' layout that ${does.length > 0 ? does.join(' and ') : 'these packages trained'}; ${dtype}, ${megabytes(total)} in all.`,
+    '',
+    ...(segmentation ? [`Classes: ${classes}.`, ''] : []),
+    '```sh',
+    ...(segmentation ? [`rass segment photos/ --model ${name} --out results`] : []),
+    ...(restoration ? [`rass restore photo.jpg --model ${name} --out restored`] : []),
+    '```',
+    '',
+    '| file | numbers | size |',
+    '| --- | ---: | ---: |',
+    ...rows,
+    '',
+    ...(restoration
+      ? [
+          `SCR LoRA: rank ${restoration.rank}, alpha ${restoration.alpha}, latents ${restoration.latentUpdate}, timestep ${restoration.timestep}.`,
+        ]
+      : []),
+    ...(segmentation
+      ? [
+          `Seg LoRA: rank ${segmentation.rank}, alpha ${segmentation.alpha}, on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model; trained at ${segmentation.size ?? 'unknown'} pixels.`,
+        ]
+      : []),
+    '',
+  ].join('\n');
+}

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 const besideOf = (path: string): string => `${path}.${randomBytes(4).toString('hex')}.tmp`;
@@ -30,4 +30,11 @@ export async function makeFolderBeside(path: string, fill: (temporary: string) =
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The object of a JSON file. @throws when it is none */
+export async function readJsonFile(path: string): Promise<Record<string, unknown>> {
+  const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new Error(`${path}: it is a JSON object; got ${JSON.stringify(value).slice(0, 40)}; write { ... }`);
 }

@@ -8,6 +8,7 @@ import { degradeCommand } from './commands/degrade.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
 import { exportCommand } from './commands/export.ts';
+import { importCommand } from './commands/import.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { segmentCommand } from './commands/segment.ts';
@@ -32,6 +33,7 @@ const program = new Command('rass')
   .addCommand(demoCommand())
   .addCommand(evalCommand())
   .addCommand(exportCommand())
+  .addCommand(importCommand())
   .addCommand(mergeCommand())
   .addCommand(pretrainCommand())
   .addCommand(restoreCommand())

@@ -3,7 +3,7 @@ import { mergeAndUnload } from '@rass/lora';
 import { type Leaf, leaves, mapTensors, type NamedTensor, namedTensors, type ParamSource, trainable } from '@rass/nn';
 import { addScrLora, addSegLora, isTrainedInStage } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { loadParams, paramSpecs, saveParams } from '@rass/weights';
+import { type Checkpoint, loadParams, paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors, openCheckpoint } from '@rass/weights/node';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { RestorationStage, SegmentationStage } from './folder.ts';
@@ -41,17 +41,26 @@ function ask(from: ParamSource, { key, tensor, layout }: NamedTensor): Tensor {
   return from.at(key.replace(/\.weight$/, '')).conv2d(inputs, outputs, { kernel, bias: false }).weight;
 }
 
-/** A tree with the values of a file in place of its own, which are freed: all that `choose` says, and nothing else is in the file.
+/** A tree with the values of a checkpoint in place of its own, which are freed: all that `choose` says, and nothing else is in it.
  * @throws LoadError when keys or shapes differ */
-export async function loadStage<Tree>(path: string, tree: Tree, choose: (key: string) => boolean): Promise<Tree> {
+export async function loadStageFrom<Tree>(
+  checkpoint: Checkpoint,
+  tree: Tree,
+  choose: (key: string) => boolean,
+): Promise<Tree> {
   const asked = namedTensors(tree).filter(({ key }) => choose(key));
+  const build = (from: ParamSource) => Object.fromEntries(asked.map((named) => [named.key, ask(from, named)]));
+  const { params } = await loadParams(checkpoint, build);
+  const loaded = mapTensors(tree, ({ key, tensor }) => (choose(key) ? (params[key] as Tensor) : tensor));
+  for (const { tensor } of asked) tensor.dispose();
+  return loaded;
+}
+
+/** The same from a file. */
+async function loadStage<Tree>(path: string, tree: Tree, choose: (key: string) => boolean): Promise<Tree> {
   const checkpoint = await openCheckpoint(path);
   try {
-    const build = (from: ParamSource) => Object.fromEntries(asked.map((named) => [named.key, ask(from, named)]));
-    const { params } = await loadParams(checkpoint, build);
-    const loaded = mapTensors(tree, ({ key, tensor }) => (choose(key) ? (params[key] as Tensor) : tensor));
-    for (const { tensor } of asked) tensor.dispose();
-    return loaded;
+    return await loadStageFrom(checkpoint, tree, choose);
   } finally {
     await checkpoint.close();
   }

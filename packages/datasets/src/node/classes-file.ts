@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { DatasetClass } from '../dataset.ts';
@@ -13,15 +13,22 @@ const schema = v.pipe(
   v.maxLength(255),
 );
 
-/** The classes of a folder, or undefined where it has no list. @throws when the list is none */
-export async function readClasses(folder: string): Promise<readonly DatasetClass[] | undefined> {
-  const path = join(folder, CLASSES_FILE);
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const result = v.safeParse(schema, JSON.parse(text));
+/** The classes of a file. @throws when it is not there, or not a list of classes */
+export async function readClassesFile(path: string): Promise<readonly DatasetClass[]> {
+  const result = v.safeParse(schema, JSON.parse(await readFile(path, 'utf8')));
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new Error(
     `${path}: ${v.getDotPath(issue) ?? ''}: ${issue.message}; got ${JSON.stringify(issue.input)}; it is a list of { name, colour: [red, green, blue] }`,
   );
+}
+
+/** The classes of a folder, or undefined where it has no list. @throws when the list is none */
+export async function readClasses(folder: string): Promise<readonly DatasetClass[] | undefined> {
+  const path = join(folder, CLASSES_FILE);
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  return isThere ? readClassesFile(path) : undefined;
 }

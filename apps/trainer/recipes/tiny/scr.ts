@@ -1,17 +1,29 @@
 import { fileURLToPath } from 'node:url';
 import { defineRecipe } from '@rass/trainer';
 
+const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
 export default defineRecipe({
   kind: 'scr',
   name: 'tiny-scr',
-  about: "Stage 1 of rass-tiny: one-step restoration, its attention drawn to the scenes' labels.",
+  about:
+    "Stage 1 of rass-tiny: one-step restoration of scenes and photographs, its attention drawn to the scenes' labels.",
   model: 'runs/tiny-unet/model',
-  degradation: fileURLToPath(new URL('degradation.yml', import.meta.url)),
+  degradation: beside('degradation.yml'),
   steps: 2400,
   batch: 4,
   logEvery: 20,
   lora: { rank: 8, alpha: 16 },
-  data: { source: { kind: 'scenes', size: 256 }, augment: { crop: 128 } },
+  data: {
+    source: {
+      kind: 'mix',
+      parts: [
+        { source: { kind: 'scenes', size: 256 }, share: 0.85 },
+        { source: { kind: 'list', file: beside('photographs.txt') }, share: 0.15 },
+      ],
+    },
+    augment: { crop: 128, shortSides: [128, 160, 192, 256] },
+  },
   loss: { net: 'alex', l2: 1, lpips: 2, kind: 'csd', distillation: 0.1, alignment: 0.2, warmUp: 300 },
   optimizer: { rate: 1e-3, schedule: { kind: 'cosine', warmUp: 50 } },
   average: { decay: 0.995 },

@@ -7,6 +7,7 @@ import { disposeParams } from '@rass/nn';
 import { Command } from 'commander';
 import { type DemoResult, runDemo } from '../demo/demo.ts';
 import { writeBeside } from '../files.ts';
+import { imageJobs } from '../inference/jobs.ts';
 import { openPipeline } from '../inference/pipeline.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
@@ -17,7 +18,7 @@ import { numberOf } from './restore.ts';
 
 interface DemoFlags {
   model: string;
-  photographs: string;
+  photographs: string[];
   out: string;
   scenes: number;
   size: number;
@@ -68,12 +69,13 @@ function tablesOf({ scores, miou, pixelAccuracy, seconds }: DemoResult, model: s
 async function run(flags: DemoFlags): Promise<void> {
   const settings = await readDegradation(flags.degradation);
   if (settings === undefined) throw new Error('demo: photographs are degraded; got none; name a preset or a .yml file');
+  const photographs = await imageJobs(flags.photographs);
   const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: true, segment: true });
   const network = existsSync(join(weightsFolder(), 'lpips-alex.safetensors')) ? await openLpips('alex') : undefined;
   const { report, end } = progressReporter();
   try {
-    const { photographs, scenes, size } = flags;
+    const { scenes, size } = flags;
     const onSample = (done: number, total: number, what: string) => report({ stage: 'demo', what, done, total });
     const result = await runDemo({
       pipeline,
@@ -106,7 +108,7 @@ export const demoCommand = (): Command =>
       'degrade good photographs and scenes, restore and segment them, and write a page with pictures, scores and times',
     )
     .requiredOption('--model <folder>', 'a model that restores and segments, trained on scenes')
-    .requiredOption('--photographs <folder>', 'good photographs')
+    .requiredOption('--photographs <paths...>', 'good photographs: files or folders')
     .option('--out <file>', 'the page', 'rass-demo.html')
     .option('--scenes <count>', 'how many procedural scenes beside them', numberOf, 6)
     .option('--size <pixels>', 'the sides that everything is cut to, in pixels', numberOf, 256)

@@ -1,19 +1,20 @@
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import type { DatasetClass, DatasetSample } from '@rass/datasets';
 import { centreSample } from '@rass/datasets';
 import { type DegradationSettings, degrade } from '@rass/degradation';
 import { colourLabels, type LabelMap, overlayLabels, type RgbImage } from '@rass/images';
-import { listImages, readImage } from '@rass/images/node';
+import { readImage } from '@rass/images/node';
 import { ConfusionMatrix } from '@rass/metrics';
 import type { Lpips } from '@rass/metrics/lpips';
 import { drawScene, SCENE_CLASSES } from '@rass/scenes';
 import { type ImageScores, Scores } from '../evaluation/scores.ts';
+import type { ImageJob } from '../inference/jobs.ts';
 import type { Pipeline } from '../inference/pipeline.ts';
 import type { CaptionedPicture, SheetRow } from '../training/task.ts';
 
 export interface DemoOptions {
   readonly pipeline: Pipeline;
-  readonly photographs: string;
+  readonly photographs: readonly ImageJob[];
   /** How many scenes, from this seed on: none of them was trained on. */
   readonly scenes: number;
   readonly firstScene: number;
@@ -39,18 +40,16 @@ export interface DemoResult {
 
 const FIRST_SEED = 1;
 
-/** Photographs of a folder and scenes, cut to one size. */
+/** Photographs and scenes, cut to one size. */
 async function samplesOf({
   photographs,
   scenes,
   firstScene,
   size,
 }: DemoOptions): Promise<(DatasetSample & { kind: string })[]> {
-  const files = await listImages(photographs);
   const found: (DatasetSample & { kind: string })[] = [];
-  for (const file of files) {
-    const image = await readImage(join(photographs, file));
-    found.push({ ...centreSample({ id: basename(file), image }, size), kind: 'photographs' });
+  for (const { path } of photographs) {
+    found.push({ ...centreSample({ id: basename(path), image: await readImage(path) }, size), kind: 'photographs' });
   }
   for (let i = 0; i < scenes; i++) {
     const seed = firstScene + i;

@@ -1,5 +1,5 @@
 import { alignmentConfig } from '@rass/attention-alignment';
-import type { RgbImage } from '@rass/images';
+import { IGNORE_LABEL, type RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
 import { disposeParams, trainableTensors } from '@rass/nn';
 import {
@@ -51,6 +51,11 @@ interface ScrModels {
 
 /** Noise levels at which latents are judged. @source PiSA-SR and OSEDiff */
 const JUDGED = { csd: [20, 500], vsd: [20, 980] } as const;
+
+/** The labels of a sample; without any, all of it is ignored, and adds nothing. */
+function labelsFor({ clean: { width, height }, labels }: Sample): { size: [number, number]; labels: Uint8Array } {
+  return { size: [height, width], labels: labels?.data ?? new Uint8Array(width * height).fill(IGNORE_LABEL) };
+}
 
 interface Shown {
   readonly restored: RgbImage;
@@ -117,8 +122,7 @@ class ScrTask implements TrainingTask {
     const prompts = this.#prompts(samples, place);
     const latents = this.#latentsOf(samples.map(({ degraded }) => degraded));
     const distillation = this.#judged(latents, place);
-    const labels = samples.map((sample) => sample.labels);
-    const labelled = labels.every((each) => each !== undefined) && this.#recipe.loss.alignment > 0;
+    const labelled = samples.some(({ labels }) => labels !== undefined) && this.#recipe.loss.alignment > 0;
     return {
       latents,
       target: imageBatch(samples.map(({ clean }) => clean)),
@@ -128,7 +132,7 @@ class ScrTask implements TrainingTask {
         alignment: {
           tags: prompts.map(({ tags }) => tags),
           classes: prompts.map(({ classes }) => classes),
-          labels: labels.map((map) => ({ size: [map!.height, map!.width], labels: map!.data })),
+          labels: samples.map(labelsFor),
         },
       }),
     };

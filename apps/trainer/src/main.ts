@@ -9,6 +9,7 @@ import { demoCommand } from './commands/demo.ts';
 import { evalCommand } from './commands/eval.ts';
 import { exportCommand } from './commands/export.ts';
 import { importCommand } from './commands/import.ts';
+import { inspectCommand } from './commands/inspect.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { segmentCommand } from './commands/segment.ts';
@@ -34,6 +35,7 @@ const program = new Command('rass')
   .addCommand(evalCommand())
   .addCommand(exportCommand())
   .addCommand(importCommand())
+  .addCommand(inspectCommand())
   .addCommand(mergeCommand())
   .addCommand(pretrainCommand())
   .addCommand(restoreCommand())

@@ -212,3 +212,17 @@ it(
   },
   TIME,
 );
+
+it('inspect says what models, runs, weights and images are', () => {
+  const ofModel = rass('inspect', model).stdout;
+  expect(ofModel).toContain('restores: LoRA of rank 4, alpha 8, residual, timestep 1');
+  expect(ofModel).toContain('segments 25 classes on the restoring model: wall, building');
+  const run = JSON.parse(rass('inspect', path('small-seg'), '--json').stdout);
+  expect(run).toMatchObject({ kind: 'run', step: 1, finished: true, broken: 0, recipe: { kind: 'seg', steps: 1 } });
+  expect(run.metrics.loss).toBeGreaterThan(0);
+  expect(rass('inspect', path('small-seg')).stdout).toContain('seg small-seg: step 1 of 1, trained');
+  expect(rass('inspect', join(model, 'scr.safetensors')).stdout).toContain('safetensors');
+  expect(rass('inspect', path('set', 'clean', '000000.png')).stdout).toBe('64 x 64\n');
+  const { status, stderr } = rass('inspect', path('set', 'clean'));
+  expect([status, stderr]).toEqual([1, expect.stringContaining('a folder is a model or a run; got neither')]);
+});

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -11,7 +10,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openAde20k } from '@rass/datasets/node';
 import { degrade, RASS_DEGRADATION } from '@rass/degradation';
 import { readImage } from '@rass/images/node';
@@ -20,20 +18,14 @@ import { drawScene } from '@rass/scenes';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openPipeline } from '../inference/pipeline.ts';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
+import { rass } from './rass.test-support.ts';
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 const TIME = 600_000;
 const COUNT = 3;
 
 let folder: string;
 let model: string;
 const path = (...names: string[]) => join(folder, ...names);
-
-function rass(...args: string[]) {
-  const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3' };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env });
-  return { status, stdout, stderr };
-}
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'rass-evaluation-'));

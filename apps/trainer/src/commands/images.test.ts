@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -15,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { decodeImage, decodeLabels } from '@rass/images';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
+import { rass } from './rass.test-support.ts';
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 const PHOTOGRAPHS = fileURLToPath(new URL('../../../../test-fixtures/images', import.meta.url));
 const TIME = 600_000;
 
@@ -35,12 +34,6 @@ beforeAll(async () => {
   writeFileSync(path('in', 'notes.txt'), 'left out');
 }, TIME);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-function rass(...args: string[]) {
-  const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3' };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env });
-  return { status, stdout, stderr };
-}
 
 const filesBelow = (out: string): string[] =>
   globSync('**/*', { cwd: out, withFileTypes: true })

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPipeline } from '../inference/pipeline.ts';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
 import { smallSeg } from '../training/small-recipes.test-support.ts';
+import { rass } from './rass.test-support.ts';
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 const ORACLE = fileURLToPath(new URL('../../../../test-fixtures/oracle/upstream_checkpoints.py', import.meta.url));
 const TIME = 600_000;
 
@@ -18,11 +17,6 @@ let folder: string;
 let model: string;
 const path = (...names: string[]) => join(folder, ...names);
 
-function rass(...args: string[]) {
-  const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3' };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env });
-  return { status, stdout, stderr };
-}
 const putJson = (name: string, value: unknown): string => {
   writeFileSync(path(name), JSON.stringify(value));
   return path(name);

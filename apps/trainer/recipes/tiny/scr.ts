@@ -24,7 +24,7 @@ export default defineRecipe({
     },
     augment: { crop: 128, shortSides: [128, 160, 192, 256] },
   },
-  loss: { net: 'alex', l2: 1, lpips: 2, kind: 'csd', distillation: 0.1, alignment: 0.2, warmUp: 300 },
+  loss: { net: 'alex', l2: 8, lpips: 1, kind: 'csd', distillation: 0.05, alignment: 0.2, warmUp: 300 },
   optimizer: { rate: 1e-3, schedule: { kind: 'cosine', warmUp: 50 } },
   average: { decay: 0.995 },
   validation: { every: 600, samples: 24, pictures: 6 },

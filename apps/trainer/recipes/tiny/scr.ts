@@ -14,6 +14,7 @@ export default defineRecipe({
   batch: 4,
   logEvery: 20,
   lora: { rank: 8, alpha: 16 },
+  dropPrompt: 0.3,
   data: {
     source: {
       kind: 'mix',

@@ -6,7 +6,7 @@ export default defineRecipe({
   about:
     "Stage 1 at full size: Stable Diffusion 2.1-base on ADE20K. RASS's own settings are not published: these are those of OSEDiff and PiSA-SR, " +
     "with this project's alignment.",
-  hardware: 'an accelerator with 24 GB or more; a step of one crop takes 42 s and 8.7 GB on two CPU cores',
+  hardware: 'an accelerator with 24 GB or more; a step of one crop takes 43 s and 8.7 GB on two CPU cores',
   model: 'models/stable-diffusion-2-1-base',
   degradation: 'rass',
   steps: 20_000,

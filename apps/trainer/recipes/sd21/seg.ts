@@ -4,7 +4,7 @@ export default defineRecipe({
   kind: 'seg',
   name: 'sd21-seg',
   about: "Stage 2 at full size, with the paper's settings: ADE20K, crops of 512, batches of 16, 160,000 steps.",
-  hardware: 'an accelerator with 24 GB or more; a step of one crop takes 19 s and 6.1 GB on two CPU cores',
+  hardware: 'an accelerator with 24 GB or more; a step of one crop takes 23 s and 6.2 GB on two CPU cores',
   expected: 'RASS of the paper: mIoU 47.4 on degraded ADE20K, 39.8 on RealLQ; not run here',
   model: 'runs/sd21-scr/model',
   degradation: 'rass',

@@ -6,12 +6,13 @@ import { type Evaluation, evaluate, PROTOCOLS, type Protocol } from '../evaluati
 import type { ImageScores } from '../evaluation/scores.ts';
 import { writeBeside } from '../files.ts';
 import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
+import type { TagChoice } from '../inference/taggers.ts';
 import { readStages } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { numberOf } from './restore.ts';
+import { numberOf, tagsOf } from './restore.ts';
 
 interface EvalFlags {
   model?: string;
@@ -20,6 +21,7 @@ interface EvalFlags {
   split?: string;
   samples?: number;
   degradation: string;
+  tags: TagChoice;
   lpips: 'alex' | 'vgg' | 'none';
   shortSide?: number;
   backend?: string;
@@ -88,6 +90,7 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
       ...(restorer && { restorer }),
       input: PROTOCOLS[protocol].input,
       settings,
+      tags: flags.tags,
       network,
       ...(samples !== undefined && { samples }),
       ...(shortSide !== undefined && { shortSide }),
@@ -96,7 +99,7 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
     end();
     const names = segmenter?.classes.map(({ name }) => name) ?? [];
     const { model, restorer: restoring, degradation } = flags;
-    const json = JSON.stringify({ protocol, data: path, model, restorer: restoring, degradation, classes: names, ...evaluation }, null, 2); // biome-ignore format: one line
+    const json = JSON.stringify({ protocol, data: path, model, restorer: restoring, degradation, tags: flags.tags, classes: names, ...evaluation }, null, 2); // biome-ignore format: one line
     if (flags.out !== undefined) await writeBeside(flags.out, (to) => writeFile(to, `${json}\n`));
     if (flags.json) console.log(json);
     else
@@ -122,6 +125,12 @@ export const evalCommand = (): Command =>
     .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'at most so many, from the first on', numberOf)
     .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
+    .option(
+      '--tags <how>',
+      'named in prompts: none, found (segmented first), labels (the true ones), or names',
+      tagsOf,
+      'none' as TagChoice,
+    )
     .addOption(new Option('--lpips <net>', 'of restoration').choices(['alex', 'vgg', 'none']).default('alex'))
     .option('--short-side <pixels>', 'everything is brought to this size first', numberOf)
     .option('--backend <name>', 'what computes (default: the best that there is)')

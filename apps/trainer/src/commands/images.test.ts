@@ -77,9 +77,13 @@ it(
       out,
       '--short-side',
       '64',
+      '--tags',
+      'found',
     );
     expect(status).toBe(1);
     expect(stdout).toContain('2 of 5 images done');
+    const { tags } = JSON.parse(readFileSync(join(out, 'json', 'cat.json'), 'utf8'));
+    expect(tags.length).toBeGreaterThan(0);
     expect(complaints(stderr)).toEqual([
       expect.stringContaining(`${path('in', 'cut.jpg')}: an image is whole; got one that ends early or is corrupt`),
       `${path('in', 'empty.png')}: images are JPEG, PNG and WebP; got an empty file; convert it`,

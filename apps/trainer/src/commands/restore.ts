@@ -6,11 +6,12 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { writeBeside } from '../files.ts';
 import { finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
 import { type ColourFix, openPipeline } from '../inference/pipeline.ts';
+import { openTagger, type TagChoice } from '../inference/taggers.ts';
 
 export interface ImageFlags {
   model: string;
   out: string;
-  tags?: string[];
+  tags?: TagChoice;
   backend?: string;
   maxPixels?: number;
 }
@@ -22,11 +23,14 @@ interface RestoreFlags extends ImageFlags {
   overlap?: number;
 }
 
-export const tagsOf = (text: string): string[] =>
-  text
+/** `none`, `found`, `labels`, or names with commas between them. */
+export function tagsOf(text: string): TagChoice {
+  if (text === 'none' || text === 'found' || text === 'labels') return text;
+  return text
     .split(',')
     .map((tag) => tag.trim())
     .filter((tag) => tag !== '');
+}
 
 export function numberOf(text: string): number {
   const value = Number(text);
@@ -44,15 +48,20 @@ export const imageCommand = (name: string, description: string): Command =>
     .argument('<inputs...>', 'images, or folders of images: JPEG, PNG, WebP')
     .requiredOption('--model <folder>', "a model's folder, as rass train writes it")
     .requiredOption('--out <folder>', 'where results are written')
-    .option('--tags <list>', 'what the photographs show, such as "building, sky"', tagsOf)
+    .option(
+      '--tags <how>',
+      'what photographs show: none, found (segmented first), or names such as "building, sky"',
+      tagsOf,
+    )
     .option('--backend <name>', 'what computes (default: the best that there is)')
     .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', numberOf);
 
 async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
   const jobs = await imageJobs(inputs);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
-  const pipeline = await openPipeline(flags.model, { restore: true, segment: false });
-  const { tags, upscale, colourFix, tile, overlap, maxPixels } = flags;
+  const { tags = 'none', upscale, colourFix, tile, overlap, maxPixels } = flags;
+  const pipeline = await openPipeline(flags.model, { restore: true, segment: tags === 'found' });
+  const tagger = openTagger(tags, { segmenter: pipeline, classes: pipeline.classes });
   const tiling = { ...(tile !== undefined && { size: tile }), ...(overlap !== undefined && { overlap }) };
   const start = performance.now();
   try {
@@ -60,7 +69,7 @@ async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
       stage: 'restore',
       ...(maxPixels !== undefined && { maxPixels }),
       async work(image, { name }) {
-        const restored = await pipeline.restore(image, { ...(tags && { tags }), upscale, colourFix, tiling });
+        const restored = await pipeline.restore(image, { tags: await tagger({ image }), upscale, colourFix, tiling });
         await writePng(join(flags.out, `${name}.png`), restored);
       },
     });

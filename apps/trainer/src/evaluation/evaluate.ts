@@ -4,6 +4,7 @@ import type { RgbImage } from '@rass/images';
 import { ConfusionMatrix, type SegmentationScores } from '@rass/metrics';
 import type { Lpips } from '@rass/metrics/lpips';
 import type { Pipeline } from '../inference/pipeline.ts';
+import { openTagger, type TagChoice } from '../inference/taggers.ts';
 import { type ImageScores, Scores } from './scores.ts';
 
 /** What is segmented: the bad photograph, what was restored of it, or the good one. */
@@ -29,6 +30,8 @@ export interface EvaluationOptions {
   readonly input: Input;
   /** Of samples that have no bad photograph; image i has the seed i. */
   readonly settings: DegradationSettings | undefined;
+  /** What is named in the prompts: of the segmenter's input, and of what is restored; default none. */
+  readonly tags?: TagChoice;
   readonly samples?: number;
   readonly network?: Lpips | undefined;
   readonly shortSide?: number;
@@ -71,13 +74,15 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     throw new Error('eval: a data set without an end is scored in part; got no number; give --samples');
   const count = Math.min(available, options.samples ?? available);
   const matrix = segmenter && matrixFor(segmenter, dataset);
+  const tagger = openTagger(options.tags ?? 'none', { segmenter, classes: dataset.classes });
   const [restoredScores, degradedScores] = [new Scores(network), new Scores(network)];
   for (let i = 0; i < count; i++) {
     onSample?.(i, count);
     const given = await dataset.get(i);
     const sample = shortSide === undefined ? given : resizeSample(given, sizeFor(given.image, shortSide));
     const bad = degradedOf(sample, settings, i);
-    const restored = restorer && (await restorer.restore(bad));
+    const labels = sample.labels && { labels: sample.labels };
+    const restored = restorer && (await restorer.restore(bad, { tags: await tagger({ image: bad, ...labels }) }));
     if (restored !== undefined) {
       await restoredScores.add(restored, sample.image);
       await degradedScores.add(bad, sample.image);
@@ -86,7 +91,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     if (sample.labels === undefined)
       throw new Error(`eval: each sample has labels; got none with ${sample.id}; give another data set`);
     const image = { clean: sample.image, degraded: bad, restored }[input]!;
-    matrix.add(await segmenter!.segment(image), sample.labels);
+    matrix.add(await segmenter!.segment(image, { tags: await tagger({ image, ...labels }) }), sample.labels);
   }
   return {
     images: count,

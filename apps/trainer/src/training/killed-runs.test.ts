@@ -82,7 +82,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe.each([
   { kind: 'scr', file: 'scr.safetensors', recipe: () => smallScr(STEPS, path('unet/model')) },
   { kind: 'seg', file: 'seg.safetensors', recipe: () => smallSeg(STEPS, path('first-scr/model')) },
-] as const)('a run of $kind that is killed at $KILLS moments', ({ kind, file, recipe }) => {
+] as const)(`a run of $kind that is killed at ${KILLS} moments`, ({ kind, file, recipe }) => {
   it(
     'ends in the bytes of one that never was, and always has a checkpoint that can be read',
     async () => {

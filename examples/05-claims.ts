@@ -1,6 +1,6 @@
 // The paper's claim at small scale: what is won by restoring and segmenting with one model, with and without the attention alignment. Runs
 // everything one after the other, and goes on where it was when it is started again. Prints the tables of docs/claims.md.
-//   pnpm example 05 --base runs/tiny-unet/model [--out runs/claims] [--scenes 240] [--scr-steps 2000] [--seg-steps 1100] [--seeds 3]
+//   pnpm example 05 --base runs/tiny-unet/model [--out runs/claims] [--scenes 240] [--scr-steps 1600] [--seg-steps 1000] [--seeds 3]
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,8 +13,8 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'runs/claims' },
     scenes: { type: 'string', default: '240' },
     size: { type: 'string', default: '128' },
-    'scr-steps': { type: 'string', default: '2000' },
-    'seg-steps': { type: 'string', default: '1100' },
+    'scr-steps': { type: 'string', default: '1600' },
+    'seg-steps': { type: 'string', default: '1000' },
     seeds: { type: 'string', default: '3' },
   },
 });

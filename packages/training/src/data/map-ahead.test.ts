@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { mapAhead } from './map-ahead.ts';
 
@@ -126,6 +128,25 @@ it('a break frees what nobody will take', async () => {
   const options = { ahead: 3, discard: (each: number) => discarded.push(each) };
   for await (const each of mapAhead([0, 1, 2, 3, 4, 5, 6], (x) => x, options)) if (each === 1) break;
   expect(discarded).toEqual([2, 3, 4]);
+});
+
+it('lets results go once they are taken', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const taken: WeakRef<object>[] = [];
+  const signal = new AbortController().signal;
+  async function* endless(): AsyncGenerator<number> {
+    for (let i = 0; ; i++) yield i;
+  }
+  for await (const each of mapAhead(endless(), (index) => ({ index }), { signal })) {
+    taken.push(new WeakRef(each));
+    // A promise's reactions are let go when their turn is over.
+    if (taken.length % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (taken.length < 50) continue;
+    collect();
+    break;
+  }
+  expect(taken.slice(0, 40).filter((each) => each.deref() !== undefined).length).toBe(0);
 });
 
 it('says what is wrong', async () => {

@@ -13,16 +13,16 @@ type Outcome<Result> =
   | { readonly error: unknown; readonly of: 'item' | 'source' }
   | undefined;
 
-/** A promise that fails when a signal stops, and a way to forget it. */
-function stopped(signal: AbortSignal): { promise: Promise<never>; forget: () => void } {
-  let onAbort = (): void => {};
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+/** What a promise becomes, or the signal's reason, whichever is first. Racing against one promise of the signal would keep every result alive
+ * until that promise ends, with the loop. */
+function unlessStopped<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    const forget = (): void => signal.removeEventListener('abort', onAbort);
+    promise.then(resolve, reject).finally(forget);
   });
-  promise.catch(() => {});
-  return { promise, forget: () => signal.removeEventListener('abort', onAbort) };
 }
 
 type Run<Item, Result> = (item: Item, index: number, signal: AbortSignal) => Promise<Result> | Result;
@@ -32,7 +32,6 @@ function workOn<Item, Result>(
   items: Iterator<Item> | AsyncIterator<Item>,
   run: Run<Item, Result>,
   signal: AbortSignal,
-  stop: Promise<never>,
 ): () => Promise<Outcome<Result>> {
   let pulled: Promise<unknown> = Promise.resolve();
   let isOver = false;
@@ -56,7 +55,11 @@ function workOn<Item, Result>(
     }
   };
   return () => {
-    const pull = pulled.then(() => (isOver ? undefined : Promise.race([items.next(), stop])));
+    const pull = pulled.then(() => {
+      if (isOver) return undefined;
+      const next = items.next();
+      return next instanceof Promise ? unlessStopped(signal, next) : next;
+    });
     pulled = pull.catch(() => {});
     return outcomeOf(pull, count++);
   };
@@ -78,15 +81,14 @@ export async function* mapAhead<Item, Result>(
   }
   const own = new AbortController();
   const inner = signal === undefined ? own.signal : AbortSignal.any([signal, own.signal]);
-  const stop = stopped(inner);
   const items = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-  const begin = workOn(items, run, inner, stop.promise);
+  const begin = workOn(items, run, inner);
   const queue: Promise<Outcome<Result>>[] = [];
   try {
     for (let index = 0; ; index++) {
       inner.throwIfAborted();
       while (queue.length <= ahead) queue.push(begin());
-      const outcome = await Promise.race([queue[0], stop.promise]);
+      const outcome = await unlessStopped(inner, queue[0] as Promise<Outcome<Result>>);
       if (outcome === undefined) return;
       queue.shift();
       if ('error' in outcome) {
@@ -97,7 +99,6 @@ export async function* mapAhead<Item, Result>(
     }
   } finally {
     own.abort(new Error('mapAhead: nobody takes any more results'));
-    stop.forget();
     for (const each of await Promise.all(queue)) if (each !== undefined && 'result' in each) discard?.(each.result);
     // Not awaited: a source that waits for something would never get to its end.
     Promise.resolve(items.return?.()).catch(() => {});

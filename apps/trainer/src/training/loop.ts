@@ -151,14 +151,18 @@ async function steps(run: Run, journal: Journal, start: number): Promise<number>
   try {
     if (start === 0) await validate(run, journal, 0);
     if (start >= recipe.steps) return step;
+    let asked = performance.now();
     for await (const parts of feed.from(start, ending.signal)) {
-      const terms = await update(run, parts, step);
+      // Seconds that the compute has waited for samples.
+      const dataWait = (performance.now() - asked) / 1000;
+      const terms = { ...(await update(run, parts, step)), dataWait };
       step += 1;
       journal.step(step, terms, run.schedule(step - 1));
       const metrics = isDue(step, recipe.validation.every, recipe.steps) ? await validate(run, journal, step) : {};
       const isLast = step === recipe.steps || signal.aborted;
       if (isLast || isDue(step, recipe.checkpoints.every, recipe.steps)) await save(run, step, metrics);
       if (isLast) return step;
+      asked = performance.now();
     }
     return step;
   } finally {

@@ -1,21 +1,31 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 const besideOf = (path: string): string => `${path}.${randomBytes(4).toString('hex')}.tmp`;
 
 /** Writes a file under another name beside its place and renames it, so that it is there whole or as it was. */
-export async function writeBeside(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function writeBeside(path: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = besideOf(path);
   try {
-    await write(temporary);
+    await writeFile(temporary, data);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
 }
+
+/** A value as the text of a JSON file. */
+export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** Whether something lies at a path. */
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Makes a folder under another name beside its place, and puts it there when it is whole. What was there is gone then. */
 export async function makeFolderBeside(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {

@@ -1,3 +1,4 @@
+export { withoutAlpha } from './alpha.ts';
 export { type DecodeOptions, decodeImage, decodeLabels } from './codecs/decode.ts';
 export { orient } from './codecs/orientation.ts';
 export { encodeLabelsPng, encodePng } from './codecs/png.ts';

@@ -46,6 +46,7 @@ export {
 export { type LatentTiling, tiledLatents } from './restoration/tiles.ts';
 export { countStageTwo, type RassHead, rassHeadParams } from './stage-two.ts';
 export {
+  lossStep,
   type SegBatch,
   type SegModel,
   type SegStepOptions,

@@ -2,12 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Dataset } from '@rass/datasets';
 import { openAde20k, openFolder, openList } from '@rass/datasets/node';
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
+import { exists } from '../files.ts';
 
 /** Opens what a path is: a folder with images/ and annotations/ (ADE20K's layout), a text file (a list), or a folder of images.
  * @throws when it is none */
@@ -15,7 +10,7 @@ export async function openAnyDataset(path: string, split?: string): Promise<Data
   const entry = await stat(path).catch(() => undefined);
   if (entry === undefined) throw new Error(`${path}: a data set is a folder or a list; got nothing; check the path`);
   if (!entry.isDirectory()) return openList(path);
-  const hasLayout = (await isThere(join(path, 'images'))) && (await isThere(join(path, 'annotations')));
+  const hasLayout = (await exists(join(path, 'images'))) && (await exists(join(path, 'annotations')));
   if (hasLayout) return openAde20k(path, { ...(split !== undefined && { split }) });
   if (split === undefined) return openFolder(path);
   throw new Error(

@@ -7,7 +7,7 @@ import { scenesSource } from '../samples/scenes.ts';
 import { progressReporter, table } from '../terminal.ts';
 import type { SheetRow } from '../training/task.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { numberOf } from './restore.ts';
+import { numberOf } from './image-command.ts';
 
 interface ReadFlags {
   split?: string;

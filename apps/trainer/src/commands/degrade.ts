@@ -1,11 +1,10 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { degrade } from '@rass/degradation';
 import { Command } from 'commander';
-import { writeBeside } from '../files.ts';
+import { jsonText, writeBeside } from '../files.ts';
+import { writePng } from '../images/write-png.ts';
 import { finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
 import { readDegradation } from '../samples/degradation.ts';
-import { writePng } from './restore.ts';
 
 interface DegradeFlags {
   out: string;
@@ -24,10 +23,9 @@ async function run(inputs: string[], { out, degradation, seed, record }: Degrade
     stage: 'degrade',
     async work(image, job) {
       const made = degrade(image, settings, { seed: seed + jobs.indexOf(job) });
-      await writePng(join(out, `${job.name}.png`), { ...made.image, data: new Uint8Array(made.image.data) });
+      await writePng(join(out, `${job.name}.png`), made.image);
       if (!record) return;
-      const json = `${JSON.stringify(made.record, null, 2)}\n`;
-      await writeBeside(join(out, `${job.name}.json`), (to) => writeFile(to, json));
+      await writeBeside(join(out, `${job.name}.json`), jsonText(made.record));
     },
   });
   finishJobs(result, out, (performance.now() - start) / 1000);

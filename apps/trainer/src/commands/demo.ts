@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { selectBackend } from '@rass/kernels';
 import { disposeParams } from '@rass/nn';
@@ -14,7 +13,7 @@ import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { sheetPage } from '../training/sheet.ts';
 import { weightsFolder } from '../weights/install-once.ts';
-import { numberOf } from './restore.ts';
+import { numberOf } from './image-command.ts';
 
 interface DemoFlags {
   model: string;
@@ -91,7 +90,7 @@ async function run(flags: DemoFlags): Promise<void> {
     const tables = tablesOf(result, flags.model, description);
     const note = `Good photographs and procedural scenes, degraded (${flags.degradation}), restored in one step and segmented.`;
     const page = sheetPage('RASS: restored and segmented', note, result.rows, tables);
-    await writeBeside(flags.out, (to) => writeFile(to, page));
+    await writeBeside(flags.out, page);
     for (const rows of tables) console.log(`${table(rows)}\n`);
     console.log(`report: ${resolve(flags.out)}`);
     if (flags.open) show(resolve(flags.out));

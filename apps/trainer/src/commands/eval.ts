@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { selectBackend } from '@rass/kernels';
 import { disposeParams } from '@rass/nn';
 import { Command, Option } from 'commander';
@@ -12,7 +11,7 @@ import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { numberOf, tagsOf } from './restore.ts';
+import { numberOf, tagsOf } from './image-command.ts';
 
 interface EvalFlags {
   model?: string;
@@ -100,7 +99,7 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
     const names = segmenter?.classes.map(({ name }) => name) ?? [];
     const { model, restorer: restoring, degradation } = flags;
     const json = JSON.stringify({ protocol, data: path, model, restorer: restoring, degradation, tags: flags.tags, classes: names, ...evaluation }, null, 2); // biome-ignore format: one line
-    if (flags.out !== undefined) await writeBeside(flags.out, (to) => writeFile(to, `${json}\n`));
+    if (flags.out !== undefined) await writeBeside(flags.out, `${json}\n`);
     if (flags.json) console.log(json);
     else
       for (const line of [...restorationLines(evaluation), ...segmentationLines(evaluation, names)]) console.log(line);

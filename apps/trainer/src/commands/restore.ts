@@ -1,20 +1,11 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodePng, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { writeBeside } from '../files.ts';
+import { type Command, Option } from 'commander';
+import { writePng } from '../images/write-png.ts';
 import { finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
 import { type ColourFix, openPipeline } from '../inference/pipeline.ts';
-import { openTagger, type TagChoice } from '../inference/taggers.ts';
-
-export interface ImageFlags {
-  model: string;
-  out: string;
-  tags?: TagChoice;
-  backend?: string;
-  maxPixels?: number;
-}
+import { openTagger } from '../inference/taggers.ts';
+import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
 
 interface RestoreFlags extends ImageFlags {
   upscale: number;
@@ -22,39 +13,6 @@ interface RestoreFlags extends ImageFlags {
   tile?: number;
   overlap?: number;
 }
-
-/** `none`, `found`, `labels`, or names with commas between them. */
-export function tagsOf(text: string): TagChoice {
-  if (text === 'none' || text === 'found' || text === 'labels') return text;
-  return text
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter((tag) => tag !== '');
-}
-
-export function numberOf(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('It is a number above 0.');
-}
-
-export const writePng = (path: string, image: RgbImage): Promise<void> =>
-  writeBeside(path, (temporary) => writeFile(temporary, encodePng(image)));
-
-/** What every command over images takes. */
-export const imageCommand = (name: string, description: string): Command =>
-  new Command(name)
-    .description(description)
-    .argument('<inputs...>', 'images, or folders of images: JPEG, PNG, WebP')
-    .requiredOption('--model <folder>', "a model's folder, as rass train writes it")
-    .requiredOption('--out <folder>', 'where results are written')
-    .option(
-      '--tags <how>',
-      'what photographs show: none, found (segmented first), or names such as "building, sky"',
-      tagsOf,
-    )
-    .option('--backend <name>', 'what computes (default: the best that there is)')
-    .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', numberOf);
 
 async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
   const jobs = await imageJobs(inputs);

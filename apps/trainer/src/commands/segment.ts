@@ -1,13 +1,13 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeLabelsPng, overlayLabels, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
 import type { Command } from 'commander';
-import { writeBeside } from '../files.ts';
+import { jsonText, writeBeside } from '../files.ts';
+import { writePng } from '../images/write-png.ts';
 import { finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
 import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
 import { classAreas, namesOf, openTagger, type Tagger } from '../inference/taggers.ts';
-import { type ImageFlags, imageCommand, numberOf, writePng } from './restore.ts';
+import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
 
 interface SegmentFlags extends ImageFlags {
   restored: boolean;
@@ -35,7 +35,7 @@ async function segmentOne(
     : undefined;
   const restoredAt = performance.now();
   const colours = pipeline.classes.map(({ colour }) => colour);
-  await writeBeside(join(out, 'labels', `${name}.png`), (to) => writeFile(to, encodeLabelsPng(labels)));
+  await writeBeside(join(out, 'labels', `${name}.png`), encodeLabelsPng(labels));
   await writePng(join(out, 'overlay', `${name}.png`), overlayLabels(restored ?? image, labels, colours));
   if (restored !== undefined) await writePng(join(out, 'restored', `${name}.png`), restored);
   const seconds = {
@@ -44,7 +44,7 @@ async function segmentOne(
   };
   const { width, height } = image;
   const json = { image: path, model: flags.model, width, height, tags, classes: areas, seconds };
-  await writeBeside(join(out, 'json', `${name}.json`), (to) => writeFile(to, `${JSON.stringify(json, null, 2)}\n`));
+  await writeBeside(join(out, 'json', `${name}.json`), jsonText(json));
 }
 
 async function run(inputs: string[], flags: SegmentFlags): Promise<void> {

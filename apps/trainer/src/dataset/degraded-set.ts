@@ -4,7 +4,7 @@ import type { Dataset, DatasetSample } from '@rass/datasets';
 import { CLASSES_FILE } from '@rass/datasets/node';
 import { type DegradationRecord, type DegradationSettings, degrade } from '@rass/degradation';
 import { encodeLabelsPng, encodePng } from '@rass/images';
-import { makeFolderBeside, writeBeside } from '../files.ts';
+import { jsonText, makeFolderBeside, writeBeside } from '../files.ts';
 
 export interface DegradedSetOptions {
   readonly out: string;
@@ -29,7 +29,7 @@ export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOpt
   await makeFolderBeside(out, async (folder) => {
     const lines: string[] = [];
     const put = (kind: string, index: number, data: Uint8Array): Promise<void> =>
-      writeBeside(join(folder, kind, `${nameOf(index)}.png`), (to) => writeFile(to, data));
+      writeBeside(join(folder, kind, `${nameOf(index)}.png`), data);
     for (let index = 0; index < count; index++) {
       const sample = await dataset.get(index);
       onSample?.(index, sample);
@@ -40,7 +40,7 @@ export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOpt
       lines.push(JSON.stringify({ image: nameOf(index), from: sample.id, seed: seed + index, record }));
     }
     if (dataset.classes.length > 0) {
-      await writeFile(join(folder, CLASSES_FILE), `${JSON.stringify(dataset.classes, null, 2)}\n`);
+      await writeFile(join(folder, CLASSES_FILE), jsonText(dataset.classes));
     }
     await writeFile(join(folder, 'degradation.jsonl'), `${lines.join('\n')}\n`);
   });
@@ -53,6 +53,5 @@ function degraded(
 ): { image: DatasetSample['image']; record: DegradationRecord | null } {
   if (given !== undefined) return { image: given, record: null };
   if (settings === undefined) return { image, record: null };
-  const made = degrade(image, settings, { seed });
-  return { image: { ...made.image, data: new Uint8Array(made.image.data) }, record: made.record };
+  return degrade(image, settings, { seed });
 }

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { Dataset, DatasetSample, DatasetStatistics } from '@rass/datasets';
 import { colourLabels, IGNORE_LABEL, overlayLabels, resizeImage, resizeLabels } from '@rass/images';
 import { writeBeside } from '../files.ts';
@@ -57,5 +56,5 @@ export async function writeDatasetSheet(
 ): Promise<void> {
   const { images, labelled, pairs, problems } = statistics;
   const note = `${images} images, ${labelled} with labels, ${pairs} pairs, ${problems.length} broken`;
-  await writeBeside(path, (to) => writeFile(to, sheetPage(title, note, rows)));
+  await writeBeside(path, sheetPage(title, note, rows));
 }

@@ -101,8 +101,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const seconds = { restore: 0, segment: 0 };
   for (const [i, sample] of samples.entries()) {
     onSample(i, samples.length, sample.id);
-    const made = degrade(sample.image, settings, { seed: FIRST_SEED + i }).image;
-    const degraded = { width: made.width, height: made.height, data: new Uint8Array(made.data) };
+    const degraded = degrade(sample.image, settings, { seed: FIRST_SEED + i }).image;
     const start = performance.now();
     const labels = await pipeline.segment(degraded);
     const segmented = performance.now();

@@ -1,4 +1,4 @@
-import { type Dataset, type DatasetSample, resizeSample } from '@rass/datasets';
+import { type Dataset, type DatasetSample, resizeSample, shortestEdge } from '@rass/datasets';
 import { type DegradationSettings, degrade } from '@rass/degradation';
 import type { RgbImage } from '@rass/images';
 import { ConfusionMatrix, type SegmentationScores } from '@rass/metrics';
@@ -52,8 +52,7 @@ function degradedOf(
 ): RgbImage {
   if (degraded !== undefined) return degraded;
   if (settings === undefined) return image;
-  const { width, height, data } = degrade(image, settings, { seed }).image;
-  return { width, height, data: new Uint8Array(data) };
+  return degrade(image, settings, { seed }).image;
 }
 
 function check({ input, restorer, segmenter }: EvaluationOptions): void {
@@ -79,10 +78,20 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   for (let i = 0; i < count; i++) {
     onSample?.(i, count);
     const given = await dataset.get(i);
-    const sample = shortSide === undefined ? given : resizeSample(given, sizeFor(given.image, shortSide));
+    const sample =
+      shortSide === undefined
+        ? given
+        : resizeSample(given, shortestEdge(given.image, shortSide, Number.POSITIVE_INFINITY));
     const bad = degradedOf(sample, settings, i);
     const labels = sample.labels && { labels: sample.labels };
-    const restored = restorer && (await restorer.restore(bad, { tags: await tagger({ image: bad, ...labels }) }));
+    // An image that is restored and segmented is tagged once.
+    const known = new Map<RgbImage, readonly string[]>();
+    const tagsOf = async (image: RgbImage): Promise<readonly string[]> => {
+      const tags = known.get(image) ?? (await tagger({ image, ...labels }));
+      known.set(image, tags);
+      return tags;
+    };
+    const restored = restorer && (await restorer.restore(bad, { tags: await tagsOf(bad) }));
     if (restored !== undefined) {
       await restoredScores.add(restored, sample.image);
       await degradedScores.add(bad, sample.image);
@@ -91,7 +100,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     if (sample.labels === undefined)
       throw new Error(`eval: each sample has labels; got none with ${sample.id}; give another data set`);
     const image = { clean: sample.image, degraded: bad, restored }[input]!;
-    matrix.add(await segmenter!.segment(image, { tags: await tagger({ image, ...labels }) }), sample.labels);
+    matrix.add(await segmenter!.segment(image, { tags: await tagsOf(image) }), sample.labels);
   }
   return {
     images: count,
@@ -99,11 +108,6 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     ...(restorer && { restoration: { restored: restoredScores.means(), degraded: degradedScores.means() } }),
   };
 }
-
-const sizeFor = ({ width, height }: RgbImage, shortSide: number) => {
-  const scale = shortSide / Math.min(width, height);
-  return { width: Math.round(width * scale), height: Math.round(height * scale) };
-};
 
 /** @throws when the model's classes are not the data set's */
 function matrixFor({ classes }: Pipeline, dataset: Dataset): ConfusionMatrix {

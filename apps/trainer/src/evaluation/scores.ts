@@ -15,6 +15,17 @@ export interface ImageScores {
 const BEST_PSNR = 100;
 const rgb = (image: RgbImage): Image => ({ ...image, channels: 3 });
 
+/** In decibels, of red, green and blue. */
+export const psnrOf = (image: RgbImage, clean: RgbImage): number =>
+  Math.min(BEST_PSNR, psnr(rgb(image), rgb(clean), { space: 'rgb' }));
+
+export async function lpipsOf(network: Lpips, image: RgbImage, clean: RgbImage): Promise<number> {
+  const distance = tidy(() => lpips(network, imageBatch([image]), imageBatch([clean])));
+  const [value] = await distance.data();
+  distance.dispose();
+  return value!;
+}
+
 /** Scores of images against good ones, and their means. */
 export class Scores {
   readonly #network: Lpips | undefined;
@@ -26,20 +37,14 @@ export class Scores {
 
   /** @returns the image's own */
   async add(image: RgbImage, clean: RgbImage): Promise<ImageScores> {
-    const [a, b] = [rgb(image), rgb(clean)];
-    const scores = { psnr: Math.min(BEST_PSNR, psnr(a, b, { space: 'rgb' })), ssim: ssim(a, b) };
-    const all = { ...scores, ...(await this.#distance(image, clean)) };
-    this.#values.push(all);
-    return all;
-  }
-
-  async #distance(image: RgbImage, clean: RgbImage): Promise<{ lpips?: number }> {
     const network = this.#network;
-    if (network === undefined) return {};
-    const distance = tidy(() => lpips(network, imageBatch([image]), imageBatch([clean])));
-    const value = (await distance.data())[0]!;
-    distance.dispose();
-    return { lpips: value };
+    const scores = {
+      psnr: psnrOf(image, clean),
+      ssim: ssim(rgb(image), rgb(clean)),
+      ...(network && { lpips: await lpipsOf(network, image, clean) }),
+    };
+    this.#values.push(scores);
+    return scores;
   }
 
   means(): ImageScores {

@@ -1,5 +1,5 @@
 import { tagPrompt } from '@rass/attention-alignment';
-import type { DatasetClass } from '@rass/datasets';
+import { type DatasetClass, shortestEdge } from '@rass/datasets';
 import { cropImage, type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
 import { resize } from '@rass/kernels';
 import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
@@ -16,10 +16,11 @@ import {
   tiledLatents,
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { scaleLatents, unscaleLatents, type Vae, vaeDecode, vaeEncode } from '@rass/vae';
+import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
 import { argMax, dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { imageBatch, imagesOf } from '../images/tensors.ts';
 import type { RestorationStage, SegmentationStage } from '../model/folder.ts';
+import { latentsOf } from '../model/latents.ts';
 import { type ModelFolder, openModel } from '../model/open.ts';
 import { restoringUnet, segmentingUnet } from '../model/stages.ts';
 import type { TextModel } from '../model/text-model.ts';
@@ -109,7 +110,7 @@ class LoadedPipeline implements Pipeline {
     const bands = padded.width * padded.height >= BANDS_FROM ? ({ tiling: 'exact' } as const) : {};
     const text = this.#embed(options.tags);
     const batch = tidy(() => {
-      const latents = scaleLatents(vae.config, vaeEncode(vae, imageBatch([padded]), bands).posterior.mean);
+      const latents = latentsOf(vae, [padded], bands);
       const step = (tile: Tensor4D): Tensor4D =>
         restoreLatents({ unet: restoring.unet, schedule }, tile, text, { timestep, latentUpdate }).latents;
       return vaeDecode(vae, unscaleLatents(vae.config, tiledLatents(latents, step, tiling)), bands).image;
@@ -141,18 +142,18 @@ class LoadedPipeline implements Pipeline {
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
     const shortSide = options.shortSide ?? this.#models.segmenting?.stage.size ?? SHORT_SIDE;
-    const scale = shortSide / Math.min(image.width, image.height);
-    const [width, height] = [image.width, image.height].map((side) => Math.round(side * scale)) as [number, number];
-    const scores = this.#scores(scale === 1 ? image : resizeImage(image, { width, height }), options);
+    const size = shortestEdge(image, shortSide, Number.POSITIVE_INFINITY);
+    const isOwn = size.width === image.width && size.height === image.height;
+    const scores = this.#scores(isOwn ? image : resizeImage(image, size), options);
     const own = image.width * image.height * this.classes.length <= MOST_SCORES;
     const best = tidy(() => {
-      const sized = own && scale !== 1 ? resize(scores, [image.height, image.width], 'bilinear') : scores;
+      const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;
       return argMax(sized, 3);
     });
     const data = Uint8Array.from(await best.data());
     dispose([scores, best]);
     if (own) return { width: image.width, height: image.height, data };
-    return resizeLabels({ width, height, data }, image);
+    return resizeLabels({ ...size, data }, image);
   }
 
   dispose(): void {

@@ -1,8 +1,9 @@
-import { copyFile, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors } from '@rass/weights/node';
 import * as v from 'valibot';
+import { exists, jsonText } from '../files.ts';
 
 /** The parts of a model folder in diffusers' layout, each with the name of its weights. */
 const COMPONENTS = {
@@ -54,12 +55,6 @@ export type RestorationStage = v.InferOutput<typeof restoration>;
 export type SegmentationStage = v.InferOutput<typeof segmentation>;
 export type Stages = v.InferOutput<typeof stages>;
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
 /** What a model folder has beside diffusers' parts; nothing for a folder of diffusers. @throws when the file is none of this format */
 export async function readStages(folder: string): Promise<Stages> {
   const path = join(folder, STAGES_FILE);
@@ -72,11 +67,10 @@ export async function readStages(folder: string): Promise<Stages> {
   );
 }
 
-export const writeJson = (path: string, value: unknown): Promise<void> =>
-  writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+const writeJson = (path: string, value: unknown): Promise<void> => writeFile(path, jsonText(value));
 
 /** Writes a tree's tensors under the checkpoint's names. */
-export async function writeTree(path: string, tree: unknown): Promise<void> {
+async function writeTree(path: string, tree: unknown): Promise<void> {
   await saveParams(tree, await createSafetensors(path, paramSpecs(tree)));
 }
 

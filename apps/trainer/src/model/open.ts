@@ -16,8 +16,6 @@ import { openTextModel, type TextModel } from './text-model.ts';
 export interface ModelFolder {
   readonly path: string;
   readonly stages: Stages;
-  /** As its file has it. */
-  config(part: 'vae' | 'unet' | 'textEncoder' | 'scheduler'): Readonly<Record<string, unknown>>;
   loadVae(): Promise<Vae>;
   loadUnet(): Promise<Unet>;
   loadText(): Promise<TextModel>;
@@ -44,7 +42,6 @@ export async function openModel(path: string): Promise<ModelFolder> {
   return {
     path,
     stages,
-    config: (part) => (part === 'scheduler' ? partOf(folder, part, path) : partOf(folder, part, path).config),
     async loadVae() {
       const { config, checkpoint } = partOf(folder, 'vae', path);
       const parsed = parseVaeConfig(config);

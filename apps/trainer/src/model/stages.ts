@@ -67,7 +67,7 @@ async function loadStage<Tree>(path: string, tree: Tree, choose: (key: string) =
 }
 
 /** The UNet with the SCR LoRA of a model. The UNet given is used up. */
-export async function withRestoration(folder: string, unet: Unet, stage: RestorationStage): Promise<Unet> {
+async function withRestoration(folder: string, unet: Unet, stage: RestorationStage): Promise<Unet> {
   const added = await addScrLora(unet, { rank: stage.rank, alpha: stage.alpha });
   return loadStage(join(folder, stage.file), added, isTrainedInStage);
 }

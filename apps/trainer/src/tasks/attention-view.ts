@@ -9,9 +9,8 @@ import {
   tagMaps,
   tagValues,
 } from '@rass/attention-alignment';
-import type { RgbImage } from '@rass/images';
+import { type RgbImage, withoutAlpha } from '@rass/images';
 import { ones, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
-import { withoutAlpha } from '../images/picture.ts';
 import type { Sample } from '../samples/sample.ts';
 import type { CaptionedPicture } from '../training/task.ts';
 import type { SamplePrompt } from './prompts.ts';

@@ -13,11 +13,12 @@ import {
   scrStep,
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { scaleLatents, unscaleLatents, vaeDecode, vaeEncode } from '@rass/vae';
+import { unscaleLatents, vaeDecode } from '@rass/vae';
 import { dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
 import { imageBatch, imagesOf } from '../images/tensors.ts';
 import { linkFolder, STAGES_FILE, writeStages } from '../model/folder.ts';
+import { latentsOf } from '../model/latents.ts';
 import { openLpips } from '../model/lpips.ts';
 import { openModel } from '../model/open.ts';
 import { saveStage, trainableStage } from '../model/stages.ts';
@@ -99,8 +100,7 @@ class ScrTask implements TrainingTask {
   }
 
   #latentsOf(images: readonly RgbImage[]): Tensor4D {
-    const { vae } = this.#models.restorer;
-    return tidy(() => scaleLatents(vae.config, vaeEncode(vae, imageBatch(images)).posterior.mean));
+    return latentsOf(this.#models.restorer.vae, images);
   }
 
   /** What the judge draws. */

@@ -1,4 +1,5 @@
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
+import { lossStep } from '@rass/rass';
 import { clipText, clipTextParams, createTokenizer, parseClipTextConfig, vocabularyFiles } from '@rass/text-encoder';
 import {
   addNoise,
@@ -12,11 +13,12 @@ import {
   unetParams,
   velocity,
 } from '@rass/unet';
-import { scaleLatents, unscaleLatents, type Vae, vaeDecode, vaeEncode } from '@rass/vae';
+import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
 import { mean, type Scalar, square, sub, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { imageBatch, imagesOf } from '../images/tensors.ts';
+import { imagesOf } from '../images/tensors.ts';
 import { linkFolder, STAGES_FILE, writeComponent, writeTexts } from '../model/folder.ts';
+import { latentsOf } from '../model/latents.ts';
 import { openModel } from '../model/open.ts';
 import { type TextModel, textModel } from '../model/text-model.ts';
 import type { UnetRecipe } from '../recipe/recipes.ts';
@@ -25,7 +27,6 @@ import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from
 import { chunksOf } from './chunks.ts';
 import { noiseAt, timestepsAt } from './draws.ts';
 import { groupsOf } from './groups.ts';
-import { batchResult } from './pass.ts';
 import { promptsOf, type SamplePrompt } from './prompts.ts';
 
 /** A diffusion model and what it conditions on. */
@@ -91,8 +92,9 @@ class UnetTask implements TrainingTask {
 
   #latentsOf(samples: readonly Sample[]): Tensor4D {
     const { vae } = this.#model;
-    return tidy(() =>
-      scaleLatents(vae.config, vaeEncode(vae, imageBatch(samples.map(({ clean }) => clean))).posterior.mean),
+    return latentsOf(
+      vae,
+      samples.map(({ clean }) => clean),
     );
   }
 
@@ -117,7 +119,7 @@ class UnetTask implements TrainingTask {
     const prompts = this.#prompts(samples, place).map(({ text }) => text);
     const variables: Record<string, Tensor> = this.#variables();
     try {
-      return await batchResult(variables, () => {
+      return await lossStep('pretrain unet', variables, () => {
         const batch = { latents, noise, timestep, prompts };
         return { loss: diffusionLoss(this.#model, batch, this.#embed(prompts), checkpointing) };
       });

@@ -1,6 +1,7 @@
 import type { RgbImage } from '@rass/images';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
+import { lossStep } from '@rass/rass';
 import { klDivergence, parseVaeConfig, sampleLatents, type Vae, vaeDecode, vaeEncode, vaeParams } from '@rass/vae';
 import {
   abs,
@@ -26,7 +27,6 @@ import { chunksOf } from './chunks.ts';
 import { noiseAt } from './draws.ts';
 import { groupsOf } from './groups.ts';
 import { scaledLatentDeviation } from './latent-scale.ts';
-import { batchResult } from './pass.ts';
 import { restorationScores } from './restoration-scores.ts';
 
 /** The terms of an autoencoder's loss: of the image, of what a network sees in it, and of the latents' distribution. */
@@ -78,7 +78,9 @@ class VaeTask implements TrainingTask {
     const [B, H, W] = image.shape;
     const noise = noiseAt(this.#recipe.seed, 'latents', place, [B, H / factor, W / factor, latentChannels]);
     try {
-      return await batchResult(variables, () => vaeLoss(this.#vae, this.#network, image, noise, this.#recipe));
+      return await lossStep('pretrain vae', variables, () =>
+        vaeLoss(this.#vae, this.#network, image, noise, this.#recipe),
+      );
     } finally {
       image.dispose();
       noise.dispose();

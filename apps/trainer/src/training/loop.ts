@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   adamW,
@@ -12,7 +12,7 @@ import {
 } from '@rass/training';
 import { type Checkpoints, type JsonObject, openCheckpoints, type Parts, type Resumed } from '@rass/training/node';
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
-import { writeBeside } from '../files.ts';
+import { jsonText, writeBeside } from '../files.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
@@ -199,7 +199,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
     });
     announce(run, resumed);
     const start = resumed?.step ?? 0;
-    await writeBeside(join(out, 'recipe.json'), (path) => writeFile(path, `${JSON.stringify(recipe, null, 2)}\n`));
+    await writeBeside(join(out, 'recipe.json'), jsonText(recipe));
     const journal = openJournal({ out, start, steps: recipe.steps, every: recipe.logEvery, print: options.print });
     try {
       const step = await steps(run, journal, start);

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodePng } from '@rass/images';
 import { writeBeside } from '../files.ts';
@@ -65,5 +64,5 @@ export async function writeSheet(
     .join(' · ');
   const page = sheetPage(`Step ${step}`, note, rows);
   const path = join(folder, `step-${String(step).padStart(8, '0')}.html`);
-  await writeBeside(path, (temporary) => writeFile(temporary, page));
+  await writeBeside(path, page);
 }

@@ -1,4 +1,5 @@
 import decode, { init } from '@jsquash/webp/decode.js';
+import { withoutAlpha } from '../alpha.ts';
 import type { RgbImage } from '../image.ts';
 
 let ready: Promise<void> | undefined;
@@ -15,8 +16,5 @@ async function start(): Promise<void> {
 export async function webpImage(bytes: Uint8Array): Promise<RgbImage> {
   ready ??= start();
   await ready;
-  const { width, height, data: rgba } = await decode(Uint8Array.from(bytes).buffer);
-  const data = new Uint8Array(3 * width * height);
-  for (let i = 0; i < width * height; i++) data.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
-  return { width, height, data };
+  return withoutAlpha(await decode(Uint8Array.from(bytes).buffer));
 }

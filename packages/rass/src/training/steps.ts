@@ -37,10 +37,14 @@ function passOver<O extends Outputs>(
   return forwardPass(run, variables);
 }
 
-/** The gradients of a pass's `loss`, with all its outputs as numbers. */
-async function judged<Terms extends string>(
-  pass: ForwardPass<Record<string, Tensor>, Record<Terms | 'loss', Scalar>>,
+/** One step of any loss, without the update: its terms as numbers, and the gradients of `loss` by the variables, which `run` reads from outside.
+ * @throws when there is no variable, and what `run` throws */
+export async function lossStep<Terms extends string>(
+  where: string,
+  variables: Record<string, Tensor>,
+  run: () => Record<Terms | 'loss', Scalar>,
 ): Promise<StepResult<Terms | 'loss'>> {
+  const pass = passOver(where, variables, run);
   const names = Object.keys(pass.outputs) as (Terms | 'loss')[];
   try {
     const values = await Promise.all(names.map(async (name) => [name, (await pass.outputs[name].data())[0]] as const));
@@ -61,7 +65,7 @@ export async function scrStep(
   options: ScrLossOptions,
 ): Promise<StepResult<keyof ScrTerms>> {
   const variables = trainableTensors(model.unet);
-  return judged(passOver('scrStep', variables, () => scrLoss(model, batch, options)));
+  return lossStep('scrStep', variables, () => scrLoss(model, batch, options));
 }
 
 /** One step of VSD's second model, on latents that the first one has restored. @throws when it has no variable */
@@ -72,7 +76,7 @@ export async function studentStep(
 ): Promise<StepResult<'loss'>> {
   const variables = trainableTensors(model.student);
   const run = () => ({ loss: studentLoss(model.student, model.schedule, at, options) });
-  return judged(passOver('studentStep', variables, run));
+  return lossStep('studentStep', variables, run);
 }
 
 /** The models of stage 2: the UNet's Seg LoRA, the fusion and the head are trained. */

@@ -1,9 +1,9 @@
-import { copyFile, link, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors } from '@rass/weights/node';
 import * as v from 'valibot';
-import { exists, jsonText } from '../files.ts';
+import { exists, jsonText, writeBeside } from '../files.ts';
 
 /** The parts of a model folder in diffusers' layout, each with the name of its weights. */
 const COMPONENTS = {
@@ -67,7 +67,8 @@ export async function readStages(folder: string): Promise<Stages> {
   );
 }
 
-const writeJson = (path: string, value: unknown): Promise<void> => writeFile(path, jsonText(value));
+// Beside and renamed, never in place: what lies there may be a link to another model's file.
+const writeJson = (path: string, value: unknown): Promise<void> => writeBeside(path, jsonText(value));
 
 /** Writes a tree's tensors under the checkpoint's names. */
 async function writeTree(path: string, tree: unknown): Promise<void> {
@@ -102,7 +103,7 @@ export async function writeTexts(
   files: Readonly<Record<string, string>>,
 ): Promise<void> {
   await mkdir(join(folder, name), { recursive: true });
-  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, name, file), text);
+  for (const [file, text] of Object.entries(files)) await writeBeside(join(folder, name, file), text);
   await writeIndex(folder);
 }
 

@@ -1,5 +1,5 @@
 // The dependency rule: kernels <- nn <- weights <- models, and weights <- lora <- merge; attention-alignment knows nn alone; rass composes
-// models and lora. Nothing imports sideways or upwards, nothing in a circle.
+// models and lora, the pipeline opens what was trained. Nothing imports sideways or upwards, nothing in a circle.
 const models = '^packages/(unet|vae|text-encoder|mask2former)/';
 
 module.exports = {
@@ -72,10 +72,16 @@ module.exports = {
       to: { path: '^packages/(?!degradation/)' },
     },
     {
-      name: 'only-apps-know-rass',
+      name: 'only-the-pipeline-and-apps-know-rass',
       severity: 'error',
-      from: { path: '^packages/(?!rass/)' },
+      from: { path: '^packages/(?!rass/|pipeline/)' },
       to: { path: '^packages/rass/' },
+    },
+    {
+      name: 'only-apps-know-the-pipeline',
+      severity: 'error',
+      from: { path: '^packages/(?!pipeline/)' },
+      to: { path: '^packages/pipeline/' },
     },
     {
       name: 'packages-know-no-app',

@@ -46,7 +46,7 @@ export {
 } from './safetensors/write.ts';
 export { type ByteSink, type MemorySink, memorySink } from './sink/byte-sink.ts';
 export { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
-export { type ByteFolder, blobFolder, urlFolder } from './source/folder.ts';
+export { type ByteFolder, blobFolder, readJson, urlFolder } from './source/folder.ts';
 export { type UrlSourceOptions, urlSource } from './source/url-source.ts';
 export {
   type StableDiffusionFile,

@@ -1,12 +1,11 @@
 import { selectBackend } from '@rass/kernels';
 import { disposeParams } from '@rass/nn';
+import type { Pipeline, TagChoice } from '@rass/pipeline';
+import { openPipeline, readStages } from '@rass/pipeline/node';
 import { Command, Option } from 'commander';
 import { type Evaluation, evaluate, PROTOCOLS, type Protocol } from '../evaluation/evaluate.ts';
 import type { ImageScores } from '../evaluation/scores.ts';
 import { writeBeside } from '../files.ts';
-import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
-import type { TagChoice } from '../inference/taggers.ts';
-import { readStages } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';

@@ -14,9 +14,9 @@ import { openAde20k } from '@rass/datasets/node';
 import { degrade, RASS_DEGRADATION } from '@rass/degradation';
 import { readImage } from '@rass/images/node';
 import { ConfusionMatrix } from '@rass/metrics';
+import { openPipeline } from '@rass/pipeline/node';
 import { drawScene } from '@rass/scenes';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openPipeline } from '../inference/pipeline.ts';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
 import { rass } from './rass.test-support.ts';
 

@@ -1,5 +1,5 @@
+import type { TagChoice } from '@rass/pipeline';
 import { Command, InvalidArgumentError } from 'commander';
-import type { TagChoice } from '../inference/taggers.ts';
 
 export interface ImageFlags {
   model: string;

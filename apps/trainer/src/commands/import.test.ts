@@ -2,10 +2,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openPipeline } from '@rass/pipeline/node';
 import { drawScene, SCENE_CLASSES } from '@rass/scenes';
 import { pythonExecutable, runPython } from '@rass/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openPipeline } from '../inference/pipeline.ts';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
 import { smallSeg } from '../training/small-recipes.test-support.ts';
 import { rass } from './rass.test-support.ts';

@@ -4,22 +4,16 @@ import { readClassesFile } from '@rass/datasets/node';
 import { selectBackend } from '@rass/kernels';
 import { parseMask2FormerConfig } from '@rass/mask2former';
 import { disposeParams, namedTensors, randomParams } from '@rass/nn';
+import { loadStageFrom, type Model, type SegmentationStage, STAGES_FILE, type Stages } from '@rass/pipeline';
+import { openModel, readStages } from '@rass/pipeline/node';
 import { addSegLora, isTrainedInStage, rassHeadParams } from '@rass/rass';
 import { openCheckpoint } from '@rass/weights/node';
 import { Command } from 'commander';
 import { makeFolderBeside, readJsonFile } from '../files.ts';
 import { importScr } from '../import/scr.ts';
 import { upstreamSegmentation } from '../import/seg.ts';
-import {
-  linkFolder,
-  readStages,
-  type SegmentationStage,
-  STAGES_FILE,
-  type Stages,
-  writeStages,
-} from '../model/folder.ts';
-import { type ModelFolder, openModel } from '../model/open.ts';
-import { loadStageFrom, saveStage } from '../model/stages.ts';
+import { linkFolder, writeStages } from '../model/folder.ts';
+import { saveStage } from '../model/stages.ts';
 import { modelTaps } from '../model/taps.ts';
 
 interface ImportFlags {
@@ -44,7 +38,7 @@ const stageClass = ({ name, colour: [red, green, blue] }: DatasetClass): Segment
 
 async function importSegmentation(
   file: string,
-  folder: ModelFolder,
+  folder: Model,
   to: string,
   flags: ImportFlags,
 ): Promise<SegmentationStage> {

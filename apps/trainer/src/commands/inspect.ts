@@ -1,12 +1,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isImageName, readImage } from '@rass/images/node';
+import type { Stages } from '@rass/pipeline';
+import { readStages } from '@rass/pipeline/node';
 import { latestCheckpoint } from '@rass/training/node';
 import { type CheckpointDescription, describeCheckpoint } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
 import { Command } from 'commander';
 import { readJsonFile } from '../files.ts';
-import { INDEX, readStages, type Stages } from '../model/folder.ts';
+import { INDEX } from '../model/folder.ts';
 import { table } from '../terminal.ts';
 
 interface WeightsReport {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { selectBackend } from '@rass/kernels';
+import { type ColourFix, openTagger } from '@rass/pipeline';
+import { openPipeline } from '@rass/pipeline/node';
 import { type Command, Option } from 'commander';
 import { writePng } from '../images/write-png.ts';
 import { finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ColourFix, openPipeline } from '../inference/pipeline.ts';
-import { openTagger } from '../inference/taggers.ts';
 import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
 
 interface RestoreFlags extends ImageFlags {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { encodeLabelsPng, overlayLabels, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
+import { classAreas, namesOf, openTagger, type Pipeline, type Tagger } from '@rass/pipeline';
+import { openPipeline } from '@rass/pipeline/node';
 import type { Command } from 'commander';
 import { jsonText, writeBeside } from '../files.ts';
 import { writePng } from '../images/write-png.ts';
 import { finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
-import { openPipeline, type Pipeline } from '../inference/pipeline.ts';
-import { classAreas, namesOf, openTagger, type Tagger } from '../inference/taggers.ts';
 import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
 
 interface SegmentFlags extends ImageFlags {

@@ -6,10 +6,10 @@ import { colourLabels, type LabelMap, overlayLabels, type RgbImage } from '@rass
 import { readImage } from '@rass/images/node';
 import { ConfusionMatrix } from '@rass/metrics';
 import type { Lpips } from '@rass/metrics/lpips';
+import type { Pipeline } from '@rass/pipeline';
 import { drawScene, SCENE_CLASSES } from '@rass/scenes';
 import { type ImageScores, Scores } from '../evaluation/scores.ts';
 import type { ImageJob } from '../inference/jobs.ts';
-import type { Pipeline } from '../inference/pipeline.ts';
 import type { CaptionedPicture, SheetRow } from '../training/task.ts';
 
 export interface DemoOptions {

@@ -3,8 +3,7 @@ import { type DegradationSettings, degrade } from '@rass/degradation';
 import type { RgbImage } from '@rass/images';
 import { ConfusionMatrix, type SegmentationScores } from '@rass/metrics';
 import type { Lpips } from '@rass/metrics/lpips';
-import type { Pipeline } from '../inference/pipeline.ts';
-import { openTagger, type TagChoice } from '../inference/taggers.ts';
+import { openTagger, type Pipeline, type TagChoice } from '@rass/pipeline';
 import { type ImageScores, Scores } from './scores.ts';
 
 /** What is segmented: the bad photograph, what was restored of it, or the good one. */

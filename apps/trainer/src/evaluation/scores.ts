@@ -1,8 +1,8 @@
 import type { RgbImage } from '@rass/images';
 import { type Image, psnr, ssim } from '@rass/metrics';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
+import { imageBatch } from '@rass/pipeline';
 import { tidy } from '@tensorflow/tfjs-core';
-import { imageBatch } from '../images/tensors.ts';
 
 /** How close an image is to a good one. */
 export interface ImageScores {

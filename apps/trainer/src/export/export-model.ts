@@ -1,9 +1,11 @@
 import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { STAGES_FILE } from '@rass/pipeline';
+import { readStages } from '@rass/pipeline/node';
 import { type EncodableDtype, fromFloat32, readFloat32 } from '@rass/weights';
 import { createSafetensors, openCheckpoint } from '@rass/weights/node';
 import { makeFolderBeside } from '../files.ts';
-import { INDEX, readStages, STAGES_FILE } from '../model/folder.ts';
+import { INDEX } from '../model/folder.ts';
 import { type ExportedFile, modelCard } from './model-card.ts';
 
 export interface ExportOptions {

@@ -1,4 +1,4 @@
-import type { Stages } from '../model/folder.ts';
+import type { Stages } from '@rass/pipeline';
 
 /** A file of weights. */
 export interface ExportedFile {

@@ -1,8 +1,8 @@
 import { type AdapterState, layerShapes } from '@rass/lora';
 import { openAdapter } from '@rass/lora/node';
+import type { RestorationStage } from '@rass/pipeline';
 import type { Unet } from '@rass/unet';
 import { saveSafetensors } from '@rass/weights/node';
-import type { RestorationStage } from '../model/folder.ts';
 
 type Tensors = Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array<ArrayBuffer> }>;
 

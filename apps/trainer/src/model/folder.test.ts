@@ -1,8 +1,10 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Stages } from '@rass/pipeline';
+import { readStages } from '@rass/pipeline/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { linkFolder, readStages, type Stages, writeStages, writeTexts } from './folder.ts';
+import { linkFolder, writeStages, writeTexts } from './folder.ts';
 
 const RESTORATION = { file: 'scr.safetensors', rank: 8, alpha: 16, latentUpdate: 'residual', timestep: 1 } as const;
 const ONE: Stages = { format: 1, restoration: RESTORATION };

@@ -1,9 +1,9 @@
-import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { STAGES_FILE, type Stages } from '@rass/pipeline';
 import { paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors } from '@rass/weights/node';
-import * as v from 'valibot';
-import { exists, jsonText, writeBeside } from '../files.ts';
+import { jsonText, writeBeside } from '../files.ts';
 
 /** The parts of a model folder in diffusers' layout, each with the name of its weights. */
 const COMPONENTS = {
@@ -18,54 +18,6 @@ export type ComponentName = keyof typeof COMPONENTS;
 
 /** diffusers' list of a model's parts. */
 export const INDEX = 'model_index.json';
-/** What these packages add to a folder in diffusers' layout. */
-export const STAGES_FILE = 'rass.json';
-
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const lora = { file: v.string(), rank: count, alpha: v.number() };
-const restoration = v.strictObject({
-  ...lora,
-  latentUpdate: v.picklist(['residual', 'ddpm']),
-  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
-});
-const colour = v.tuple([v.number(), v.number(), v.number()]);
-const segmentation = v.strictObject({
-  ...lora,
-  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
-  /** Whether the restoration LoRA is merged before this one is added. */
-  mergesRestoration: v.boolean(),
-  /** The shorter side of what it was trained on. */
-  size: v.optional(count),
-  classes: v.pipe(v.array(v.strictObject({ name: v.string(), colour })), v.minLength(1)),
-  head: v.record(v.string(), v.unknown()),
-  fusion: v.strictObject({
-    taps: v.array(v.strictObject({ name: v.string(), channels: count, stride: count })),
-    channels: count,
-    bottleneck: v.optional(count),
-    groups: count,
-  }),
-});
-const stages = v.strictObject({
-  format: v.literal(1),
-  restoration: v.optional(restoration),
-  segmentation: v.optional(segmentation),
-});
-
-export type RestorationStage = v.InferOutput<typeof restoration>;
-export type SegmentationStage = v.InferOutput<typeof segmentation>;
-export type Stages = v.InferOutput<typeof stages>;
-
-/** What a model folder has beside diffusers' parts; nothing for a folder of diffusers. @throws when the file is none of this format */
-export async function readStages(folder: string): Promise<Stages> {
-  const path = join(folder, STAGES_FILE);
-  if (!(await exists(path))) return { format: 1 };
-  const result = v.safeParse(stages, JSON.parse(await readFile(path, 'utf8')));
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new Error(
-    `model: ${path}: ${v.getDotPath(issue)}: ${issue.message}; got ${JSON.stringify(issue.input)}; export the model anew`,
-  );
-}
 
 // Beside and renamed, never in place: what lies there may be a link to another model's file.
 const writeJson = (path: string, value: unknown): Promise<void> => writeBeside(path, jsonText(value));

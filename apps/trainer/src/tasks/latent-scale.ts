@@ -1,7 +1,7 @@
 import type { RgbImage } from '@rass/images';
+import { latentsOf } from '@rass/pipeline';
 import type { Vae } from '@rass/vae';
 import { mean, square, tidy } from '@tensorflow/tfjs-core';
-import { latentsOf } from '../model/latents.ts';
 import { chunksOf } from './chunks.ts';
 
 /** The root mean square of latents as the diffusion model would get them, which is best near 1: the autoencoder's scaling factor is the

@@ -2,6 +2,8 @@ import { alignmentConfig } from '@rass/attention-alignment';
 import { IGNORE_LABEL, type RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
 import { disposeParams, trainableTensors } from '@rass/nn';
+import { imageBatch, imagesOf, latentsOf, STAGES_FILE, type TextModel } from '@rass/pipeline';
+import { openModel } from '@rass/pipeline/node';
 import {
   addScrLora,
   alignedAttentions,
@@ -16,13 +18,9 @@ import type { Unet } from '@rass/unet';
 import { unscaleLatents, vaeDecode } from '@rass/vae';
 import { dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { imageBatch, imagesOf } from '../images/tensors.ts';
-import { linkFolder, STAGES_FILE, writeStages } from '../model/folder.ts';
-import { latentsOf } from '../model/latents.ts';
+import { linkFolder, writeStages } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';
-import { openModel } from '../model/open.ts';
 import { saveStage, trainableStage } from '../model/stages.ts';
-import type { TextModel } from '../model/text-model.ts';
 import type { ScrRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import type {

@@ -4,6 +4,8 @@ import { colourLabels, type LabelMap, overlayLabels } from '@rass/images';
 import { type MaskTargets, mask2FormerHead, parseMask2FormerConfig, semanticTargets } from '@rass/mask2former';
 import { ConfusionMatrix } from '@rass/metrics';
 import { disposeParams, randomParams, trainable } from '@rass/nn';
+import { imageBatch, type Model, restoringUnet, type SegmentationStage, type TextModel } from '@rass/pipeline';
+import { openModel, readStages } from '@rass/pipeline/node';
 import {
   addSegLora,
   rassFeatures,
@@ -16,12 +18,9 @@ import {
 import type { Unet } from '@rass/unet';
 import { argMax, dispose, type Tensor, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { imageBatch } from '../images/tensors.ts';
-import { linkFolder, readStages, type SegmentationStage, writeStages } from '../model/folder.ts';
-import { type ModelFolder, openModel } from '../model/open.ts';
-import { restoringUnet, saveStage, trainableStage } from '../model/stages.ts';
+import { linkFolder, writeStages } from '../model/folder.ts';
+import { saveStage, trainableStage } from '../model/stages.ts';
 import { modelTaps } from '../model/taps.ts';
-import type { TextModel } from '../model/text-model.ts';
 import type { SegRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';
@@ -175,11 +174,11 @@ class SegTask implements TrainingTask {
 }
 
 /** The frozen UNet that the Seg LoRA goes on: with the SCR LoRA merged, where the recipe says so. */
-async function startingUnet(folder: ModelFolder, { mergeRestoration, model }: SegRecipe): Promise<Unet> {
+async function startingUnet(folder: Model, { mergeRestoration, model }: SegRecipe): Promise<Unet> {
   const unet = await folder.loadUnet();
   if (!mergeRestoration) return unet;
   const { restoration } = folder.stages;
-  if (restoration !== undefined) return restoringUnet(model, unet, restoration);
+  if (restoration !== undefined) return restoringUnet(folder, unet, restoration);
   throw new Error(
     `train seg: ${model} has an SCR LoRA to merge; got none; train it by rass train scr, or set mergeRestoration to false`,
   );

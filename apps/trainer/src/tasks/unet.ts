@@ -1,4 +1,6 @@
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
+import { imagesOf, latentsOf, STAGES_FILE, type TextModel, textModel } from '@rass/pipeline';
+import { openModel } from '@rass/pipeline/node';
 import { lossStep } from '@rass/rass';
 import { clipText, clipTextParams, createTokenizer, parseClipTextConfig, vocabularyFiles } from '@rass/text-encoder';
 import {
@@ -16,11 +18,7 @@ import {
 import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
 import { mean, type Scalar, square, sub, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { imagesOf } from '../images/tensors.ts';
-import { linkFolder, STAGES_FILE, writeComponent, writeTexts } from '../model/folder.ts';
-import { latentsOf } from '../model/latents.ts';
-import { openModel } from '../model/open.ts';
-import { type TextModel, textModel } from '../model/text-model.ts';
+import { linkFolder, writeComponent, writeTexts } from '../model/folder.ts';
 import type { UnetRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';

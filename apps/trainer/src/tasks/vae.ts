@@ -1,6 +1,7 @@
 import type { RgbImage } from '@rass/images';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
+import { imageBatch, imagesOf } from '@rass/pipeline';
 import { lossStep } from '@rass/rass';
 import { klDivergence, parseVaeConfig, sampleLatents, type Vae, vaeDecode, vaeEncode, vaeParams } from '@rass/vae';
 import {
@@ -17,7 +18,6 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { imageBatch, imagesOf } from '../images/tensors.ts';
 import { writeComponent } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';
 import type { VaeRecipe } from '../recipe/recipes.ts';

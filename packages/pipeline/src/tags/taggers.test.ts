@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Pipeline } from './pipeline.ts';
+import type { Pipeline } from '../pipeline.ts';
 import { classAreas, openTagger } from './taggers.ts';
 
 const classes = ['sky', 'road', 'car'].map((name) => ({ name, colour: [0, 0, 0] as const }));

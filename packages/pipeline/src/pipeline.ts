@@ -17,14 +17,15 @@ import {
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
+import type { ByteFolder, OpenOptions } from '@rass/weights';
 import { argMax, dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
-import { imageBatch, imagesOf } from '../images/tensors.ts';
-import type { RestorationStage, SegmentationStage } from '../model/folder.ts';
-import { latentsOf } from '../model/latents.ts';
-import { type ModelFolder, openModel } from '../model/open.ts';
-import { restoringUnet, segmentingUnet } from '../model/stages.ts';
-import type { TextModel } from '../model/text-model.ts';
-import { padEdges } from './pad.ts';
+import { latentsOf } from './images/latents.ts';
+import { padEdges } from './images/pad.ts';
+import { imageBatch, imagesOf } from './images/tensors.ts';
+import { restoringUnet, segmentingUnet } from './model/load-stage.ts';
+import { type Model, openModel } from './model/open.ts';
+import type { RestorationStage, SegmentationStage } from './model/stages.ts';
+import type { TextModel } from './model/text-model.ts';
 
 export type ColourFix = 'none' | 'adain' | 'wavelet';
 
@@ -170,40 +171,54 @@ function fixColours(restored: RgbImage, style: RgbImage, fix: ColourFix): RgbIma
   return { width: restored.width, height: restored.height, data: new Uint8Array(data.buffer) };
 }
 
-async function loadRestoring(folder: ModelFolder): Promise<Restoring> {
-  const stage = folder.stages.restoration;
-  if (stage !== undefined) return { stage, unet: await restoringUnet(folder.path, await folder.loadUnet(), stage) };
-  throw new Error(`model: ${folder.path}: to restore it has an SCR LoRA; got none; train it by rass train scr`);
+async function loadRestoring(model: Model): Promise<Restoring> {
+  const stage = model.stages.restoration;
+  if (stage !== undefined) return { stage, unet: await restoringUnet(model, await model.loadUnet(), stage) };
+  throw new Error(`model: ${model.name}: to restore it has an SCR LoRA; got none; train it by rass train scr`);
 }
 
-async function loadSegmenting(folder: ModelFolder): Promise<Segmenting> {
-  const { segmentation: stage, restoration } = folder.stages;
+async function loadSegmenting(model: Model): Promise<Segmenting> {
+  const { segmentation: stage, restoration } = model.stages;
   if (stage === undefined) {
-    throw new Error(`model: ${folder.path}: to segment it has a head; got none; train it by rass train seg`);
+    throw new Error(`model: ${model.name}: to segment it has a head; got none; train it by rass train seg`);
   }
-  const loaded = await folder.loadUnet();
+  const loaded = await model.loadUnet();
   const base =
-    stage.mergesRestoration && restoration !== undefined
-      ? await restoringUnet(folder.path, loaded, restoration)
-      : loaded;
+    stage.mergesRestoration && restoration !== undefined ? await restoringUnet(model, loaded, restoration) : loaded;
   const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(stage.head), stage.fusion);
-  const { unet, head } = await segmentingUnet(folder.path, base, start, stage);
+  const { unet, head } = await segmentingUnet(model, base, start, stage);
   return { unet, head, stage };
 }
 
-/** Loads what restores, what segments, or both, of a model's folder.
+/** What is loaded of a model. */
+export interface PipelineOptions extends OpenOptions {
+  readonly restore: boolean;
+  readonly segment: boolean;
+}
+
+/** Loads what restores, what segments, or both, of a model's folder: by its URL, or any folder of bytes; `@rass/pipeline/node` takes paths.
  * @throws when it is none, or was not trained for what is asked */
 export async function openPipeline(
-  path: string,
-  { restore, segment }: { readonly restore: boolean; readonly segment: boolean },
+  root: string | URL | ByteFolder,
+  { restore, segment, ...options }: PipelineOptions,
 ): Promise<Pipeline> {
-  const folder = await openModel(path);
+  const model = await openModel(root, options);
+  const loaded: unknown[] = [];
+  const kept = <T>(tree: T): T => {
+    loaded.push(tree);
+    return tree;
+  };
   try {
-    const restoring = restore ? await loadRestoring(folder) : undefined;
-    const segmenting = segment ? await loadSegmenting(folder) : undefined;
-    const [vae, text] = [await folder.loadVae(), await folder.loadText()];
-    return new LoadedPipeline({ vae, text, schedule: folder.schedule(), restoring, segmenting });
+    const restoring = restore ? kept(await loadRestoring(model)) : undefined;
+    const segmenting = segment ? kept(await loadSegmenting(model)) : undefined;
+    const vae = kept(await model.loadVae());
+    const text = await model.loadText();
+    loaded.push(text.params);
+    return new LoadedPipeline({ vae, text, schedule: model.schedule(), restoring, segmenting });
+  } catch (error) {
+    disposeParams(loaded);
+    throw error;
   } finally {
-    await folder.close();
+    await model.close();
   }
 }

@@ -1,6 +1,6 @@
 import type { DatasetClass } from '@rass/datasets';
 import { IGNORE_LABEL, type LabelMap, type RgbImage } from '@rass/images';
-import type { Pipeline } from './pipeline.ts';
+import type { Pipeline } from '../pipeline.ts';
 
 /** What of an image is of a class. */
 export interface ClassArea {

@@ -1,0 +1,23 @@
+export { latentsOf } from './images/latents.ts';
+export { imageBatch, imagesOf } from './images/tensors.ts';
+export { loadStageFrom, restoringUnet, segmentingUnet, stageLeaves } from './model/load-stage.ts';
+export { type Model, openModel } from './model/open.ts';
+export { type RestorationStage, readStages, type SegmentationStage, STAGES_FILE, type Stages } from './model/stages.ts';
+export { type TextModel, textModel } from './model/text-model.ts';
+export {
+  type ColourFix,
+  openPipeline,
+  type Pipeline,
+  type PipelineOptions,
+  type RestoreOptions,
+  type SegmentOptions,
+} from './pipeline.ts';
+export {
+  type ClassArea,
+  classAreas,
+  namesOf,
+  openTagger,
+  type Shown,
+  type TagChoice,
+  type Tagger,
+} from './tags/taggers.ts';

@@ -1,0 +1,73 @@
+import {
+  type NoiseSchedule,
+  noiseSchedule,
+  parseScheduleConfig,
+  parseUnetConfig,
+  type Unet,
+  unetParams,
+} from '@rass/unet';
+import { parseVaeConfig, type Vae, vaeParams } from '@rass/vae';
+import {
+  type ByteFolder,
+  type Checkpoint,
+  type DiffusersFolder,
+  loadParams,
+  type OpenOptions,
+  openCheckpoint,
+  openDiffusersFolder,
+  urlFolder,
+} from '@rass/weights';
+import { readStages, STAGES_FILE, type Stages } from './stages.ts';
+import { openTextModel, type TextModel } from './text-model.ts';
+
+/** A model's folder that is open: what is asked for is loaded. */
+export interface Model {
+  readonly name: string;
+  readonly stages: Stages;
+  /** A file of weights beside diffusers' parts; the caller's to close. @throws when it is not there */
+  openWeights(file: string): Promise<Checkpoint>;
+  loadVae(): Promise<Vae>;
+  loadUnet(): Promise<Unet>;
+  loadText(): Promise<TextModel>;
+  schedule(): NoiseSchedule;
+  close(): Promise<void>;
+}
+
+function partOf<K extends keyof DiffusersFolder>(folder: DiffusersFolder, part: K): NonNullable<DiffusersFolder[K]> {
+  const found = folder[part];
+  if (found !== undefined) return found as NonNullable<DiffusersFolder[K]>;
+  throw new Error(
+    `model: ${folder.name}: it has a ${String(part)}; got none; give a folder of diffusers, or of an earlier step of training`,
+  );
+}
+
+/** Opens a model: a folder in diffusers' layout, with the stages that were trained so far; by its URL, or any folder of bytes.
+ * @throws when it is none, or a part that is asked for is not there */
+export async function openModel(root: string | URL | ByteFolder, options: OpenOptions = {}): Promise<Model> {
+  const files = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
+  const [folder, stages] = await Promise.all([openDiffusersFolder(files, options), readStages(files)]);
+  return {
+    name: files.name,
+    stages,
+    async openWeights(file) {
+      const source = await files.open(file, options.signal);
+      if (source !== undefined) return openCheckpoint(source, options);
+      throw new Error(
+        `model: ${files.name}: it has ${file}, which its ${STAGES_FILE} names; got none; copy it there, too`,
+      );
+    },
+    async loadVae() {
+      const { config, checkpoint } = partOf(folder, 'vae');
+      const parsed = parseVaeConfig(config);
+      return (await loadParams(checkpoint, (from) => vaeParams(from, parsed))).params;
+    },
+    async loadUnet() {
+      const { config, checkpoint } = partOf(folder, 'unet');
+      const parsed = parseUnetConfig(config);
+      return (await loadParams(checkpoint, (from) => unetParams(from, parsed))).params;
+    },
+    loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer),
+    schedule: () => noiseSchedule(parseScheduleConfig(partOf(folder, 'scheduler'))),
+    close: () => folder.close(),
+  };
+}

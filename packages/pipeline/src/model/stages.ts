@@ -1,0 +1,51 @@
+import { type ByteFolder, readJson } from '@rass/weights';
+import * as v from 'valibot';
+
+/** What says how the files of both stages are used. */
+export const STAGES_FILE = 'rass.json';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const lora = { file: v.string(), rank: count, alpha: v.number() };
+const restoration = v.strictObject({
+  ...lora,
+  latentUpdate: v.picklist(['residual', 'ddpm']),
+  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
+const colour = v.tuple([v.number(), v.number(), v.number()]);
+const segmentation = v.strictObject({
+  ...lora,
+  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  /** Whether the restoration LoRA is merged before this one is added. */
+  mergesRestoration: v.boolean(),
+  /** The shorter side of what it was trained on. */
+  size: v.optional(count),
+  classes: v.pipe(v.array(v.strictObject({ name: v.string(), colour })), v.minLength(1)),
+  head: v.record(v.string(), v.unknown()),
+  fusion: v.strictObject({
+    taps: v.array(v.strictObject({ name: v.string(), channels: count, stride: count })),
+    channels: count,
+    bottleneck: v.optional(count),
+    groups: count,
+  }),
+});
+const stages = v.strictObject({
+  format: v.literal(1),
+  restoration: v.optional(restoration),
+  segmentation: v.optional(segmentation),
+});
+
+export type RestorationStage = v.InferOutput<typeof restoration>;
+export type SegmentationStage = v.InferOutput<typeof segmentation>;
+export type Stages = v.InferOutput<typeof stages>;
+
+/** What a model folder has beside diffusers' parts; nothing for a folder of diffusers. @throws when the file is none of this format */
+export async function readStages(folder: ByteFolder): Promise<Stages> {
+  const json = await readJson(folder, STAGES_FILE);
+  if (json === undefined) return { format: 1 };
+  const result = v.safeParse(stages, json);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new Error(
+    `model: ${folder.name}/${STAGES_FILE}: ${v.getDotPath(issue)}: ${issue.message}; got ${JSON.stringify(issue.input)}; export the model anew`,
+  );
+}

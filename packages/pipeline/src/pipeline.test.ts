@@ -1,0 +1,154 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { RgbImage } from '@rass/images';
+import { drawScene } from '@rass/scenes';
+import { activateBackend, describeOnBackends } from '@rass/testkit';
+import { blobFolder } from '@rass/weights';
+import { memory } from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { padEdges } from './images/pad.ts';
+import { openPipeline as openPath, readStages } from './node.ts';
+import { openPipeline, type Pipeline } from './pipeline.ts';
+import { STAGES, smallModelFiles } from './small-model.test-support.ts';
+
+const photograph = (width: number, height: number): RgbImage => drawScene({ seed: 3, width, height }).image;
+
+const distance = (a: RgbImage, b: RgbImage): number =>
+  a.data.reduce((sum, value, i) => sum + Math.abs(value - b.data[i]!), 0) / a.data.length;
+
+/** As many tensors as before, but for prompts that are kept. */
+async function steady<T>(run: () => Promise<T>): Promise<T> {
+  await run();
+  const tensors = memory().numTensors;
+  const result = await run();
+  expect(memory().numTensors).toBe(tensors);
+  return result;
+}
+
+const json = (value: unknown): Blob => new Blob([JSON.stringify(value)]);
+
+describeOnBackends('a pipeline', () => {
+  let before: number;
+  let pipeline: Pipeline;
+  beforeAll(async () => {
+    const folder = blobFolder(await smallModelFiles(), 'small');
+    before = memory().numTensors;
+    pipeline = await openPipeline(folder, { restore: true, segment: true });
+  });
+  afterAll(() => {
+    pipeline.dispose();
+    expect(memory().numTensors).toBe(before);
+  });
+
+  it('restores photographs of any size', async () => {
+    for (const [width, height] of [
+      [70, 41],
+      [16, 130],
+    ] as const) {
+      const restored = await steady(() => pipeline.restore(photograph(width, height), { tags: ['sky', 'tree'] }));
+      expect([restored.width, restored.height, restored.data.length]).toEqual([width, height, 3 * width * height]);
+    }
+    const large = await pipeline.restore(photograph(40, 30), { upscale: 2 });
+    expect([large.width, large.height]).toEqual([80, 60]);
+  });
+
+  it('restores by tiles where asked, and repeats itself', async () => {
+    const image = photograph(128, 64);
+    const whole = await pipeline.restore(image);
+    expect(await pipeline.restore(image)).toEqual(whole);
+    // Latents have a quarter of the side.
+    expect(await pipeline.restore(image, { tiling: { size: 32, overlap: 8 } })).toEqual(whole);
+    const tiled = await steady(() => pipeline.restore(image, { tiling: { size: 16, overlap: 8 } }));
+    expect(tiled.data.length).toBe(whole.data.length);
+    // Norms and attention see a tile alone.
+    expect(distance(tiled, whole)).toBeGreaterThan(1);
+  });
+
+  it('reads the prompt, and takes the colours of the photograph where asked', async () => {
+    const image = photograph(64, 64);
+    const plain = await pipeline.restore(image);
+    expect((await pipeline.restore(image, { tags: ['car'] })).data).not.toEqual(plain.data);
+    const mean = ({ data }: RgbImage) => data.reduce((a, b) => a + b, 0) / data.length;
+    const fixed = await pipeline.restore(image, { colourFix: 'adain' });
+    expect(Math.abs(mean(fixed) - mean(image))).toBeLessThan(2);
+  });
+
+  it('labels each pixel with one of its classes', async () => {
+    for (const [width, height] of [
+      [97, 64],
+      [33, 70],
+    ] as const) {
+      const labels = await steady(() => pipeline.segment(photograph(width, height)));
+      expect([labels.width, labels.height, labels.data.length]).toEqual([width, height, width * height]);
+      expect(labels.data.every((label) => label < pipeline.classes.length)).toBe(true);
+    }
+    const image = photograph(64, 64);
+    const flipped = await steady(() => pipeline.segment(image, { flip: true, scales: [1, 1.5] }));
+    expect(flipped.data.length).toBe(64 * 64);
+  });
+}, ['native', 'wasm']);
+
+describe('openPipeline', () => {
+  let files: Map<string, Blob>;
+  beforeAll(async () => {
+    await activateBackend('cpu');
+    files = await smallModelFiles();
+  });
+  /** The model with other files; those that are undefined are not there. */
+  const changed = (changes: Record<string, Blob | undefined>) => {
+    const all = [...Object.entries({ ...Object.fromEntries(files), ...changes })];
+    return blobFolder(new Map(all.filter((entry): entry is [string, Blob] => entry[1] !== undefined)), 'small');
+  };
+
+  it('says what the model was not trained or opened for, and frees what it had loaded', async () => {
+    const before = memory().numTensors;
+    const none = changed({ 'rass.json': undefined });
+    await expect(openPipeline(none, { restore: true, segment: false })).rejects.toThrow(
+      'model: small: to restore it has an SCR LoRA; got none; train it by rass train scr',
+    );
+    await expect(openPipeline(none, { restore: false, segment: true })).rejects.toThrow(
+      'model: small: to segment it has a head; got none; train it by rass train seg',
+    );
+    const half = changed({ 'seg.safetensors': undefined });
+    await expect(openPipeline(half, { restore: true, segment: true })).rejects.toThrow(
+      'model: small: it has seg.safetensors, which its rass.json names; got none; copy it there, too',
+    );
+    expect(memory().numTensors).toBe(before);
+    const restoring = await openPipeline(half, { restore: true, segment: false });
+    expect(restoring.classes).toEqual([]);
+    await expect(restoring.segment(photograph(32, 32))).rejects.toThrow('segment: the model was opened to segment');
+    restoring.dispose();
+    expect(memory().numTensors).toBe(before);
+  });
+
+  it('refuses a rass.json of another form, with the place', async () => {
+    const bad = changed({ 'rass.json': json({ ...STAGES, restoration: { ...STAGES.restoration, rank: 0 } }) });
+    await expect(openPipeline(bad, { restore: true, segment: false })).rejects.toThrow(
+      /^model: small\/rass\.json: restoration\.rank: .*; got 0; export the model anew$/,
+    );
+  });
+
+  it('opens a folder on disk', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'rass-pipeline-'));
+    try {
+      for (const [path, blob] of files) {
+        await mkdir(join(root, dirname(path)), { recursive: true });
+        await writeFile(join(root, path), new Uint8Array(await blob.arrayBuffer()));
+      }
+      expect(await readStages(root)).toEqual(STAGES);
+      const pipeline = await openPath(root, { restore: false, segment: true });
+      expect(pipeline.classes.length).toBe(STAGES.segmentation!.classes.length);
+      pipeline.dispose();
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
+});
+
+it('repeats the last row and column to fill up', () => {
+  const image = { width: 2, height: 1, data: Uint8Array.of(1, 2, 3, 4, 5, 6) };
+  const row = [1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6];
+  expect(padEdges(image, 4)).toEqual({ width: 4, height: 4, data: Uint8Array.from([row, row, row, row].flat()) });
+  expect(padEdges(image, 1)).toBe(image);
+});

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, relative, resolve, sep } from 'node:path';
 
-const besideOf = (path: string): string => `${path}.${randomBytes(4).toString('hex')}.tmp`;
+/** Of a whole path: `model/` would lie in what it stands beside. */
+const besideOf = (path: string): string => `${resolve(path)}.${randomBytes(4).toString('hex')}.tmp`;
 
 /** Writes a file under another name beside its place and renames it, so that it is there whole or as it was. */
 export async function writeBeside(path: string, data: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const temporary = besideOf(path);
+  await mkdir(dirname(temporary), { recursive: true });
   try {
     await writeFile(temporary, data);
     await rename(temporary, path);
@@ -27,24 +28,82 @@ export const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Makes a folder under another name beside its place, and puts it there when it is whole. What was there is gone then. */
+/** Whether a path lies in a folder. */
+export const isInside = (path: string, folder: string): boolean => resolve(path).startsWith(`${resolve(folder)}${sep}`);
+export const isSame = (a: string, b: string): boolean => resolve(a) === resolve(b);
+
+/** That a result would take the place of nothing that it is made of.
+ * @throws when it would */
+export function checkResult(where: string, result: string, inputs: readonly string[]): void {
+  const own = inputs.find((input) => isSame(result, input) || isInside(result, input));
+  if (own === undefined) return;
+  const got = isSame(result, own) ? `${result} for both` : `${result} in ${own}`;
+  throw new Error(`${where}: a result does not lie among what it is made of; got ${got}; name another place`);
+}
+
+/** That a folder can be put at a place, where it would replace nothing but one whose entries `isOwn` knows.
+ * @throws when a file or other things lie there, or when what it is made of lies in it or around it */
+export async function checkFolderPlace(
+  out: string,
+  { inputs, what, isOwn }: { readonly inputs: readonly string[]; readonly what: string; isOwn?(name: string): boolean },
+): Promise<void> {
+  const around = inputs.find((input) => isInside(input, out) || isInside(out, input));
+  if (around !== undefined) {
+    throw new Error(`${out}: ${what} and what it is made of lie apart; got ${around} beside it; name another folder`);
+  }
+  const entry = await stat(out).catch(() => undefined);
+  if (entry === undefined) return;
+  if (!entry.isDirectory())
+    throw new Error(`${out}: ${what} is a folder; got a file there; name another, or remove it`);
+  const other = (await readdir(out)).find((name) => isOwn?.(name) !== true);
+  if (other === undefined) return;
+  const rule = isOwn === undefined ? 'a new folder' : 'a new folder, or in place of another one';
+  throw new Error(`${out}: ${what} is written into ${rule}; got one with ${other} in it; name another`);
+}
+
+/** Makes a folder under another name beside its place, and puts it there when it is whole; what was there is gone then, and untouched
+ * before. @throws when it is the folder that the process stands in */
 export async function makeFolderBeside(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = besideOf(path);
+  if (relative(path, '.') === '') {
+    throw new Error(`${path}: a folder is put in its place when it is whole; got the current one; name one in it`);
+  }
+  const [temporary, old] = [besideOf(path), besideOf(path)];
+  await mkdir(dirname(temporary), { recursive: true });
   try {
     await mkdir(temporary);
     await fill(temporary);
-    await rm(path, { recursive: true, force: true });
-    await rename(temporary, path);
+    const had = await exists(path);
+    if (had) await rename(resolve(path), old);
+    try {
+      await rename(temporary, resolve(path));
+    } catch (error) {
+      if (had) await rename(old, resolve(path));
+      throw error;
+    }
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+  await rm(old, { recursive: true, force: true });
 }
 
 /** The object of a JSON file. @throws when it is none */
 export async function readJsonFile(path: string): Promise<Record<string, unknown>> {
-  const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+  const value: unknown = await parsedFile(path, JSON.parse);
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new Error(`${path}: it is a JSON object; got ${JSON.stringify(value).slice(0, 40)}; write { ... }`);
+}
+
+/** What a small file says. @throws when it is not there or cannot be parsed, with its path */
+export async function parsedFile<T>(path: string, parse: (text: string) => T): Promise<T> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'EISDIR') throw error;
+    throw new Error(`${path}: it is a file; got ${error.code === 'ENOENT' ? 'nothing' : 'a folder'}; check the path`);
+  });
+  try {
+    return parse(text);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw message.startsWith(path) ? error : new Error(`${path}: ${message}`, { cause: error });
+  }
 }

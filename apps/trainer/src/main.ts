@@ -20,6 +20,13 @@ import { printError } from './terminal.ts';
 // Without a desktop session the Vulkan loader complains about this at every start.
 process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
 
+// A reader that has seen enough, such as head, is no error, and ends no training.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };

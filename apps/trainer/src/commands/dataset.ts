@@ -1,13 +1,14 @@
-import { type Dataset, type DatasetStatistics, datasetStatistics } from '@rass/datasets';
+import { type Dataset, type DatasetSample, type DatasetStatistics, datasetStatistics } from '@rass/datasets';
 import { Command } from 'commander';
 import { writeDegradedSet } from '../dataset/degraded-set.ts';
 import { sheetRow, writeDatasetSheet } from '../dataset/sheet.ts';
+import { checkResult } from '../files.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { scenesSource } from '../samples/scenes.ts';
 import { progressReporter, table } from '../terminal.ts';
 import type { SheetRow } from '../training/task.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { numberOf } from './image-command.ts';
+import { seedOf, wholeOf } from './image-command.ts';
 
 interface ReadFlags {
   split?: string;
@@ -41,6 +42,7 @@ function statisticsTable({ classes }: DatasetStatistics): string {
 
 /** Reads a whole data set, with a bar; the first pictures go on the sheet. */
 async function readAll(path: string, { split, samples, sheet }: ReadFlags): Promise<DatasetStatistics> {
+  if (sheet !== undefined) checkResult('dataset', sheet, [path]);
   const dataset = await openAnyDataset(path, split);
   const { report, end } = progressReporter();
   const rows: SheetRow[] = [];
@@ -76,10 +78,15 @@ async function stats(path: string, flags: ReadFlags): Promise<void> {
 async function write(dataset: Dataset, count: number, { out, degradation, seed }: WriteFlags): Promise<void> {
   const settings = await readDegradation(degradation);
   const { report, end } = progressReporter();
-  const onSample = (done: number) => report({ stage: 'dataset', what: out, done, total: count });
+  let given = 0;
+  const onSample = (done: number, sample: DatasetSample) => {
+    if (sample.degraded !== undefined) given += 1;
+    report({ stage: 'dataset', what: out, done, total: count });
+  };
   await writeDegradedSet(dataset, { out, settings, seed, count, onSample });
   end();
-  console.log(`${count} images: ${out}`);
+  const note = given > 0 ? `, of which ${given} had bad photographs already, which are taken as they are` : '';
+  console.log(`${count} images${note}: ${out}`);
 }
 
 async function degradeSet(path: string, flags: WriteFlags): Promise<void> {
@@ -96,7 +103,7 @@ const reading = (name: string, description: string): Command =>
     .description(description)
     .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
     .option('--split <name>', 'the folder below images/ and annotations/')
-    .option('--samples <count>', 'read at most so many, evenly spread', numberOf)
+    .option('--samples <count>', 'read at most so many, evenly spread', wholeOf)
     .option('--sheet <file>', `also write a page with pictures, labels and tags of the first ${PICTURES}`);
 
 const writing = (name: string, description: string): Command =>
@@ -104,7 +111,7 @@ const writing = (name: string, description: string): Command =>
     .description(description)
     .requiredOption('--out <folder>', 'where the set is written')
     .option('--degradation <name>', "a preset, a .yml file of Real-ESRGAN's options, or none", 'rass')
-    .option('--seed <number>', 'of the degradation; image i has the seed plus i', Number, 0);
+    .option('--seed <number>', 'of the degradation; image i has the seed plus i', seedOf, 0);
 
 /** `rass dataset ...` */
 export const datasetCommand = (): Command =>
@@ -120,13 +127,13 @@ export const datasetCommand = (): Command =>
       writing('degrade', 'write a fixed set of bad photographs beside their good ones and labels')
         .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
         .option('--split <name>', 'the folder below images/ and annotations/')
-        .option('--samples <count>', 'at most so many', numberOf)
+        .option('--samples <count>', 'at most so many', wholeOf)
         .action(degradeSet),
     )
     .addCommand(
       writing('scenes', 'write procedural scenes as a fixed set, degraded')
-        .option('--count <number>', 'how many', numberOf, 200)
-        .option('--size <pixels>', 'their sides', numberOf, 256)
-        .option('--first <seed>', 'the first scene; training draws from 0 on', Number, 2 ** 30)
+        .option('--count <number>', 'how many', wholeOf, 200)
+        .option('--size <pixels>', 'their sides', wholeOf, 256)
+        .option('--first <seed>', 'the first scene; training draws from 0 on', seedOf, 2 ** 30)
         .action(scenes),
     );

@@ -6,14 +6,14 @@ import { disposeParams } from '@rass/nn';
 import { openPipeline } from '@rass/pipeline/node';
 import { Command } from 'commander';
 import { type DemoResult, runDemo } from '../demo/demo.ts';
-import { writeBeside } from '../files.ts';
+import { checkResult, writeBeside } from '../files.ts';
 import { imageJobs } from '../inference/jobs.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { sheetPage } from '../training/sheet.ts';
 import { weightsFolder } from '../weights/install-once.ts';
-import { numberOf } from './image-command.ts';
+import { wholeOf } from './image-command.ts';
 
 interface DemoFlags {
   model: string;
@@ -69,6 +69,7 @@ async function run(flags: DemoFlags): Promise<void> {
   const settings = await readDegradation(flags.degradation);
   if (settings === undefined) throw new Error('demo: photographs are degraded; got none; name a preset or a .yml file');
   const photographs = await imageJobs(flags.photographs);
+  checkResult('demo', flags.out, [flags.model, ...photographs.map(({ path }) => path)]);
   const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: true, segment: true });
   const network = existsSync(join(weightsFolder(), 'lpips-alex.safetensors')) ? await openLpips('alex') : undefined;
@@ -109,8 +110,8 @@ export const demoCommand = (): Command =>
     .requiredOption('--model <folder>', 'a model that restores and segments, trained on scenes')
     .requiredOption('--photographs <paths...>', 'good photographs: files or folders')
     .option('--out <file>', 'the page', 'rass-demo.html')
-    .option('--scenes <count>', 'how many procedural scenes beside them', numberOf, 6)
-    .option('--size <pixels>', 'the sides that everything is cut to, in pixels', numberOf, 256)
+    .option('--scenes <count>', 'how many procedural scenes beside them', wholeOf, 6)
+    .option('--size <pixels>', 'the sides that everything is cut to, in pixels', wholeOf, 256)
     .option('--degradation <name>', "a preset or a .yml file of Real-ESRGAN's options", 'rass')
     .option('--backend <name>', 'what computes (default: the best that there is)')
     .option('--no-open', 'leave the page to be opened by hand')

@@ -5,12 +5,12 @@ import { openPipeline, readStages } from '@rass/pipeline/node';
 import { Command, Option } from 'commander';
 import { type Evaluation, evaluate, PROTOCOLS, type Protocol } from '../evaluation/evaluate.ts';
 import type { ImageScores } from '../evaluation/scores.ts';
-import { writeBeside } from '../files.ts';
+import { checkResult, writeBeside } from '../files.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { numberOf, tagsOf } from './image-command.ts';
+import { tagsOf, wholeOf } from './image-command.ts';
 
 interface EvalFlags {
   model?: string;
@@ -32,8 +32,8 @@ const percent = (share: number): string => (100 * share).toFixed(2);
 function segmentationLines({ segmentation }: Evaluation, names: readonly string[]): string[] {
   if (segmentation === undefined) return [];
   const { miou, fwiou, meanAccuracy, pixelAccuracy, perClass } = segmentation;
-  const rows = perClass.flatMap(({ iou, accuracy, pixels }, label) =>
-    pixels === 0 ? [] : [[names[label]!, percent(iou), percent(accuracy)]],
+  const rows = perClass.flatMap(({ iou, accuracy }, label) =>
+    Number.isNaN(iou) ? [] : [[names[label]!, percent(iou), Number.isNaN(accuracy) ? '-' : percent(accuracy)]],
   );
   return [
     table([['class', 'IoU', 'accuracy'], ...rows]),
@@ -67,6 +67,8 @@ async function checkProtocol(model: string, protocol: Protocol): Promise<void> {
 
 async function run(path: string, flags: EvalFlags): Promise<void> {
   const { protocol, samples, shortSide, lpips } = flags;
+  const inputs = [path, flags.model, flags.restorer].filter((input) => input !== undefined);
+  if (flags.out !== undefined) checkResult('eval', flags.out, inputs);
   const [dataset, settings] = [await openAnyDataset(path, flags.split), await readDegradation(flags.degradation)];
   if (flags.model !== undefined) await checkProtocol(flags.model, protocol);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
@@ -121,7 +123,7 @@ export const evalCommand = (): Command =>
         .default('rass'),
     )
     .option('--split <name>', 'the folder below images/ and annotations/')
-    .option('--samples <count>', 'at most so many, from the first on', numberOf)
+    .option('--samples <count>', 'at most so many, from the first on', wholeOf)
     .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
     .option(
       '--tags <how>',
@@ -130,7 +132,7 @@ export const evalCommand = (): Command =>
       'none' as TagChoice,
     )
     .addOption(new Option('--lpips <net>', 'of restoration').choices(['alex', 'vgg', 'none']).default('alex'))
-    .option('--short-side <pixels>', 'everything is brought to this size first', numberOf)
+    .option('--short-side <pixels>', 'everything is brought to this size first', wholeOf)
     .option('--backend <name>', 'what computes (default: the best that there is)')
     .option('--out <file>', 'also write the scores as JSON')
     .option('--json', 'print JSON')

@@ -67,7 +67,9 @@ it('dataset scenes and degrade leave a folder with files alone', () => {
   ]) {
     const { status, stderr } = rass('dataset', ...args, '--out', path('set', 'clean'));
     expect(status).toBe(1);
-    expect(stderr).toContain(`${path('set', 'clean')}: a set is written into a new folder; got one with files in it`);
+    expect(stderr).toContain(
+      `${path('set', 'clean')}: a set is written into a new folder; got one with 000000.png in it`,
+    );
   }
   expect(readdirSync(path('set', 'clean')).length).toBe(COUNT);
 });
@@ -102,6 +104,12 @@ it('degrade and dataset degrade make the same bad photographs', async () => {
     expect(image).not.toEqual(await readImage(path('set', 'clean', `${name}.png`)));
     expect(existsSync(join(out, `${name}.json`))).toBe(true);
   }
+  const check = rass('dataset', 'check', path('again'));
+  expect(check.stdout).toBe(`${COUNT} images are whole, 0 with labels, ${COUNT} pairs; 0 are broken\n`);
+  const copied = rass('dataset', 'degrade', path('again'), '--out', path('copied'), '--samples', '2');
+  expect(copied.stdout).toBe(
+    `2 images, of which 2 had bad photographs already, which are taken as they are: ${path('copied')}\n`,
+  );
   expect(rass('degrade', path('set', 'clean'), '--out', out, '--degradation', 'mild').stderr).toContain(
     'degradation: it is a preset or a .yml file; got "mild"; closest: ',
   );
@@ -140,7 +148,11 @@ it(
       'eval: dt scores a segmenter on the frozen model; got one on the restoring model; see mergeRestoration of its recipe\n',
     ]);
     const unlabelled = rass('eval', path('set', 'clean'), '--model', model, '--protocol', 'clean');
-    expect(unlabelled.stderr).toContain('eval: model and data set have the same classes; got 25 classes');
+    expect(unlabelled.stderr).toContain('eval: to score a segmenter the data set has labels; got none');
+    const inside = path('set', 'scores.json');
+    expect(rass('eval', path('set'), '--model', model, '--out', inside).stderr).toBe(
+      `eval: a result does not lie among what it is made of; got ${inside} in ${path('set')}; name another place\n`,
+    );
     expect(rass('eval', path('set')).stderr).toContain('eval: something is scored');
     expect(rass('eval', path('nothing'), '--model', model).stderr).toContain('a data set is a folder or a list');
   },
@@ -169,10 +181,15 @@ it(
     }
     const off = restored[0]!.map((level, i) => Math.abs(level - restored[1]![i]!));
     expect(off.reduce((a, b) => a + b, 0) / off.length).toBeLessThan(1);
+    expect(JSON.parse(readFileSync(join(out, 'model_index.json'), 'utf8'))).not.toHaveProperty('tokenizer');
+    const ofRun = rass('export', path('small-seg'), '--out', path('of-a-run'));
+    expect([ofRun.status, ofRun.stderr]).toEqual([1, expect.stringContaining('of a run, give the model/ in it')]);
+    const inside = rass('export', model, '--out', join(model, 'inside'));
+    expect([inside.status, inside.stderr]).toEqual([1, expect.stringContaining('lie apart; got')]);
     const refused = rass('export', model, '--out', path('set'));
     expect([refused.status, refused.stderr]).toEqual([
       1,
-      `${path('set')}: a model is written into a new folder, or in place of a model; got one with other files; name another\n`,
+      `${path('set')}: a model is written into a new folder, or in place of another one; got one with annotations in it; name another\n`,
     ]);
   },
   TIME,

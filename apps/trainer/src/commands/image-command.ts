@@ -18,6 +18,24 @@ export function tagsOf(text: string): TagChoice {
     .filter((tag) => tag !== '');
 }
 
+function imageTagsOf(text: string): TagChoice {
+  if (text !== 'labels') return tagsOf(text);
+  throw new InvalidArgumentError('Photographs have no labels: none, found, or names.');
+}
+
+/** A count, or a number of pixels. */
+export function wholeOf(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('It is a whole number above 0.');
+}
+
+export function seedOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError('It is a whole number from 0 on.');
+}
+
 export function numberOf(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
@@ -34,7 +52,7 @@ export const imageCommand = (name: string, description: string): Command =>
     .option(
       '--tags <how>',
       'what photographs show: none, found (segmented first), or names such as "building, sky"',
-      tagsOf,
+      imageTagsOf,
     )
     .option('--backend <name>', 'what computes (default: the best that there is)')
-    .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', numberOf);
+    .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', wholeOf);

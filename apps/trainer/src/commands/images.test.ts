@@ -113,6 +113,30 @@ it(
   TIME,
 );
 
+it('leaves the photographs as they are, and takes no results for photographs', () => {
+  const to = ['--model', model, '--out'];
+  const cat = readFileSync(path('in', 'cat.jpg'));
+  const among = rass('segment', path('in'), ...to, path('in'));
+  expect([among.status, among.stderr]).toEqual([
+    1,
+    `${path('in')}: results lie in a folder of their own; got that of the images; name another, such as ${path('in', 'results')}\n`,
+  ]);
+  mkdirSync(path('one'));
+  copyFileSync(path('in', 'cat.jpg'), path('one', 'cat.png'));
+  const over = rass('degrade', path('one', 'cat.png'), '--out', path('one'));
+  expect([over.status, over.stderr]).toEqual([
+    1,
+    expect.stringContaining('a result does not lie among what it is made of'),
+  ]);
+  expect(readFileSync(path('one', 'cat.png'))).toEqual(cat);
+  for (let time = 0; time < 2; time++) {
+    expect(rass('degrade', path('one'), '--out', path('one', 'bad')).stdout).toContain('1 of 1 images done');
+  }
+  expect(rass('restore', path('one'), ...to, path('x'), '--tags', 'labels').stderr).toContain(
+    'Photographs have no labels',
+  );
+});
+
 it('says what is wrong before anything is loaded', () => {
   const to = ['--model', model, '--out', path('none')];
   const missing = rass('segment', path('nothing'), ...to);

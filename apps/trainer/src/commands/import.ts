@@ -9,10 +9,10 @@ import { openModel, readStages } from '@rass/pipeline/node';
 import { addSegLora, isTrainedInStage, rassHeadParams } from '@rass/rass';
 import { openCheckpoint } from '@rass/weights/node';
 import { Command } from 'commander';
-import { makeFolderBeside, readJsonFile } from '../files.ts';
+import { checkFolderPlace, makeFolderBeside, readJsonFile } from '../files.ts';
 import { importScr } from '../import/scr.ts';
 import { upstreamSegmentation } from '../import/seg.ts';
-import { linkFolder, writeStages } from '../model/folder.ts';
+import { isOfModel, linkFolder, writeStages } from '../model/folder.ts';
 import { saveStage } from '../model/stages.ts';
 import { modelTaps } from '../model/taps.ts';
 
@@ -77,6 +77,7 @@ async function run(model: string, flags: ImportFlags): Promise<void> {
   const { scr, seg, out } = flags;
   if (scr === undefined && seg === undefined)
     throw new Error('import: there is something to import; got nothing; give --scr, --seg or both');
+  await checkFolderPlace(out, { inputs: [model], what: 'a model', isOwn: isOfModel });
   await selectBackend();
   const folder = await openModel(model);
   try {

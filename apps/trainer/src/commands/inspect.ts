@@ -97,6 +97,8 @@ async function inspect(path: string): Promise<Report> {
   const there = await readdir(path);
   if (there.includes(INDEX)) return inspectModel(path);
   if (there.includes('recipe.json')) return inspectRun(path, there);
+  const shards = there.find((name) => name.endsWith('.index.json'));
+  if (shards !== undefined) return { kind: 'weights', description: await described(join(path, shards)) };
   throw new Error(
     `${path}: a folder is a model or a run; got neither ${INDEX} nor recipe.json in it; name a file, or see rass dataset stats`,
   );

@@ -4,8 +4,8 @@ import { type ColourFix, openTagger } from '@rass/pipeline';
 import { openPipeline } from '@rass/pipeline/node';
 import { type Command, Option } from 'commander';
 import { writePng } from '../images/write-png.ts';
-import { finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
+import { checkJobs, finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
+import { type ImageFlags, imageCommand, numberOf, wholeOf } from './image-command.ts';
 
 interface RestoreFlags extends ImageFlags {
   upscale: number;
@@ -15,7 +15,9 @@ interface RestoreFlags extends ImageFlags {
 }
 
 async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
-  const jobs = await imageJobs(inputs);
+  const jobs = await imageJobs(inputs, flags.out);
+  const resultOf = (name: string): string => join(flags.out, `${name}.png`);
+  checkJobs('restore', jobs, (name) => [resultOf(name)]);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const { tags = 'none', upscale, colourFix, tile, overlap, maxPixels } = flags;
   const pipeline = await openPipeline(flags.model, { restore: true, segment: tags === 'found' });
@@ -28,7 +30,7 @@ async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
       ...(maxPixels !== undefined && { maxPixels }),
       async work(image, { name }) {
         const restored = await pipeline.restore(image, { tags: await tagger({ image }), upscale, colourFix, tiling });
-        await writePng(join(flags.out, `${name}.png`), restored);
+        await writePng(resultOf(name), restored);
       },
     });
     finishJobs(result, flags.out, (performance.now() - start) / 1000);
@@ -46,6 +48,6 @@ export const restoreCommand = (): Command =>
         .choices(['none', 'adain', 'wavelet'])
         .default('none'),
     )
-    .option('--tile <latents>', 'side of the tiles of large photographs, in latents (default: 96)', numberOf)
-    .option('--overlap <latents>', 'what tiles have in common (default: 32)', numberOf)
+    .option('--tile <latents>', 'side of the tiles of large photographs, in latents (default: 96)', wholeOf)
+    .option('--overlap <latents>', 'what tiles have in common (default: 32)', wholeOf)
     .action(run);

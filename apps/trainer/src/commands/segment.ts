@@ -6,8 +6,8 @@ import { openPipeline } from '@rass/pipeline/node';
 import type { Command } from 'commander';
 import { jsonText, writeBeside } from '../files.ts';
 import { writePng } from '../images/write-png.ts';
-import { finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand, numberOf } from './image-command.ts';
+import { checkJobs, finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
+import { type ImageFlags, imageCommand, numberOf, wholeOf } from './image-command.ts';
 
 interface SegmentFlags extends ImageFlags {
   restored: boolean;
@@ -15,6 +15,10 @@ interface SegmentFlags extends ImageFlags {
   flip?: boolean;
   scales?: number[];
 }
+
+const PICTURES = ['labels', 'overlay', 'restored'] as const;
+const pictureOf = (out: string, kind: (typeof PICTURES)[number], name: string): string =>
+  join(out, kind, `${name}.png`);
 
 async function segmentOne(
   pipeline: Pipeline,
@@ -35,9 +39,9 @@ async function segmentOne(
     : undefined;
   const restoredAt = performance.now();
   const colours = pipeline.classes.map(({ colour }) => colour);
-  await writeBeside(join(out, 'labels', `${name}.png`), encodeLabelsPng(labels));
-  await writePng(join(out, 'overlay', `${name}.png`), overlayLabels(restored ?? image, labels, colours));
-  if (restored !== undefined) await writePng(join(out, 'restored', `${name}.png`), restored);
+  await writeBeside(pictureOf(out, 'labels', name), encodeLabelsPng(labels));
+  await writePng(pictureOf(out, 'overlay', name), overlayLabels(restored ?? image, labels, colours));
+  if (restored !== undefined) await writePng(pictureOf(out, 'restored', name), restored);
   const seconds = {
     segment: (segmented - start) / 1000,
     ...(restored && { restore: (restoredAt - segmented) / 1000 }),
@@ -48,7 +52,9 @@ async function segmentOne(
 }
 
 async function run(inputs: string[], flags: SegmentFlags): Promise<void> {
-  const jobs = await imageJobs(inputs);
+  const jobs = await imageJobs(inputs, flags.out);
+  const pictures = (name: string): string[] => PICTURES.map((kind) => pictureOf(flags.out, kind, name));
+  checkJobs('segment', jobs, pictures);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: flags.restored, segment: true });
   const { maxPixels, tags = 'none' } = flags;
@@ -73,7 +79,7 @@ export const segmentCommand = (): Command =>
     'segment photographs: labels/, overlay/, restored/ as PNG, and json/ with the classes and their areas',
   )
     .option('--no-restored', 'write no restored photographs; the overlays are over the given ones')
-    .option('--short-side <pixels>', 'the shorter side as the model sees it (default: as it was trained)', numberOf)
+    .option('--short-side <pixels>', 'the shorter side as the model sees it (default: as it was trained)', wholeOf)
     .option('--flip', 'also the mirror image, averaged')
     .option('--scales <list>', 'also at these sizes, averaged, such as 0.75,1,1.25', (text) =>
       text.split(',').map(numberOf),

@@ -1,10 +1,10 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Dataset, DatasetSample } from '@rass/datasets';
 import { CLASSES_FILE } from '@rass/datasets/node';
 import { type DegradationRecord, type DegradationSettings, degrade } from '@rass/degradation';
 import { encodeLabelsPng, encodePng } from '@rass/images';
-import { jsonText, makeFolderBeside, writeBeside } from '../files.ts';
+import { checkFolderPlace, jsonText, makeFolderBeside, writeBeside } from '../files.ts';
 
 export interface DegradedSetOptions {
   readonly out: string;
@@ -22,10 +22,7 @@ const nameOf = (index: number): string => String(index).padStart(6, '0');
  * @throws when it is there already, with files in it */
 export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOptions): Promise<void> {
   const { out, settings, seed, count, onSample } = options;
-  const there = await readdir(out).catch((): string[] => []);
-  if (there.length > 0) {
-    throw new Error(`${out}: a set is written into a new folder; got one with files in it; name another, or remove it`);
-  }
+  await checkFolderPlace(out, { inputs: [], what: 'a set' });
   await makeFolderBeside(out, async (folder) => {
     const lines: string[] = [];
     const put = (kind: string, index: number, data: Uint8Array): Promise<void> =>

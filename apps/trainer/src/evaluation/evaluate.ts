@@ -110,6 +110,11 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
 
 /** @throws when the model's classes are not the data set's */
 function matrixFor({ classes }: Pipeline, dataset: Dataset): ConfusionMatrix {
+  if (dataset.classes.length === 0) {
+    throw new Error(
+      'eval: to score a segmenter the data set has labels; got none; leave --model out, or give another set',
+    );
+  }
   const other = classes.findIndex(({ name }, label) => dataset.classes[label]?.name !== name);
   if (other < 0 && classes.length === dataset.classes.length) return new ConfusionMatrix({ classes: classes.length });
   const [own, theirs] = [classes, dataset.classes].map(

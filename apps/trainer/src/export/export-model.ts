@@ -4,8 +4,8 @@ import { STAGES_FILE } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
 import { type EncodableDtype, fromFloat32, readFloat32 } from '@rass/weights';
 import { createSafetensors, openCheckpoint } from '@rass/weights/node';
-import { makeFolderBeside } from '../files.ts';
-import { INDEX } from '../model/folder.ts';
+import { checkFolderPlace, exists, makeFolderBeside } from '../files.ts';
+import { INDEX, isOfModel, stageFiles, writeIndex } from '../model/folder.ts';
 import { type ExportedFile, modelCard } from './model-card.ts';
 
 export interface ExportOptions {
@@ -43,19 +43,26 @@ async function convert(from: string, to: string, dtype: EncodableDtype): Promise
 /** Writes a model's folder anew, its weights in the given type, with a model card. The folder is there whole or not at all.
  * @throws when it is no model, or a number does not fit the type */
 export async function exportModel(model: string, out: string, options: ExportOptions): Promise<ExportedFile[]> {
+  if (!(await exists(join(model, INDEX)))) {
+    throw new Error(`export: ${model} is a model's folder with ${INDEX}; got none; of a run, give the model/ in it`);
+  }
   const stages = await readStages(model);
-  const there = await readdir(out).catch((): string[] => []);
-  if (there.length > 0 && !there.includes(INDEX)) {
-    throw new Error(
-      `${out}: a model is written into a new folder, or in place of a model; got one with other files; name another`,
-    );
+  await checkFolderPlace(out, { inputs: [model], what: 'a model', isOwn: isOfModel });
+  const own = stageFiles(stages);
+  const missing = (
+    await Promise.all(own.map(async (file) => ((await exists(join(model, file))) ? [] : [file])))
+  ).flat();
+  if (missing.length > 0) {
+    throw new Error(`export: ${model} has what its ${STAGES_FILE} names; got no ${missing[0]}; copy it there, too`);
   }
   const files: ExportedFile[] = [];
   await makeFolderBeside(out, async (folder) => {
     const walk = async (below: string): Promise<void> => {
       for (const entry of await readdir(join(model, below), { withFileTypes: true })) {
         const path = join(below, entry.name);
-        if (entry.name === 'README.md' || (options.withoutTokenizer && path === 'tokenizer')) continue;
+        if (entry.name === 'README.md' || entry.name.endsWith('.tmp')) continue;
+        if (options.withoutTokenizer && path === 'tokenizer') continue;
+        if (below === '' && entry.name.endsWith('.safetensors') && !own.includes(entry.name)) continue;
         if (entry.isDirectory()) {
           await mkdir(join(folder, path));
           await walk(path);
@@ -66,6 +73,7 @@ export async function exportModel(model: string, out: string, options: ExportOpt
       }
     };
     await walk('');
+    await writeIndex(folder);
     if (files.length === 0) {
       throw new Error(
         `export: ${relative('.', model)} has weights in .safetensors files; got none; give a model's folder with ${STAGES_FILE}`,

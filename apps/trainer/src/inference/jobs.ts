@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { basename, join, parse } from 'node:path';
+import { basename, join, parse, resolve } from 'node:path';
 import type { RgbImage } from '@rass/images';
 import { listImages, readImage } from '@rass/images/node';
+import { checkResult, isInside, isSame } from '../files.ts';
 import { progressReporter } from '../terminal.ts';
 
 /** An image that is asked for. */
@@ -16,16 +17,22 @@ const withoutEnding = (path: string): string => {
   return join(dir, name);
 };
 
-/** The images that files and folders stand for. Two that differ in their ending alone keep it in their results' names.
- * @throws when an input is not there, or a folder has no image */
-export async function imageJobs(inputs: readonly string[]): Promise<ImageJob[]> {
+/** The images that files and folders stand for, but for those in the folder of results. Two that differ in their ending alone keep it in
+ * their results' names. @throws when an input is not there, a folder has no image, or results would lie among the images */
+export async function imageJobs(inputs: readonly string[], out?: string): Promise<ImageJob[]> {
   const found: { path: string; below: string }[] = [];
   for (const input of inputs) {
     const entry = await stat(input).catch(() => undefined);
     if (entry === undefined) throw new Error(`${input}: an input is a file or a folder; got nothing; check the path`);
     if (!entry.isDirectory()) found.push({ path: input, below: basename(input) });
     else {
-      const images = await listImages(input);
+      if (out !== undefined && isSame(out, input)) {
+        throw new Error(
+          `${out}: results lie in a folder of their own; got that of the images; name another, such as ${join(out, 'results')}`,
+        );
+      }
+      const all = await listImages(input);
+      const images = all.filter((below) => out === undefined || !isInside(join(input, below), out));
       if (images.length === 0)
         throw new Error(`${input}: a folder has images, .jpg, .png or .webp; got none; give another`);
       found.push(...images.map((below) => ({ path: join(input, below), below })));
@@ -44,6 +51,17 @@ export async function imageJobs(inputs: readonly string[]): Promise<ImageJob[]> 
     names.add(name);
   }
   return jobs;
+}
+
+/** That no result takes an image's place. @throws when one would */
+export function checkJobs(
+  where: string,
+  jobs: readonly ImageJob[],
+  resultsOf: (name: string) => readonly string[],
+): void {
+  const paths = new Set(jobs.map(({ path }) => resolve(path)));
+  for (const result of jobs.flatMap(({ name }) => resultsOf(name)))
+    if (paths.has(resolve(result))) checkResult(where, result, [result]);
 }
 
 export interface JobsResult {
@@ -68,7 +86,9 @@ export async function runJobs(jobs: readonly ImageJob[], { stage, maxPixels, wor
       await work(await readImage(job.path, { ...(maxPixels !== undefined && { maxPixels }) }), job);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      const line = message.startsWith(job.path) ? message : `${job.path}: ${message}`;
+      // The command's spelling of what the reader calls an option.
+      const said = message.replace('raise maxPixels', 'raise --max-pixels');
+      const line = said.startsWith(job.path) ? said : `${job.path}: ${said}`;
       end();
       console.error(line.replaceAll('\n', ' '));
       failed.push(line);

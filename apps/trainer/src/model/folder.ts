@@ -27,7 +27,7 @@ async function writeTree(path: string, tree: unknown): Promise<void> {
   await saveParams(tree, await createSafetensors(path, paramSpecs(tree)));
 }
 
-async function writeIndex(folder: string): Promise<void> {
+export async function writeIndex(folder: string): Promise<void> {
   const there = await readdir(folder);
   const names = (Object.keys(COMPONENTS) as ComponentName[]).filter((name) => there.includes(name));
   const parts = names.map((name) => [name, [COMPONENTS[name].library, COMPONENTS[name].type]]);
@@ -61,6 +61,14 @@ export async function writeTexts(
 
 export const writeStages = (folder: string, value: Stages): Promise<void> =>
   writeJson(join(folder, STAGES_FILE), value);
+
+/** The files of weights that the stages of a model name. */
+export const stageFiles = ({ restoration, segmentation }: Stages): string[] =>
+  [restoration?.file, segmentation?.file].filter((file) => file !== undefined);
+
+/** Whether an entry of a folder is of a model as these packages write it. */
+export const isOfModel = (name: string): boolean =>
+  name in COMPONENTS || [INDEX, STAGES_FILE, 'README.md'].includes(name) || name.endsWith('.safetensors');
 
 /** Puts everything of a folder into another, without a second copy on disk where the system can. */
 export async function linkFolder(

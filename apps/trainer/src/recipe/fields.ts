@@ -71,6 +71,14 @@ export const dataField = v.strictObject({
 });
 export type DataRecipe = v.InferOutput<typeof dataField>;
 
+function isPattern(pattern: string): boolean {
+  try {
+    return new RegExp(pattern) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 const schedule = v.strictObject({
   kind: v.optional(v.picklist(['constant', 'poly', 'cosine']), 'constant'),
   warmUp: v.optional(wholeFromZero, 0),
@@ -90,7 +98,7 @@ export const optimizerField = v.strictObject({
     v.array(
       v.strictObject({
         name: v.optional(text),
-        match: text,
+        match: v.pipe(text, v.check(isPattern, 'is a regular expression')),
         factor: v.optional(weight, 1),
         weightDecay: v.optional(weight),
       }),
@@ -123,7 +131,7 @@ export const validationField = v.strictObject({
 
 /** What every recipe has. */
 export const commonFields = {
-  name: v.pipe(text, v.regex(/^[\w.-]+$/, 'is a name for a folder: letters, digits, - . _')),
+  name: v.pipe(text, v.regex(/^[\w-][\w.-]*$/, 'is a name for a folder: letters, digits, - _, and . but at its start')),
   about: v.optional(text),
   /** What it was run on, and what came out. */
   hardware: v.optional(text),

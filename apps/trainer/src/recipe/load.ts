@@ -1,19 +1,20 @@
-import { readFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parse as parseYaml } from 'yaml';
+import { exists, parsedFile } from '../files.ts';
 import { type Recipe, type RecipeKind, resolveRecipe } from './recipes.ts';
 
 const MODULES = ['.ts', '.mts', '.js', '.mjs'];
 
 async function readRecipe(path: string): Promise<unknown> {
   const kind = extname(path);
+  if (!(await exists(path))) throw new Error(`recipe: ${path}: a recipe is a file; got nothing; check the path`);
   if (MODULES.includes(kind)) {
     const module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown };
     if (module.default !== undefined) return module.default;
     throw new Error(`recipe: ${path}: a module's default export is the recipe; got none; write export default`);
   }
-  if (['.json', '.yaml', '.yml'].includes(kind)) return parseYaml(await readFile(path, 'utf8'));
+  if (['.json', '.yaml', '.yml'].includes(kind)) return parsedFile(path, parseYaml);
   throw new Error(
     `recipe: ${path}: a recipe is a ${[...MODULES, '.json', '.yaml'].join(', ')} file; got "${kind}"; rename it`,
   );
@@ -27,7 +28,15 @@ const isTree = (value: unknown): value is Tree => typeof value === 'object' && v
 function replaced(tree: unknown, path: readonly string[], value: unknown): unknown {
   const [first, ...rest] = path;
   if (first === undefined) return value;
-  if (Array.isArray(tree)) return tree.map((each, i) => (String(i) === first ? replaced(each, rest, value) : each));
+  if (Array.isArray(tree)) {
+    const index = Number(first);
+    if (!/^\d+$/.test(first) || index > tree.length) {
+      throw new Error(
+        `recipe: --set: a list's items are 0 to ${tree.length}, the last one new; got "${first}"; number one`,
+      );
+    }
+    return tree.toSpliced(index, 1, replaced(tree[index], rest, value));
+  }
   const old = isTree(tree) ? tree : {};
   return { ...old, [first]: replaced(old[first], rest, value) };
 }

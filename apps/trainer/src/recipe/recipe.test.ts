@@ -99,3 +99,28 @@ it.each(globSync('**/*.ts', { cwd: RECIPES }))('reads the recipe of the package:
   const recipe = await loadRecipe(join(RECIPES, name), options.kind);
   expect(recipe.about).toBeDefined();
 });
+
+it('lays settings into lists, and refuses what does not fit into one', async () => {
+  const groups = [{ match: 'a' }, { match: 'b' }];
+  const path = put('lists.json', JSON.stringify({ ...smallScr(3, 'model'), optimizer: { groups } }));
+  const recipe = await loadRecipe(path, 'scr', ['optimizer.groups.1.factor=2', 'optimizer.groups.2.match=c']);
+  expect(recipe.optimizer.groups.map(({ match, factor }) => [match, factor])).toEqual([
+    ['a', 1],
+    ['b', 2],
+    ['c', 1],
+  ]);
+  for (const name of ['3.match', 'name', '-1']) {
+    await expect(loadRecipe(path, 'scr', [`optimizer.groups.${name}=x`])).rejects.toThrow(
+      `recipe: --set: a list's items are 0 to 2, the last one new; got "${name.split('.')[0]}"; number one`,
+    );
+  }
+});
+
+it('says what is wrong with names, patterns and files', async () => {
+  const wrong = (change: object) => () => resolveRecipe({ ...smallScr(3, 'model'), ...change }, 'test');
+  expect(wrong({ name: '..' })).toThrow('name');
+  expect(wrong({ optimizer: { groups: [{ match: '(' }] } })).toThrow('is a regular expression');
+  await expect(loadRecipe(join(folder, 'none.ts'), 'scr')).rejects.toThrow('a recipe is a file; got nothing');
+  const broken = put('broken.json', '{"kind": ');
+  await expect(loadRecipe(broken, 'scr')).rejects.toThrow(`${broken}: `);
+});

@@ -81,6 +81,18 @@ it('scores fixed samples that no training has, cut in their middle', async () =>
   await second.close();
 });
 
+it('has samples to measure on, too, where nothing is scored and the source is a folder', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rass-feed-'));
+  const { image } = drawScene({ seed: 1, width: 48, height: 48 });
+  writeFileSync(join(folder, 'a.png'), encodePng(image));
+  const source: SourceRecipe = { kind: 'folder', folder };
+  const settings = { ...SETTINGS, data: { ...SETTINGS.data, source }, validation: { every: 0, samples: 3 } };
+  const feed = await openFeed(settings);
+  expect((await feed.validation()).map(({ id }) => id)).toEqual([join(folder, 'a.png')]);
+  await feed.close();
+  rmSync(folder, { recursive: true });
+});
+
 it('leaves images as they are where nothing degrades them', async () => {
   const [step] = await steps({ ...SETTINGS, degradation: 'none' }, 0, 1);
   for (const { clean, degraded } of step!.flat()) expect(degraded.data).toEqual(clean.data);

@@ -27,11 +27,12 @@ export interface OpenFeed extends SampleFeed {
 const VALIDATION_SCENES = 2 ** 30;
 
 /** Where a validation's samples come from, when the recipe does not say: procedural scenes have as many others as one likes. */
-function validationSource({ data, validation }: FeedSettings): SourceRecipe | undefined {
+function validationSource({ data, validation }: FeedSettings): SourceRecipe {
   if (validation.source !== undefined) return validation.source;
   const first = data.source.kind === 'mix' ? data.source.parts[0]!.source : data.source;
   if (first.kind === 'scenes') return { ...first, first: VALIDATION_SCENES };
-  if (validation.every === 0) return undefined;
+  // Nothing is scored, but what a model's folder says may be measured: the scale of an autoencoder's latents.
+  if (validation.every === 0) return first;
   throw new Error(
     `recipe: validation has a source of its own, since "${first.kind}" is trained on; got none; give validation.source, or set validation.every to 0`,
   );
@@ -72,7 +73,6 @@ export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
   const make = (job: SampleJob): Promise<Sample> => (pool === undefined ? training.make(job) : pool.run(job));
   let fixed: Promise<readonly Sample[]> | undefined;
   const fixedSamples = async (): Promise<readonly Sample[]> => {
-    if (validating === undefined) return [];
     const maker = await openMaker(settingsOf(validating, settings));
     const count = Math.min(validation.samples, maker.length ?? validation.samples);
     const samples: Sample[] = [];

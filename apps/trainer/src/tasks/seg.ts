@@ -187,6 +187,11 @@ async function startingUnet(folder: Model, { mergeRestoration, model }: SegRecip
 /** The task of `rass train seg`. */
 export async function segTask(recipe: SegRecipe, classes: readonly DatasetClass[]): Promise<TrainingTask> {
   const { seed, lora } = recipe;
+  if (classes.length === 0) {
+    throw new Error(
+      'train seg: the data have labels of one set of classes; got none; give data with labels, or scenes',
+    );
+  }
   const folder = await openModel(recipe.model);
   const [vae, text] = [await folder.loadVae(), await folder.loadText()];
   const base = await startingUnet(folder, recipe);

@@ -1,6 +1,6 @@
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
 import { imagesOf, latentsOf, STAGES_FILE, type TextModel, textModel } from '@rass/pipeline';
-import { openModel } from '@rass/pipeline/node';
+import { openModel, readStages } from '@rass/pipeline/node';
 import { lossStep } from '@rass/rass';
 import { clipText, clipTextParams, createTokenizer, parseClipTextConfig, vocabularyFiles } from '@rass/text-encoder';
 import {
@@ -18,7 +18,7 @@ import {
 import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
 import { mean, type Scalar, square, sub, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { linkFolder, writeComponent, writeTexts } from '../model/folder.ts';
+import { linkFolder, stageFiles, writeComponent, writeTexts } from '../model/folder.ts';
 import type { UnetRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';
@@ -170,7 +170,8 @@ class UnetTask implements TrainingTask {
   save(folder: string): Promise<void> {
     const { model, unet: config, scheduler, textEncoder } = this.#recipe;
     return makeFolderBeside(folder, async (temporary) => {
-      await linkFolder(model, temporary, { except: [STAGES_FILE] });
+      const own = stageFiles(await readStages(model));
+      await linkFolder(model, temporary, { except: [STAGES_FILE, ...own] });
       await writeComponent(temporary, 'unet', config, this.#model.unet);
       await writeComponent(temporary, 'text_encoder', textEncoder, this.#model.text.params);
       const scheduling = JSON.stringify({ _class_name: 'DDPMScheduler', ...scheduler }, null, 2);

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parameterGroups } from '@rass/training';
@@ -102,6 +102,46 @@ it('ends after the step that it is at when it is told to, with a checkpoint, and
   expect(resumed.lines[0]).toContain('resumed from step 4');
   expect(resumed.result).toMatchObject({ step: 6, finished: true });
   expect(resumed.weight).toEqual(whole.weight);
+});
+
+it('hears a signal between two steps, though nothing else lets go of the thread', async () => {
+  const controller = new AbortController();
+  const task = new Chase((step) => {
+    if (step === 1) setImmediate(() => controller.abort());
+  });
+  const { result } = await run(recipeOf({}), { task, signal: controller.signal });
+  expect(result).toEqual({ step: 2, finished: false });
+});
+
+it('writes over no model that it has not made, and not over the one that it begins with', async () => {
+  const model = join(folder, 'run', 'model');
+  mkdirSync(model, { recursive: true });
+  await expect(run(recipeOf({}))).rejects.toThrow(
+    `${join(folder, 'run')}: a run begins in a folder of its own; got a model there, without checkpoints; give another --out`,
+  );
+  const recipe = { ...recipeOf({}), model } as unknown as VaeRecipe;
+  await expect(run(recipe)).rejects.toThrow('a run leaves the model that it begins with as it is');
+});
+
+it('refuses to go on over other weights, or to fewer steps than are done', async () => {
+  const model = join(folder, 'base');
+  mkdirSync(model);
+  writeFileSync(join(model, 'unet.safetensors'), 'one');
+  const recipe = { ...recipeOf({ steps: 3 }), model } as unknown as VaeRecipe;
+  await run(recipe);
+  await expect(run({ ...recipe, steps: 2 })).rejects.toThrow(
+    'a run has at most its steps behind it; got 3 of 2; ask for more, or give another --out',
+  );
+  writeFileSync(join(model, 'unet.safetensors'), 'two');
+  await expect(run({ ...recipe, steps: 4 })).rejects.toThrow('modelWeights was');
+});
+
+it('refuses to keep the best of what no validation gives', async () => {
+  const keepBest = [{ metric: 'values', mode: 'max' }];
+  const recipe = recipeOf({ checkpoints: { keepBest }, validation: { every: 2, samples: 1 } });
+  await expect(run(recipe)).rejects.toThrow(
+    'recipe: checkpoints.keepBest: a metric of the validation, value; got "values"; name one of them',
+  );
 });
 
 it('does nothing again when all steps are done', async () => {

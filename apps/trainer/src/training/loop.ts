@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import {
   adamW,
   type ExponentialAverage,
@@ -12,7 +13,8 @@ import {
 } from '@rass/training';
 import { type Checkpoints, type JsonObject, openCheckpoints, type Parts, type Resumed } from '@rass/training/node';
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
-import { jsonText, writeBeside } from '../files.ts';
+import { exists, jsonText, writeBeside } from '../files.ts';
+import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
@@ -63,6 +65,8 @@ const mayDiffer = ({ optimizer }: Recipe): string[] =>
   optimizer.schedule.kind === 'constant' ? [...MAY_DIFFER, 'steps'] : MAY_DIFFER;
 
 interface Run extends RunOptions {
+  /** What checkpoints keep of the recipe, and of the weights that the run begins with. */
+  readonly asked: JsonObject;
   readonly optimizer: Optimizer;
   readonly average: ExponentialAverage | undefined;
   readonly schedule: Schedule;
@@ -79,7 +83,19 @@ async function startRun(options: RunOptions): Promise<Run> {
   const parts: Parts = { trained: variables, optimizer, ...(average && { average }), ...task.state };
   const { keepLast, keepBest } = recipe.checkpoints;
   const checkpoints = await openCheckpoints(join(out, 'checkpoints'), { keepLast, keepBest });
-  return { ...options, optimizer, average, parts, checkpoints, schedule: scheduleOf(recipe.optimizer, recipe.steps) };
+  const asked = {
+    ...(recipe as unknown as JsonObject),
+    ...('model' in recipe && { modelWeights: await weightsFingerprint(recipe.model) }),
+  };
+  return {
+    ...options,
+    asked,
+    optimizer,
+    average,
+    parts,
+    checkpoints,
+    schedule: scheduleOf(recipe.optimizer, recipe.steps),
+  };
 }
 
 /** The gradients of all parts of a step, their mean, with the mean of the terms. */
@@ -125,8 +141,7 @@ async function update(run: Run, parts: readonly (readonly Sample[])[], step: num
 }
 
 async function save(run: Run, step: number, metrics: Readonly<Record<string, number>>): Promise<void> {
-  const recipe = run.recipe as unknown as JsonObject;
-  await run.checkpoints.save({ step, parts: run.parts, recipe, metrics });
+  await run.checkpoints.save({ step, parts: run.parts, recipe: run.asked, metrics });
 }
 
 /** Scores, with the averaged weights where there are such, and writes the sheet. */
@@ -136,6 +151,13 @@ async function validate(run: Run, journal: Journal, step: number): Promise<Recor
   const samples = await feed.validation();
   const score = () => task.validate!(samples, { pictures: recipe.validation.pictures });
   const { metrics, sheet } = run.average === undefined ? await score() : await run.average.during(score);
+  const unknown = recipe.checkpoints.keepBest.find(({ metric }) => !(metric in metrics));
+  if (unknown !== undefined) {
+    const known = Object.keys(metrics).join(', ');
+    throw new Error(
+      `recipe: checkpoints.keepBest: a metric of the validation, ${known}; got "${unknown.metric}"; name one of them`,
+    );
+  }
   await writeSheet(join(out, 'sheets'), step, sheet, metrics);
   journal.validation(step, metrics, sheet);
   return { ...metrics };
@@ -157,6 +179,8 @@ async function steps(run: Run, journal: Journal, start: number): Promise<number>
       const dataWait = (performance.now() - asked) / 1000;
       const terms = { ...(await update(run, parts, step)), dataWait };
       step += 1;
+      // Native ops hold the thread: signals and messages of workers are heard between two steps.
+      await setImmediate();
       journal.step(step, terms, run.schedule(step - 1));
       const metrics = isDue(step, recipe.validation.every, recipe.steps) ? await validate(run, journal, step) : {};
       const isLast = step === recipe.steps || signal.aborted;
@@ -185,6 +209,24 @@ async function finish(run: Run): Promise<string> {
   return model;
 }
 
+/** What the run would write over. @throws when a model lies there that it has not made, or more was done than it asks for */
+async function checkRun({ recipe, out }: RunOptions, resumed: Resumed | undefined): Promise<void> {
+  const model = join(out, 'model');
+  if ('model' in recipe && resolve(recipe.model) === resolve(model)) {
+    throw new Error(`${out}: a run leaves the model that it begins with as it is; got ${model}; give another --out`);
+  }
+  if (resumed === undefined && (await exists(model))) {
+    throw new Error(
+      `${out}: a run begins in a folder of its own; got a model there, without checkpoints; give another --out`,
+    );
+  }
+  if (resumed !== undefined && resumed.step > recipe.steps) {
+    throw new Error(
+      `${out}: a run has at most its steps behind it; got ${resumed.step} of ${recipe.steps}; ask for more, or give another --out`,
+    );
+  }
+}
+
 /** Trains by a recipe, from the newest checkpoint of the folder on, to the end or to the signal. Every step depends on its
  * number alone, so that runs that were killed end as one that was not.
  * @throws when the folder holds another run, a checkpoint cannot be read or written, and what the task throws */
@@ -194,9 +236,10 @@ export async function train(options: RunOptions): Promise<RunResult> {
   const run = await startRun(options);
   try {
     const resumed = await run.checkpoints.resume(run.parts, {
-      recipe: recipe as unknown as JsonObject,
+      recipe: run.asked,
       mayDiffer: mayDiffer(recipe),
     });
+    await checkRun(options, resumed);
     announce(run, resumed);
     const start = resumed?.step ?? 0;
     await writeBeside(join(out, 'recipe.json'), jsonText(recipe));

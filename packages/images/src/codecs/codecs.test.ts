@@ -96,3 +96,13 @@ it('leaves an image as it is for an orientation that is none', () => {
   expect(orient(image, undefined)).toBe(image);
   expect(orient(image, 9)).toBe(image);
 });
+
+it('says that an animation is none', async () => {
+  const bytes = new Uint8Array(40);
+  bytes.set(new TextEncoder().encode('RIFF'), 0);
+  bytes.set(new TextEncoder().encode('WEBPVP8X'), 8);
+  bytes[20] = 0x02;
+  await expect(decodeImage(bytes, { name: 'moving.webp' })).rejects.toThrow(
+    'moving.webp: an image is one picture; got an animation; take one of its frames',
+  );
+});

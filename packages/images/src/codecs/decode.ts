@@ -2,7 +2,7 @@ import { imageSize } from 'image-size';
 import { IGNORE_LABEL, type LabelMap, type RgbImage } from '../image.ts';
 import { jpegImage } from './jpeg.ts';
 import { pngImage, pngNumbers } from './png.ts';
-import { webpImage } from './webp.ts';
+import { isAnimation, webpImage } from './webp.ts';
 
 export interface DecodeOptions {
   /** What errors call it; default "image". */
@@ -44,6 +44,9 @@ function check(bytes: Uint8Array, { name = 'image', maxPixels = MAX_PIXELS }: De
   if (format === undefined) {
     const got = bytes.length === 0 ? 'an empty file' : 'something else';
     throw new Error(`${name}: images are ${FORMATS}; got ${got}; convert it`);
+  }
+  if (format === 'webp' && isAnimation(bytes)) {
+    throw new Error(`${name}: an image is one picture; got an animation; take one of its frames`);
   }
   const { width, height } = sizeOf(bytes, name);
   if (width * height <= maxPixels) return format;

@@ -12,6 +12,14 @@ async function start(): Promise<void> {
   await init(await WebAssembly.compile(await readFile(path)));
 }
 
+/** The extended header: after RIFF, WEBP and VP8X, one byte of flags. */
+const FLAGS_AT = 20;
+const ANIMATION = 0x02;
+
+/** Whether a WebP says that it moves. */
+export const isAnimation = (bytes: Uint8Array): boolean =>
+  String.fromCharCode(...bytes.subarray(12, 16)) === 'VP8X' && ((bytes[FLAGS_AT] ?? 0) & ANIMATION) !== 0;
+
 /** A WebP's colours without its alpha. Animations are none that it reads. */
 export async function webpImage(bytes: Uint8Array): Promise<RgbImage> {
   ready ??= start();

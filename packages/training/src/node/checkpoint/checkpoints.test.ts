@@ -307,7 +307,7 @@ describeOnBackends('a folder of checkpoints', () => {
       const now = { model: 'tiny', schedule: { rate: 0.2, steps: 30, power: 0.9 }, seeds: [1, 3], log: undefined };
       await expect(resume({ parameters }, { recipe: now, mayDiffer: ['schedule.steps'] })).rejects.toThrow(
         'resume from step-00000002: a run goes on by the recipe that it began with; schedule.rate was 0.1 and is 0.2; ' +
-          'schedule.power was nothing and is 0.9; seeds.1 was 2 and is 3; change it back, or name it in mayDiffer',
+          'schedule.power was nothing and is 0.9; seeds.1 was 2 and is 3; change it back, or begin another run in another folder',
       );
       const resumed = await resume({ parameters }, { recipe: now, mayDiffer: ['schedule', 'seeds.1'] });
       expect(resumed?.step).toBe(2);

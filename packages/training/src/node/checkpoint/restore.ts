@@ -28,7 +28,7 @@ function checkRecipe(where: string, saved: SavedCheckpoint, { recipe, mayDiffer 
   if (others.length === 0) return;
   const list = others.map((each) => `${each.field} was ${quoted(each.saved)} and is ${quoted(each.now)}`).join('; ');
   throw new Error(
-    `${where}: a run goes on by the recipe that it began with; ${list}; change it back, or name it in mayDiffer`,
+    `${where}: a run goes on by the recipe that it began with; ${list}; change it back, or begin another run in another folder`,
   );
 }
 

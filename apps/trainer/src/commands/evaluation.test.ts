@@ -60,6 +60,16 @@ it('dataset scenes writes the scenes, degraded from their seeds, with a record o
   expect(lines.map((line) => JSON.parse(line).seed)).toEqual([0, 1, 2]);
 });
 
+it('dataset scenes writes good ones by themselves where nothing degrades them', async () => {
+  const out = path('good');
+  expect(rass('dataset', 'scenes', '--count', '2', '--size', '48', '--degradation', 'none', '--out', out).status).toBe(
+    0,
+  );
+  expect(readdirSync(out).sort()).toEqual(['annotations', 'classes.json', 'degradation.jsonl', 'images']);
+  const dataset = await openAde20k(out);
+  expect(Object.keys(await dataset.get(1)).sort()).toEqual(['id', 'image', 'labels']);
+});
+
 it('dataset scenes and degrade leave a folder with files alone', () => {
   for (const args of [
     ['scenes', '--count', '1'],

@@ -17,7 +17,8 @@ export interface DegradedSetOptions {
 
 const nameOf = (index: number): string => String(index).padStart(6, '0');
 
-/** Writes samples in ADE20K's layout with the classes beside them: `images/` (bad ones), `clean/` and `annotations/` as PNG, `classes.json`, and
+/** Writes samples in ADE20K's layout with the classes beside them: `images/` (bad ones, and the good ones beside them in
+ * `clean/`; or good ones alone where nothing degrades them) and `annotations/` as PNG, `classes.json`, and
  * `degradation.jsonl` with what each was made of. The folder is there whole or not at all.
  * @throws when it is there already, with files in it */
 export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOptions): Promise<void> {
@@ -32,7 +33,8 @@ export async function writeDegradedSet(dataset: Dataset, options: DegradedSetOpt
       onSample?.(index, sample);
       const { image, record } = degraded(sample, settings, seed + index);
       await put('images', index, encodePng(image));
-      await put('clean', index, encodePng(sample.image));
+      // Good photographs by themselves are no pairs: training on them degrades them anew each time.
+      if (image !== sample.image) await put('clean', index, encodePng(sample.image));
       if (sample.labels !== undefined) await put('annotations', index, encodeLabelsPng(sample.labels));
       lines.push(JSON.stringify({ image: nameOf(index), from: sample.id, seed: seed + index, record }));
     }

@@ -1,8 +1,9 @@
 import type { Dataset, DatasetSample, DatasetStatistics } from '@rass/datasets';
-import { colourLabels, IGNORE_LABEL, overlayLabels, resizeImage, resizeLabels } from '@rass/images';
+import { colourLabels, overlayLabels, resizeImage, resizeLabels } from '@rass/images';
 import { writeBeside } from '../files.ts';
 import { sheetPage } from '../training/sheet.ts';
 import type { CaptionedPicture, SheetRow } from '../training/task.ts';
+import { legendOf } from './legend.ts';
 
 /** Pictures on a sheet are no larger than this. */
 const LARGEST = 384;
@@ -19,17 +20,6 @@ function smaller({ id, image, labels, degraded }: DatasetSample): DatasetSample 
   };
 }
 
-/** The classes of a sample, the largest first, as prompts would name them. */
-function tagsOf({ labels }: DatasetSample, classes: Dataset['classes']): string {
-  if (labels === undefined) return 'no labels';
-  const counts = new Map<number, number>();
-  for (const label of labels.data) if (label !== IGNORE_LABEL) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const sorted = [...counts].sort(([, a], [, b]) => b - a);
-  return sorted
-    .map(([label, count]) => `${classes[label]?.name ?? label} ${((100 * count) / labels.data.length).toFixed(1)} %`)
-    .join(', ');
-}
-
 /** A sample as a row of the sheet. */
 export function sheetRow(sample: DatasetSample, classes: Dataset['classes']): SheetRow {
   const { image, labels, degraded } = smaller(sample);
@@ -41,10 +31,11 @@ export function sheetRow(sample: DatasetSample, classes: Dataset['classes']): Sh
       ? []
       : [
           { caption: 'labels', picture: colourLabels(labels, colours) },
-          { caption: tagsOf(sample, classes), picture: overlayLabels(image, labels, colours) },
+          { caption: 'over the image', picture: overlayLabels(image, labels, colours) },
         ]),
   ];
-  return { title: `${sample.id} (${sample.image.width} x ${sample.image.height})`, pictures };
+  const title = `${sample.id} (${sample.image.width} x ${sample.image.height})`;
+  return { title, pictures, ...(sample.labels && { legend: legendOf(sample.labels, classes) }) };
 }
 
 /** Writes the page of a data set: what it has, and samples with labels and tags. */

@@ -8,6 +8,7 @@ import { ConfusionMatrix } from '@rass/metrics';
 import type { Lpips } from '@rass/metrics/lpips';
 import type { Pipeline } from '@rass/pipeline';
 import { drawScene, SCENE_CLASSES } from '@rass/scenes';
+import { legendOf } from '../dataset/legend.ts';
 import { type ImageScores, Scores } from '../evaluation/scores.ts';
 import type { ImageJob } from '../inference/jobs.ts';
 import type { CaptionedPicture, SheetRow } from '../training/task.ts';
@@ -81,7 +82,7 @@ function rowOf(
     { caption: 'segmented', picture: overlayLabels(done.restored, done.labels, colours) },
     ...(sample.labels ? [{ caption: 'its labels', picture: colourLabels(sample.labels, colours) }] : []),
   ];
-  return { title: sample.id, pictures };
+  return { title: sample.id, pictures, legend: legendOf(done.labels, classes) };
 }
 
 /** Degrades good photographs and scenes, restores and segments them, and scores what came out.

@@ -17,6 +17,7 @@ import {
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { argMax, dispose, type Tensor, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
+import { legendOf } from '../dataset/legend.ts';
 import { makeFolderBeside } from '../files.ts';
 import { linkFolder, writeStages } from '../model/folder.ts';
 import { saveStage, trainableStage } from '../model/stages.ts';
@@ -120,6 +121,7 @@ class SegTask implements TrainingTask {
     const colours = this.#classes.map(({ colour }) => colour);
     return {
       title: sample.id,
+      legend: legendOf(predicted, this.#classes),
       pictures: [
         { caption: 'degraded', picture: sample.degraded },
         { caption: 'segmented', picture: overlayLabels(sample.degraded, predicted, colours) },

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { encodePng } from '@rass/images';
 import { writeBeside } from '../files.ts';
-import type { CaptionedPicture, SheetRow } from './task.ts';
+import type { CaptionedPicture, LegendEntry, SheetRow } from './task.ts';
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
@@ -18,8 +18,12 @@ const figure = ({ caption, picture }: CaptionedPicture): string =>
   `<figure><img src="${dataUri(picture)}" width="${picture.width}" height="${picture.height}" alt="${escapeHtml(caption)}">` +
   `<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
 
-const row = ({ title, pictures }: SheetRow): string =>
-  `<section><h2>${escapeHtml(title)}</h2><div class="row">${pictures.map(figure).join('')}</div></section>`;
+const entry = ({ name, colour, share }: LegendEntry): string =>
+  `<li><i style="background: rgb(${colour.join(' ')})"></i>${escapeHtml(name)} ${(100 * share).toFixed(1)} %</li>`;
+
+const row = ({ title, pictures, legend = [] }: SheetRow): string =>
+  `<section><h2>${escapeHtml(title)}</h2><div class="row">${pictures.map(figure).join('')}</div>` +
+  `${legend.length > 0 ? `<ul>${legend.map(entry).join('')}</ul>` : ''}</section>`;
 
 const STYLE = `
   body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; background: #fff; color: #1d1d1f; }
@@ -27,6 +31,8 @@ const STYLE = `
   .row { display: flex; flex-wrap: wrap; gap: 0.6rem; } figure { margin: 0; }
   img { image-rendering: pixelated; display: block; max-width: 100%; height: auto; }
   table { border-collapse: collapse; margin: 0.8rem 0; } th, td { padding: 0.2rem 0.9rem 0.2rem 0; text-align: left; }
+  ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1rem; list-style: none; margin: 0.3rem 0 0; padding: 0; font-size: 0.8rem; }
+  i { display: inline-block; width: 0.8rem; height: 0.8rem; margin-right: 0.35rem; vertical-align: -0.1rem; }
   figcaption { font-size: 0.8rem; color: #555; max-width: 16rem; }
   @media (prefers-color-scheme: dark) { body { background: #16161a; color: #eee; } figcaption { color: #aaa; } }`;
 

@@ -17,10 +17,19 @@ export interface CaptionedPicture {
   readonly picture: RgbImage;
 }
 
+/** What a colour of a row's pictures stands for. */
+export interface LegendEntry {
+  readonly name: string;
+  readonly colour: readonly [red: number, green: number, blue: number];
+  /** Of all pixels. */
+  readonly share: number;
+}
+
 /** One sample on a sheet. */
 export interface SheetRow {
   readonly title: string;
   readonly pictures: readonly CaptionedPicture[];
+  readonly legend?: readonly LegendEntry[];
 }
 
 export interface Validation {

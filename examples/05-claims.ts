@@ -95,7 +95,7 @@ await Promise.all([
 ]);
 const training = `{kind: ade20k, folder: ${JSON.stringify(resolve(at('training')))}}`;
 
-const KINDS = { aligned: 0.5, plain: 0 } as const;
+const KINDS = { aligned: 1, plain: 0 } as const;
 type Kind = keyof typeof KINDS;
 const kinds = Object.keys(KINDS) as Kind[];
 const fixed = {

@@ -55,5 +55,20 @@ export {
 } from './stable-diffusion/single-file.ts';
 export { type UnetLevels, unetLevels, unetRenaming } from './stable-diffusion/unet-names.ts';
 export { OLD_VAE_ATTENTION, vaeLevels, vaeRenaming } from './stable-diffusion/vae-names.ts';
+export {
+  MANIFEST_FILE,
+  type Manifest,
+  type ManifestFile,
+  type ManifestOptions,
+  makeManifest,
+  parseManifest,
+} from './stored/manifest.ts';
+export {
+  type StoredFolder,
+  type StoredFolderOptions,
+  type StoredProgress,
+  storedFolder,
+} from './stored/stored-folder.ts';
+export { cacheStore, directoryStore, memoryStore, type PieceStore } from './stored/stores.ts';
 export { openTorch, type TorchCheckpoint, type TorchOptions } from './torch/open.ts';
 export type { TensorSpec, TensorWriter } from './writer.ts';

@@ -25,7 +25,7 @@ export default defineRecipe({
     },
     augment: { crop: 128, shortSides: [128, 160, 192, 256] },
   },
-  loss: { net: 'alex', l2: 8, lpips: 1, kind: 'csd', distillation: 0.05, alignment: 0.5, warmUp: 300 },
+  loss: { net: 'alex', l2: 8, lpips: 1, kind: 'csd', distillation: 0.05, alignment: 1, warmUp: 300 },
   optimizer: {
     rate: 1e-3,
     schedule: { kind: 'cosine', warmUp: 50 },

@@ -16,6 +16,7 @@ import { readImage } from '@rass/images/node';
 import { ConfusionMatrix } from '@rass/metrics';
 import { openPipeline } from '@rass/pipeline/node';
 import { drawScene } from '@rass/scenes';
+import { parseManifest } from '@rass/weights';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { trainSmallModel } from '../training/run-small.test-support.ts';
 import { rass } from './rass.test-support.ts';
@@ -179,6 +180,13 @@ it(
     const size = (folder: string): number => statSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors')).size;
     expect(size(out)).toBeLessThan(0.65 * size(model));
     expect(readdirSync(out)).not.toContain('tokenizer');
+    const manifest = parseManifest('x', JSON.parse(readFileSync(join(out, 'files.json'), 'utf8')));
+    expect(manifest.files.map((file) => file.path)).toEqual(
+      readdirSync(out, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && !['README.md', 'files.json'].includes(entry.name))
+        .map((entry) => join(entry.parentPath, entry.name).slice(out.length + 1))
+        .sort(),
+    );
     const card = readFileSync(join(out, 'README.md'), 'utf8');
     expect(card).toContain('rass segment photos/ --model exported');
     expect(card).toContain('Classes: wall, building, sky');

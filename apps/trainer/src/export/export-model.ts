@@ -1,10 +1,10 @@
 import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { STAGES_FILE } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
-import { type EncodableDtype, fromFloat32, readFloat32 } from '@rass/weights';
-import { createSafetensors, openCheckpoint } from '@rass/weights/node';
-import { checkFolderPlace, exists, makeFolderBeside } from '../files.ts';
+import { type EncodableDtype, fromFloat32, MANIFEST_FILE, makeManifest, readFloat32 } from '@rass/weights';
+import { createSafetensors, fileFolder, openCheckpoint } from '@rass/weights/node';
+import { checkFolderPlace, exists, jsonText, makeFolderBeside } from '../files.ts';
 import { INDEX, isOfModel, stageFiles, writeIndex } from '../model/folder.ts';
 import { type ExportedFile, modelCard } from './model-card.ts';
 
@@ -40,7 +40,7 @@ async function convert(from: string, to: string, dtype: EncodableDtype): Promise
   }
 }
 
-/** Writes a model's folder anew, its weights in the given type, with a model card. The folder is there whole or not at all.
+/** Writes a model's folder anew, its weights in the given type, with a model card and files.json, the list of its files and their hashes. The folder is there whole or not at all.
  * @throws when it is no model, or a number does not fit the type */
 export async function exportModel(model: string, out: string, options: ExportOptions): Promise<ExportedFile[]> {
   if (!(await exists(join(model, INDEX)))) {
@@ -60,7 +60,7 @@ export async function exportModel(model: string, out: string, options: ExportOpt
     const walk = async (below: string): Promise<void> => {
       for (const entry of await readdir(join(model, below), { withFileTypes: true })) {
         const path = join(below, entry.name);
-        if (entry.name === 'README.md' || entry.name.endsWith('.tmp')) continue;
+        if (['README.md', MANIFEST_FILE].includes(entry.name) || entry.name.endsWith('.tmp')) continue;
         if (options.withoutTokenizer && path === 'tokenizer') continue;
         if (below === '' && entry.name.endsWith('.safetensors') && !own.includes(entry.name)) continue;
         if (entry.isDirectory()) {
@@ -79,6 +79,11 @@ export async function exportModel(model: string, out: string, options: ExportOpt
         `export: ${relative('.', model)} has weights in .safetensors files; got none; give a model's folder with ${STAGES_FILE}`,
       );
     }
+    const below = await readdir(folder, { recursive: true, withFileTypes: true });
+    const paths = below
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
+    await writeFile(join(folder, MANIFEST_FILE), jsonText(await makeManifest(fileFolder(folder), paths)));
     await writeFile(join(folder, 'README.md'), modelCard(options.name, stages, files, options.dtype));
   });
   return files;

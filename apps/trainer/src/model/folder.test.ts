@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Stages } from '@rass/pipeline';
@@ -33,10 +33,11 @@ describe('linkFolder', () => {
     expect(await readFile(join(to, 'model_index.json'), 'utf8')).not.toBe(index);
   });
 
-  it('leaves out what was named, and what was never finished', async () => {
+  it('leaves out what was named, what was never finished, and what an export says of the folder', async () => {
     const [from, to] = [join(root, 'from'), join(root, 'to')];
     await writeStages(from, ONE);
     await writeTexts(from, 'scheduler', { 'scheduler_config.json': '{}', 'half.tmp': '' });
+    await writeFile(join(from, 'files.json'), '{}');
     await linkFolder(from, to, { except: ['rass.json'] });
     expect((await readdir(to, { recursive: true })).sort()).toEqual([
       'model_index.json',

@@ -1,7 +1,7 @@
 import { copyFile, link, mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { STAGES_FILE, type Stages } from '@rass/pipeline';
-import { paramSpecs, saveParams } from '@rass/weights';
+import { MANIFEST_FILE, paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors } from '@rass/weights/node';
 import { jsonText, writeBeside } from '../files.ts';
 
@@ -68,9 +68,14 @@ export const stageFiles = ({ restoration, segmentation }: Stages): string[] =>
 
 /** Whether an entry of a folder is of a model as these packages write it. */
 export const isOfModel = (name: string): boolean =>
-  name in COMPONENTS || [INDEX, STAGES_FILE, 'README.md'].includes(name) || name.endsWith('.safetensors');
+  name in COMPONENTS ||
+  [INDEX, STAGES_FILE, MANIFEST_FILE, 'README.md'].includes(name) ||
+  name.endsWith('.safetensors');
 
-/** Puts everything of a folder into another, without a second copy on disk where the system can. */
+/** What an export says of a folder as it was: the list of its files, and its card. */
+const OF_EXPORT: readonly string[] = [MANIFEST_FILE, 'README.md'];
+
+/** Puts everything of a model into another folder but what an export says of it, without a second copy on disk where the system can. */
 export async function linkFolder(
   from: string,
   to: string,
@@ -78,7 +83,8 @@ export async function linkFolder(
 ): Promise<void> {
   await mkdir(to, { recursive: true });
   for (const entry of await readdir(from, { withFileTypes: true })) {
-    if (except.includes(entry.name) || basename(entry.name).endsWith('.tmp')) continue;
+    if (except.includes(entry.name) || OF_EXPORT.includes(entry.name) || basename(entry.name).endsWith('.tmp'))
+      continue;
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) await linkFolder(source, target);
     else await link(source, target).catch(() => copyFile(source, target));

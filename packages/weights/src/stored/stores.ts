@@ -1,0 +1,92 @@
+import { WeightsError } from '../error.ts';
+
+/** Where pieces of files are kept between visits, by their hashes. */
+export interface PieceStore {
+  /** The bytes that were put under a key; undefined where there are none. */
+  get(key: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** @throws when there is no room */
+  put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  delete(key: string): Promise<void>;
+  keys(): Promise<string[]>;
+}
+
+/** Pieces in memory: for tests, and for pages that may keep nothing. */
+export function memoryStore(): PieceStore {
+  const pieces = new Map<string, Uint8Array<ArrayBuffer>>();
+  return {
+    get: async (key) => pieces.get(key)?.slice(),
+    put: async (key, bytes) => void pieces.set(key, bytes.slice()),
+    delete: async (key) => void pieces.delete(key),
+    keys: async () => [...pieces.keys()],
+  };
+}
+
+/** Requests under this address never leave the browser: the Cache API knows answers by requests. */
+const ADDRESS = 'https://pieces.invalid/';
+
+/** Pieces in the browser's Cache API. @throws WeightsError `NoStore` where it has none */
+export async function cacheStore(name = 'rass-weights'): Promise<PieceStore> {
+  if (!('caches' in globalThis)) {
+    throw new WeightsError(
+      'NoStore',
+      'cacheStore: the browser has a Cache API; got none; serve the page by https, or use memoryStore',
+    );
+  }
+  const cache = await caches.open(name);
+  const addressOf = (key: string): string => ADDRESS + encodeURIComponent(key);
+  return {
+    async get(key) {
+      const found = await cache.match(addressOf(key));
+      return found === undefined ? undefined : new Uint8Array(await found.arrayBuffer());
+    },
+    put: (key, bytes) => cache.put(addressOf(key), new Response(bytes)),
+    delete: async (key) => void (await cache.delete(addressOf(key))),
+    async keys() {
+      const requests = await cache.keys();
+      return requests.map(({ url }) => decodeURIComponent(url.slice(ADDRESS.length)));
+    },
+  };
+}
+
+const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === 'NotFoundError';
+
+/** Pieces as files of a directory, such as one of the origin private file system (`navigator.storage.getDirectory()`). A file is there whole
+ * or not at all. */
+export function directoryStore(directory: FileSystemDirectoryHandle): PieceStore {
+  const nameOf = (key: string): string => encodeURIComponent(key).replaceAll('*', '%2A');
+  return {
+    async get(key) {
+      try {
+        const handle = await directory.getFileHandle(nameOf(key));
+        return new Uint8Array(await (await handle.getFile()).arrayBuffer());
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    async put(key, bytes) {
+      const handle = await directory.getFileHandle(nameOf(key), { create: true });
+      // What is written is seen when the stream is closed.
+      const stream = await handle.createWritable();
+      try {
+        await stream.write(bytes);
+      } catch (error) {
+        await stream.abort();
+        throw error;
+      }
+      await stream.close();
+    },
+    async delete(key) {
+      try {
+        await directory.removeEntry(nameOf(key));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    },
+    async keys() {
+      const names: string[] = [];
+      for await (const name of directory.keys()) names.push(decodeURIComponent(name));
+      return names;
+    },
+  };
+}

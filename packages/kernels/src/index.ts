@@ -3,6 +3,7 @@ export { type BlockOutputs, checkpoint } from './autodiff/checkpoint.ts';
 export { detached } from './autodiff/detached.ts';
 export { type ForwardPass, forwardPass } from './autodiff/forward-pass.ts';
 export { type GradientsOf, type GradientsOptions, gradients, valueAndGradients } from './autodiff/gradients.ts';
+export { computed } from './backends/computed.ts';
 export { BackendError, type BackendErrorCode } from './backends/errors.ts';
 export { listBackends } from './backends/list.ts';
 export { trimBackendMemory } from './backends/memory.ts';

@@ -10,6 +10,7 @@ export {
   type Pipeline,
   type PipelineOptions,
   type RestoreOptions,
+  type RestoreProgress,
   type SegmentOptions,
 } from './pipeline.ts';
 export {

@@ -9,7 +9,7 @@ import { memory } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { padEdges } from './images/pad.ts';
 import { openPipeline as openPath, readStages } from './node.ts';
-import { openPipeline, type Pipeline } from './pipeline.ts';
+import { openPipeline, type Pipeline, type RestoreProgress } from './pipeline.ts';
 import { STAGES, smallModelFiles } from './small-model.test-support.ts';
 
 const photograph = (width: number, height: number): RgbImage => drawScene({ seed: 3, width, height }).image;
@@ -65,6 +65,34 @@ describeOnBackends('a pipeline', () => {
     expect(distance(tiled, whole)).toBeGreaterThan(1);
   });
 
+  it('tells how far it has come, and stops when it is told to, with nothing left', async () => {
+    const image = photograph(128, 64);
+    const tiling = { size: 16, overlap: 8 };
+    const seen: RestoreProgress[] = [];
+    await pipeline.restore(image, { tiling, onProgress: (progress) => seen.push(progress) });
+    const stages = seen.map(({ stage }) => stage);
+    expect([...new Set(stages)]).toEqual(['encode', 'restore', 'decode']);
+    expect(seen.filter(({ stage }) => stage === 'restore').map(({ done }) => done)).toEqual([1 / 3, 2 / 3, 1]);
+    for (const stage of ['encode', 'decode']) {
+      const done = seen.filter((each) => each.stage === stage).map((each) => each.done);
+      expect(done).toEqual(done.toSorted((a, b) => a - b));
+      expect(done.at(-1)).toBeCloseTo(1, 3);
+    }
+    for (const stage of ['encode', 'restore', 'decode']) {
+      const tensors = memory().numTensors;
+      const controller = new AbortController();
+      const count = { encode: 0, restore: 0, decode: 0 };
+      const onProgress = (progress: RestoreProgress) => {
+        count[progress.stage] += 1;
+        if (progress.stage === stage) controller.abort(new Error(`enough of ${stage}`));
+      };
+      const options = { tiling, onProgress, signal: controller.signal };
+      await expect(pipeline.restore(image, options)).rejects.toThrow(`enough of ${stage}`);
+      expect(count[stage as 'encode']).toBe(1);
+      expect(memory().numTensors).toBe(tensors);
+    }
+  });
+
   it('reads the prompt, and takes the colours of the photograph where asked', async () => {
     const image = photograph(64, 64);
     const plain = await pipeline.restore(image);
@@ -72,6 +100,16 @@ describeOnBackends('a pipeline', () => {
     const mean = ({ data }: RgbImage) => data.reduce((a, b) => a + b, 0) / data.length;
     const fixed = await pipeline.restore(image, { colourFix: 'adain' });
     expect(Math.abs(mean(fixed) - mean(image))).toBeLessThan(2);
+  });
+
+  it('stops segmenting when it is told to, with nothing left', async () => {
+    const image = photograph(192, 64);
+    const tensors = memory().numTensors;
+    const controller = new AbortController();
+    const segmenting = pipeline.segment(image, { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(segmenting).rejects.toThrow('enough');
+    expect(memory().numTensors).toBe(tensors);
   });
 
   it('labels each pixel with one of its classes', async () => {

@@ -12,14 +12,14 @@ import {
   rassFeatures,
   rassHeadParams,
   restoreLatents,
-  semanticInference,
-  tiledLatents,
+  semanticInferenceAsync,
+  type TileProgress,
+  tiledLatentsAsync,
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
+import { scaleLatents, unscaleLatents, type Vae, vaeDecodeAsync, vaeEncodeAsync } from '@rass/vae';
 import type { ByteFolder, OpenOptions } from '@rass/weights';
-import { argMax, dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
-import { latentsOf } from './images/latents.ts';
+import { argMax, dispose, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { padEdges } from './images/pad.ts';
 import { imageBatch, imagesOf } from './images/tensors.ts';
 import { restoringUnet, segmentingUnet } from './model/load-stage.ts';
@@ -37,6 +37,16 @@ export interface RestoreOptions {
   /** How many times larger; default 1. */
   readonly upscale?: number;
   readonly tiling?: LatentTiling;
+  /** Ends the work after the block or tile that it is at; nothing stays in memory then. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: RestoreProgress) => void;
+}
+
+/** How far a restoration has come. */
+export interface RestoreProgress {
+  readonly stage: 'encode' | 'restore' | 'decode';
+  /** Of the stage, from 0 to 1. */
+  readonly done: number;
 }
 
 export interface SegmentOptions {
@@ -47,6 +57,8 @@ export interface SegmentOptions {
   readonly flip?: boolean;
   /** Also these sizes, averaged; default [1]. */
   readonly scales?: readonly number[];
+  /** Ends the work after the window that it is at; nothing stays in memory then. */
+  readonly signal?: AbortSignal;
 }
 
 /** A model that is loaded to restore, to segment, or for both. */
@@ -100,29 +112,50 @@ class LoadedPipeline implements Pipeline {
     return text.embed([tagPrompt(tags, (each) => text.tokenizer.tokenize(each)).text]);
   }
 
-  async restore(image: RgbImage, options: RestoreOptions = {}): Promise<RgbImage> {
-    const { restoring, vae, schedule } = this.#models;
-    if (restoring === undefined) throw new Error('restore: the model was opened to restore; got one that was not');
-    const { colourFix = 'none', upscale = 1, tiling } = options;
-    const size = { width: Math.round(image.width * upscale), height: Math.round(image.height * upscale) };
-    const large = upscale === 1 ? image : resizeImage(image, size, 'bicubic');
-    const padded = padEdges(large, MULTIPLE);
-    const { timestep, latentUpdate } = restoring.stage;
-    const bands = padded.width * padded.height >= BANDS_FROM ? ({ tiling: 'exact' } as const) : {};
-    const text = this.#embed(options.tags);
-    const batch = tidy(() => {
-      const latents = latentsOf(vae, [padded], bands);
+  /** An image whose sides fit, restored piece by piece. */
+  async #restored(image: RgbImage, options: RestoreOptions, { unet, stage }: Restoring): Promise<RgbImage> {
+    const { vae, schedule } = this.#models;
+    const { tiling, signal, onProgress } = options;
+    const { timestep, latentUpdate } = stage;
+    const told = (name: RestoreProgress['stage']) => ({ done }: { done: number }) => onProgress?.({ stage: name, done }); // biome-ignore format: one line
+    const stop = signal && { signal };
+    const pass = { ...(image.width * image.height >= BANDS_FROM && { tiling: 'exact' as const }), ...stop };
+    // No tidy spans an await: what is made is freed here, whatever happens.
+    const held: Tensor[] = [];
+    const hold = <T extends Tensor>(tensor: T): T => {
+      held.push(tensor);
+      return tensor;
+    };
+    try {
+      const text = hold(this.#embed(options.tags));
+      const pixels = hold(imageBatch([image]));
+      const { posterior } = await vaeEncodeAsync(vae, pixels, { ...pass, onProgress: told('encode') });
+      const latents = hold(tidy(() => scaleLatents(vae.config, posterior.mean)));
+      dispose(posterior);
       const step = (tile: Tensor4D): Tensor4D =>
-        restoreLatents({ unet: restoring.unet, schedule }, tile, text, { timestep, latentUpdate }).latents;
-      return vaeDecode(vae, unscaleLatents(vae.config, tiledLatents(latents, step, tiling)), bands).image;
-    });
-    const [whole] = await imagesOf(batch);
-    dispose([text, batch]);
-    const restored = cropImage(whole!, { left: 0, top: 0, ...size });
-    return fixColours(restored, large, colourFix);
+        tidy(() => restoreLatents({ unet, schedule }, tile, text, { timestep, latentUpdate }).latents);
+      const onTile = ({ done, tiles }: TileProgress) => told('restore')({ done: done / tiles });
+      const better = hold(await tiledLatentsAsync(latents, step, { ...tiling, ...stop, onTile }));
+      const unscaled = hold(unscaleLatents(vae.config, better));
+      const { image: decoded } = await vaeDecodeAsync(vae, unscaled, { ...pass, onProgress: told('decode') });
+      const [whole] = await imagesOf(hold(decoded));
+      return whole!;
+    } finally {
+      dispose(held);
+    }
   }
 
-  #scores(image: RgbImage, options: SegmentOptions): Tensor4D {
+  async restore(image: RgbImage, options: RestoreOptions = {}): Promise<RgbImage> {
+    const { restoring } = this.#models;
+    if (restoring === undefined) throw new Error('restore: the model was opened to restore; got one that was not');
+    const { colourFix = 'none', upscale = 1 } = options;
+    const size = { width: Math.round(image.width * upscale), height: Math.round(image.height * upscale) };
+    const large = upscale === 1 ? image : resizeImage(image, size, 'bicubic');
+    const whole = await this.#restored(padEdges(large, MULTIPLE), options, restoring);
+    return fixColours(cropImage(whole, { left: 0, top: 0, ...size }), large, colourFix);
+  }
+
+  async #scores(image: RgbImage, options: SegmentOptions): Promise<Tensor4D> {
     const { segmenting, vae } = this.#models;
     if (segmenting === undefined) throw new Error('segment: the model was opened to segment; got one that was not');
     const { unet, head, stage } = segmenting;
@@ -133,9 +166,9 @@ class LoadedPipeline implements Pipeline {
         rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
       head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
     };
-    const { flip = false, scales = [1] } = options;
+    const { flip = false, scales = [1], signal } = options;
     try {
-      return semanticInference(segmenter, batch, { flip, scales });
+      return await semanticInferenceAsync(segmenter, batch, { flip, scales, ...(signal && { signal }) });
     } finally {
       dispose([text, batch]);
     }
@@ -145,7 +178,7 @@ class LoadedPipeline implements Pipeline {
     const shortSide = options.shortSide ?? this.#models.segmenting?.stage.size ?? SHORT_SIDE;
     const size = shortestEdge(image, shortSide, Number.POSITIVE_INFINITY);
     const isOwn = size.width === image.width && size.height === image.height;
-    const scores = this.#scores(isOwn ? image : resizeImage(image, size), options);
+    const scores = await this.#scores(isOwn ? image : resizeImage(image, size), options);
     const own = image.width * image.height * this.classes.length <= MOST_SCORES;
     const best = tidy(() => {
       const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;

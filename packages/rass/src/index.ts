@@ -19,6 +19,7 @@ export {
   type Segmenter,
   type SemanticInferenceOptions,
   semanticInference,
+  semanticInferenceAsync,
   semanticScores,
 } from './inference/semantic.ts';
 export { slidingFeatures, squareWindows, type Window } from './inference/windows.ts';
@@ -43,7 +44,13 @@ export {
   type ScrWeights,
   scrLoss,
 } from './restoration/scr-loss.ts';
-export { type LatentTiling, tiledLatents } from './restoration/tiles.ts';
+export {
+  type AsyncTiling,
+  type LatentTiling,
+  type TileProgress,
+  tiledLatents,
+  tiledLatentsAsync,
+} from './restoration/tiles.ts';
 export { countStageTwo, type RassHead, rassHeadParams } from './stage-two.ts';
 export {
   lossStep,
@@ -56,3 +63,4 @@ export {
   segVariables,
   studentStep,
 } from './training/steps.ts';
+export type { PieceOptions } from './work.ts';

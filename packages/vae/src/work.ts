@@ -1,4 +1,5 @@
-import { slice, type Tensor, type TensorContainer, tidy } from '@tensorflow/tfjs-core';
+import { computed } from '@rass/kernels';
+import { type Tensor, type TensorContainer, tidy } from '@tensorflow/tfjs-core';
 
 /** One piece of a pass that has just been done. */
 export interface Piece {
@@ -62,19 +63,6 @@ export function runNow<T>(start: (held: Held) => Work<T>): T {
     const step = work.next();
     if (step.done) return step.value;
   }
-}
-
-/** A GPU works behind the calls that feed it: one value read back says that it has come this far. */
-async function computed(tensor: Tensor): Promise<void> {
-  const corner = tidy(() =>
-    slice(
-      tensor,
-      tensor.shape.map(() => 0),
-      tensor.shape.map(() => 1),
-    ),
-  );
-  await corner.data();
-  corner.dispose();
 }
 
 /** Runs a pass with a pause after each piece, in which other work of the event loop gets its turn.

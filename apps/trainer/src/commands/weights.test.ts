@@ -85,6 +85,7 @@ describe('rass weights install', () => {
       status: 0,
       stdout: `lpips weights were already there: ${alex}\nlpips weights were already there: ${vgg}\n`,
     });
+    expect(await rass('lpips', '--if-missing')).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
   const installed = (net: string) => join(cacheFolder(), 'weights', `lpips-${net}.safetensors`);

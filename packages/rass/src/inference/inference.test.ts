@@ -21,7 +21,7 @@ import {
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { padImage, type Segmenter, semanticInference, semanticScores } from './semantic.ts';
+import { padImage, type Segmenter, semanticInference, semanticInferenceAsync, semanticScores } from './semantic.ts';
 import { slidingFeatures, squareWindows } from './windows.ts';
 
 const image = (H: number, W: number): Tensor4D => tensor4d(randomValues(H * W * 3, { seed: 5 }), [1, H, W, 3]);
@@ -179,6 +179,38 @@ describeOnBackends('semanticInference', () => {
       const corner = slice(padded, [0, 63, 127, 0], [1, 1, 1, 3]);
       await expectClose(await corner.data(), [-1, -1, -1]);
       dispose([padded, corner]);
+    });
+    x.dispose();
+  });
+
+  it('does the same with pauses, and leaves nothing behind when it is stopped', async () => {
+    const x = image(64, 160);
+    const options = { scales: [1, 1.5], flip: true, average: 'scores' } as const;
+    await expectNoLeaks(async () => {
+      for (const average of ['features', 'scores'] as const) {
+        let pieces = 0;
+        const atOnce = semanticInference(segmenter, x, { ...options, average });
+        const slowly = await semanticInferenceAsync(segmenter, x, {
+          ...options,
+          average,
+          onPiece: (done) => (pieces = done),
+        });
+        expect(Array.from(await slowly.data())).toEqual(Array.from(await atOnce.data()));
+        // Three windows of 64 x 192, two of 128 x 256, each twice, and four views.
+        expect(pieces).toBe(2 * (3 + 2) + 4);
+        dispose([atOnce, slowly]);
+        for (const last of [1, 4, 7, 14]) {
+          const controller = new AbortController();
+          const onPiece = (done: number) => done === last && controller.abort(new Error('enough'));
+          const stopped = semanticInferenceAsync(segmenter, x, {
+            ...options,
+            average,
+            onPiece,
+            signal: controller.signal,
+          });
+          await expect(stopped).rejects.toThrow('enough');
+        }
+      }
     });
     x.dispose();
   });

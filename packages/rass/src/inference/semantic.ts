@@ -16,7 +16,8 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { inWindow, slidingFeatures, squareWindows, type Window, WindowMean } from './windows.ts';
+import { type PieceOptions, runAtOnce, runInPieces, type Work } from '../work.ts';
+import { inWindow, slidingWork, squareWindows, type Window, WindowMean } from './windows.ts';
 
 /** A backbone and a head. */
 export interface Segmenter {
@@ -81,13 +82,13 @@ function scored({ head }: Segmenter, features: FeaturePyramid, size: readonly [n
 }
 
 /** The scores of an image whose sides fit. */
-function paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOptions): Tensor4D {
+function* paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOptions): Work<Tensor4D> {
   const [, H, W] = image_BHWC.shape;
   const { mode = 'sliding', average = 'features' } = o;
   // A square is its only window.
   if (mode === 'whole' || H === W) return scored(s, s.features(image_BHWC), [H, W]);
   if (average === 'features') {
-    const features = slidingFeatures(image_BHWC, (part, window) => s.features(part, window));
+    const features = yield* slidingWork(image_BHWC, (part, window) => s.features(part, window));
     return scored(s, features, [H, W]);
   }
   const mean = new WindowMean(H, W);
@@ -95,6 +96,7 @@ function paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOp
     for (const window of squareWindows(H, W)) {
       const features = inWindow(image_BHWC, window, (part) => s.features(part, window));
       mean.add(scored(s, features, [window.size, window.size]), window);
+      yield mean.sum!;
     }
     return mean.finish();
   } finally {
@@ -103,13 +105,13 @@ function paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOp
 }
 
 /** The scores of an image at one of the sizes, or of its mirror image, brought back to the image's own. */
-function viewScores(
+function* viewScores(
   s: Segmenter,
   image: Tensor4D,
   scale: number,
   mirrored: boolean,
   o: SemanticInferenceOptions,
-): Tensor4D {
+): Work<Tensor4D> {
   const [B, H, W] = image.shape;
   const size = [Math.max(1, Math.round(H * scale)), Math.max(1, Math.round(W * scale))] as const;
   const padded = tidy(() => {
@@ -117,7 +119,7 @@ function viewScores(
     return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), o.multiple ?? 64);
   });
   try {
-    const scores = paddedScores(s, padded, o);
+    const scores = yield* paddedScores(s, padded, o);
     return tidy(() => {
       const own = slice(scores, [0, 0, 0, 0], [B, size[0], size[1], scores.shape[3]]);
       const back = scale === 1 ? own : resize(own, [H, W], 'bilinear');
@@ -141,6 +143,28 @@ function check({ scales = [1], multiple = 64 }: SemanticInferenceOptions, image:
   }
 }
 
+/** View by view, window by window. */
+function* inferenceWork(segmenter: Segmenter, image_BHWC: Tensor4D, options: SemanticInferenceOptions): Work<Tensor4D> {
+  const { scales = [1], flip = false } = options;
+  const views = scales.flatMap((scale) => (flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })));
+  let sum: Tensor4D | undefined;
+  try {
+    for (const { scale, mirrored } of views) {
+      const scores = yield* viewScores(segmenter, image_BHWC, scale, mirrored, options);
+      const before: Tensor4D | undefined = sum;
+      sum = before === undefined ? scores : add(before, scores);
+      if (before !== undefined) dispose([before, scores]);
+      yield sum;
+    }
+    const total = sum as Tensor4D;
+    const mean = views.length === 1 ? total : (div(total, views.length) as Tensor4D);
+    sum = mean === total ? undefined : total;
+    return mean;
+  } finally {
+    sum?.dispose();
+  }
+}
+
 /** How much each pixel is of each class, by square windows, over several sizes and the mirror image where asked for.
  * @shape image [B, H, W, 3] in [-1, 1] -> [B, H, W, V]; the largest is the class
  * @throws when the image or an option does not fit @source github.com/Ka1Guan/RASS; mmseg, test-time augmentation */
@@ -150,18 +174,19 @@ export function semanticInference(
   options: SemanticInferenceOptions = {},
 ): Tensor4D {
   check(options, image_BHWC);
-  const { scales = [1], flip = false } = options;
-  const views = scales.flatMap((scale) => (flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })));
-  let sum: Tensor4D | undefined;
-  for (const { scale, mirrored } of views) {
-    const scores = viewScores(segmenter, image_BHWC, scale, mirrored, options);
-    const before = sum;
-    sum = before === undefined ? scores : add(before, scores);
-    if (before !== undefined) dispose([before, scores]);
-  }
-  const total = sum as Tensor4D;
-  if (views.length === 1) return total;
-  const mean = div(total, views.length) as Tensor4D;
-  total.dispose();
-  return mean;
+  return runAtOnce(inferenceWork(segmenter, image_BHWC, options));
+}
+
+/** semanticInference with a pause after each window and each view, in which a page stays alive and the signal can stop it.
+ * @throws also the signal's reason; nothing is left behind then */
+export async function semanticInferenceAsync(
+  segmenter: Segmenter,
+  image_BHWC: Tensor4D,
+  { signal, onPiece, ...options }: SemanticInferenceOptions & PieceOptions = {},
+): Promise<Tensor4D> {
+  check(options, image_BHWC);
+  return runInPieces(inferenceWork(segmenter, image_BHWC, options), {
+    ...(signal && { signal }),
+    ...(onPiece && { onPiece }),
+  });
 }

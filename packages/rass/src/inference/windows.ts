@@ -1,5 +1,6 @@
 import type { FeaturePyramid } from '@rass/mask2former';
 import { add, dispose, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
+import { runAtOnce, type Work } from '../work.ts';
 
 /** A square part of an image. */
 export interface Window {
@@ -80,6 +81,11 @@ export class WindowMean {
     return mean;
   }
 
+  /** What was added so far; this object's own. */
+  get sum(): Tensor4D | undefined {
+    return this.#sum;
+  }
+
   /** Frees what was added so far. */
   dispose(): void {
     this.#sum?.dispose();
@@ -95,6 +101,14 @@ export function slidingFeatures(
   image_BHWC: Tensor4D,
   features: (window_BHWC: Tensor4D, window: Window) => FeaturePyramid,
 ): FeaturePyramid {
+  return runAtOnce(slidingWork(image_BHWC, features));
+}
+
+/** slidingFeatures window by window. */
+export function* slidingWork(
+  image_BHWC: Tensor4D,
+  features: (window_BHWC: Tensor4D, window: Window) => FeaturePyramid,
+): Work<FeaturePyramid> {
   const [, H, W] = image_BHWC.shape;
   if (H % STRIDES.res5 !== 0 || W % STRIDES.res5 !== 0) {
     throw new Error(
@@ -109,6 +123,7 @@ export function slidingFeatures(
         inWindow(image_BHWC, window, (part) => features(part, window)),
         window,
       );
+      yield means[0].sum!;
     }
     const [res2, res3, res4, res5] = means.map((mean) => mean.finish());
     return { res2, res3, res4, res5 };

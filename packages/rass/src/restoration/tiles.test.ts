@@ -1,7 +1,7 @@
 import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
 import { dispose, mul, ones, type Tensor4D, tensor, zeros } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { tiledLatents } from './tiles.ts';
+import { tiledLatents, tiledLatentsAsync } from './tiles.ts';
 
 const latents = (h: number, w: number): Tensor4D =>
   tensor(randomValues(2 * h * w * 3, { seed: 1 }), [2, h, w, 3]) as Tensor4D;
@@ -20,6 +20,34 @@ describeOnBackends('tiledLatents', () => {
       const squared = mul(whole, whole);
       await expectClose(found, squared, { relative: 1e-4 });
       dispose([found, squared]);
+    });
+    whole.dispose();
+  });
+
+  it('does the same with pauses, and leaves nothing behind when it is stopped', async () => {
+    const whole = latents(23, 37);
+    const square = (tile: Tensor4D): Tensor4D => mul(tile, tile);
+    const tiling = { size: 16, overlap: 6 };
+    await expectNoLeaks(async () => {
+      const told: number[][] = [];
+      const atOnce = tiledLatents(whole, square, tiling);
+      const slowly = await tiledLatentsAsync(whole, square, {
+        ...tiling,
+        onTile: ({ done, tiles }) => told.push([done, tiles]),
+      });
+      expect(Array.from(await slowly.data())).toEqual(Array.from(await atOnce.data()));
+      expect(told).toEqual(Array.from({ length: 8 }, (_, i) => [i + 1, 8]));
+      dispose([atOnce, slowly]);
+      const controller = new AbortController();
+      const onTile = ({ done }: { done: number }) => done === 2 && controller.abort(new Error('enough'));
+      await expect(tiledLatentsAsync(whole, square, { ...tiling, onTile, signal: controller.signal })).rejects.toThrow(
+        'enough',
+      );
+      const failing = (tile: Tensor4D): Tensor4D => {
+        if (controller.signal.aborted) throw new Error('broken');
+        return tile;
+      };
+      expect(() => tiledLatents(whole, failing, tiling)).toThrow('broken');
     });
     whole.dispose();
   });

@@ -1,4 +1,5 @@
 import { add, dispose, div, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
+import { runAtOnce, runInPieces, type Work } from '../work.ts';
 
 /** Squares of latents that overlap. */
 export interface LatentTiling {
@@ -29,31 +30,55 @@ function bell(size: number): Float32Array {
   );
 }
 
-/** Runs `run` on overlapping squares of latents and adds their results up, each weighted by a bell about its middle, so that no tile's edge
- * shows. One that fits into a square is run as it is. The results are freed. @shape [B, h, w, C] -> [B, h, w, C]
- * @throws when the overlap is not below the size @source OSEDiff, arXiv 2406.08177 */
-export function tiledLatents(
+/** How far the tiles have come. */
+export interface TileProgress {
+  readonly done: number;
+  readonly tiles: number;
+}
+
+export interface AsyncTiling extends LatentTiling {
+  readonly signal?: AbortSignal;
+  readonly onTile?: (progress: TileProgress) => void;
+}
+
+type Sums = { readonly values: Tensor4D; readonly weights: Tensor4D };
+
+/** Where tiles begin. */
+const tilePlaces = (h: number, w: number, size: number, overlap: number): (readonly [top: number, left: number])[] =>
+  startsOf(h, size, overlap).flatMap((top) => startsOf(w, size, overlap).map((left) => [top, left] as const));
+
+/** A tile at a time; what was summed up so far is freed when the work is given up. */
+function* tileByTile(
   latents_BhwC: Tensor4D,
   run: (tile_BhwC: Tensor4D) => Tensor4D,
-  { size = SIZE, overlap = OVERLAP }: LatentTiling = {},
-): Tensor4D {
+  { size = SIZE, overlap = OVERLAP }: LatentTiling,
+): Work<Tensor4D> {
   if (!(Number.isInteger(size) && Number.isInteger(overlap) && overlap >= 0 && overlap < size)) {
     throw new Error(
       `tiledLatents: size and overlap are whole numbers, the overlap from 0 and below the size; got ${size} and ${overlap}; 96 and 32 are usual`,
     );
   }
   const [B, h, w, C] = latents_BhwC.shape;
-  if (h <= size && w <= size) return run(latents_BhwC);
+  if (h <= size && w <= size) {
+    const whole = run(latents_BhwC);
+    try {
+      yield whole;
+    } catch (error) {
+      if (whole !== latents_BhwC) whole.dispose();
+      throw error;
+    }
+    return whole;
+  }
   const [rows, columns] = [Math.min(size, h), Math.min(size, w)];
   const [down, across] = [bell(rows), bell(columns)];
   const weights = tensor(
     Float32Array.from({ length: rows * columns }, (_, i) => down[Math.floor(i / columns)] * across[i % columns]),
     [1, rows, columns, 1],
   ) as Tensor4D;
-  let sums: { values: Tensor4D; weights: Tensor4D } | undefined;
-  for (const top of startsOf(h, size, overlap)) {
-    for (const left of startsOf(w, size, overlap)) {
-      const before = sums;
+  let sums: Sums | undefined;
+  try {
+    for (const [top, left] of tilePlaces(h, w, size, overlap)) {
+      const before: Sums | undefined = sums;
       sums = tidy(() => {
         const result = run(slice(latents_BhwC, [0, top, left, 0], [B, rows, columns, C]));
         const place = (tile: Tensor4D): Tensor4D =>
@@ -68,9 +93,35 @@ export function tiledLatents(
         return { values: add(before.values, values), weights: add(before.weights, own) };
       });
       if (before !== undefined) dispose([before.values, before.weights]);
+      yield sums.values;
     }
+    return div(sums!.values, sums!.weights) as Tensor4D;
+  } finally {
+    weights.dispose();
+    if (sums !== undefined) dispose([sums.values, sums.weights]);
   }
-  const mean = div(sums!.values, sums!.weights) as Tensor4D;
-  dispose([weights, sums!.values, sums!.weights]);
-  return mean;
+}
+
+/** Runs `run` on overlapping squares of latents and adds their results up, each weighted by a bell about its middle, so that no tile's edge
+ * shows. One that fits into a square is run as it is. The results are freed. @shape [B, h, w, C] -> [B, h, w, C]
+ * @throws when the overlap is not below the size @source OSEDiff, arXiv 2406.08177 */
+export function tiledLatents(
+  latents_BhwC: Tensor4D,
+  run: (tile_BhwC: Tensor4D) => Tensor4D,
+  tiling: LatentTiling = {},
+): Tensor4D {
+  return runAtOnce(tileByTile(latents_BhwC, run, tiling));
+}
+
+/** tiledLatents with a pause after each tile, in which a page stays alive and the signal can stop it.
+ * @throws also the signal's reason; nothing is left behind then */
+export async function tiledLatentsAsync(
+  latents_BhwC: Tensor4D,
+  run: (tile_BhwC: Tensor4D) => Tensor4D,
+  { signal, onTile, ...tiling }: AsyncTiling = {},
+): Promise<Tensor4D> {
+  const { size = SIZE, overlap = OVERLAP } = tiling;
+  const [, h, w] = latents_BhwC.shape;
+  const onPiece = (done: number) => onTile?.({ done, tiles: tilePlaces(h, w, size, overlap).length });
+  return runInPieces(tileByTile(latents_BhwC, run, tiling), { ...(signal && { signal }), onPiece });
 }

@@ -22,7 +22,8 @@ import {
 } from '@rass/attention-alignment';
 import { selectBackend, valueAndGradients } from '@rass/kernels';
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
-import { clipText, clipTextParams, createTokenizer, parseClipTextConfig } from '@rass/text-encoder';
+import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
+import { createTokenizer } from '@rass/text-encoder/presets';
 import { attentionNames, parseUnetConfig, type Unet, unet, unetParams } from '@rass/unet';
 import { dispose, ones, type Tensor3D, type Tensor4D, tensor4d, tidy, train } from '@tensorflow/tfjs-core';
 import { decode as decodePng, encode as encodePng } from 'fast-png';

@@ -4,7 +4,8 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { type BackendName, listBackends, selectBackend } from '@rass/kernels';
 import { countParams, disposeParams, randomParams } from '@rass/nn';
-import { clipText, clipTextParams, createTokenizer, parseClipTextConfig, tokenPositions } from '@rass/text-encoder';
+import { clipText, clipTextParams, parseClipTextConfig, tokenPositions } from '@rass/text-encoder';
+import { createTokenizer } from '@rass/text-encoder/presets';
 import {
   attentionNames,
   noiseSchedule,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { selectBackend } from '@rass/kernels';
 import { normalNoise } from '@rass/nn';
 import { pythonExecutable, runPython } from '@rass/testkit/python';
-import { vocabularyFiles } from '@rass/text-encoder';
+import { vocabularyFiles } from '@rass/text-encoder/presets';
 import { describe, expect, it } from 'vitest';
 
 const here = dirname(fileURLToPath(import.meta.url));

@@ -1,4 +1,4 @@
-import { createTokenizer } from '@rass/text-encoder';
+import { createTokenizer } from '@rass/text-encoder/presets';
 import { describe, expect, it } from 'vitest';
 import { classTags, cleanPrompt, findTags, tagPrompt } from './index.ts';
 

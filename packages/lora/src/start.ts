@@ -1,6 +1,5 @@
 import type { Conv2d, Layer, Linear } from '@rass/nn';
 import { add, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
-import { oloraStart, orthogonalStart, pissaStart } from './algebra/starts.ts';
 import { type LoraConfig, scaleFor } from './config.ts';
 import { product } from './forward.ts';
 import { hostFactors, toHost, toTensor } from './host.ts';
@@ -29,6 +28,8 @@ export async function startFromWeight(
 ): Promise<StartedLayer> {
   const { config, rank, alpha } = share;
   const scale = scaleFor(alpha, rank, config.rsLora);
+  // Decompositions weigh more than all the rest of the package, and most adapters start without.
+  const { oloraStart, orthogonalStart, pissaStart } = await import('./algebra/starts.ts');
   const init = config.init ?? 'default';
   const what = typeof init === 'object' ? 'pissa' : init;
   if (layer.kind === 'embedding') {

@@ -11,14 +11,11 @@ export { loadClipText } from './load.ts';
 export { type ClipText, type ClipTextLayer, clipTextParams, clipTextPrefix } from './params.ts';
 export {
   type BatchOptions,
-  createTokenizer,
   type DecodeOptions,
   type Token,
   type TokenBatch,
   type Tokenizer,
   type TokenizerFiles,
-  type TokenizerOptions,
   tokenizerFromFiles,
   tokenPositions,
-  vocabularyFiles,
 } from './tokenizer/index.ts';

@@ -2,7 +2,8 @@ import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/
 import { imagesOf, latentsOf, STAGES_FILE, type TextModel, textModel } from '@rass/pipeline';
 import { openModel, readStages } from '@rass/pipeline/node';
 import { lossStep } from '@rass/rass';
-import { clipText, clipTextParams, createTokenizer, parseClipTextConfig, vocabularyFiles } from '@rass/text-encoder';
+import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
+import { createTokenizer, vocabularyFiles } from '@rass/text-encoder/presets';
 import {
   addNoise,
   convertPrediction,

@@ -2,7 +2,6 @@ import { disposeParams } from '@rass/nn';
 import {
   type ClipText,
   clipText,
-  createTokenizer,
   loadClipText,
   parseClipTextConfig,
   type Tokenizer,
@@ -56,12 +55,18 @@ export function textModel(params: ClipText, tokenizer: Tokenizer): TextModel {
   };
 }
 
+/** Its vocabulary is a quarter of a megabyte, which a model with files of its own does not load. */
+async function ofStableDiffusion2(): Promise<Tokenizer> {
+  const { createTokenizer } = await import('@rass/text-encoder/presets');
+  return createTokenizer({ preset: 'stable-diffusion-2' });
+}
+
 /** Loads the text encoder and the tokenizer of a folder; one without a tokenizer has that of Stable Diffusion 2. */
 export async function openTextModel(
   encoder: DiffusersComponent,
   files: TokenizerFiles | undefined,
 ): Promise<TextModel> {
   const { params } = await loadClipText(encoder.checkpoint, parseClipTextConfig(encoder.config));
-  const tokenizer = files === undefined ? createTokenizer({ preset: 'stable-diffusion-2' }) : tokenizerFromFiles(files);
+  const tokenizer = files === undefined ? await ofStableDiffusion2() : tokenizerFromFiles(files);
   return textModel(params, tokenizer);
 }

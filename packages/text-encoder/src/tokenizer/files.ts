@@ -2,14 +2,7 @@ import * as v from 'valibot';
 import type { AddedToken } from './added-tokens.ts';
 import type { Merges } from './pair-table.ts';
 import { buildTokenizer, type Tokenizer } from './tokenizer.ts';
-import {
-  buildVocabulary,
-  clipVocabulary,
-  END_TOKEN,
-  listedTokens,
-  START_TOKEN,
-  type Vocabulary,
-} from './vocabulary.ts';
+import { buildVocabulary, END_TOKEN, listedTokens, START_TOKEN, type Vocabulary } from './vocabulary.ts';
 
 /** The texts of a `tokenizer/` folder's files, by name. Either `tokenizer.json` or the first two are needed. */
 export interface TokenizerFiles {
@@ -21,15 +14,6 @@ export interface TokenizerFiles {
   'added_tokens.json'?: string;
 }
 
-export interface TokenizerOptions {
-  /** Stable Diffusion 1 pads with `<|endoftext|>` (49407), as CLIP does. Stable Diffusion 2 pads with `!` (0), and
-   * takes every `!` of a text for that token. Default 1. */
-  preset?: 'stable-diffusion-1' | 'stable-diffusion-2';
-  /** Longest row; default 77, what the text models were trained with. */
-  maxLength?: number;
-}
-
-const CLIP_LENGTH = 77;
 /** transformers writes 1e30 where there is no limit. */
 const NO_LIMIT = 1e30;
 /** Roles of special tokens, in the order in which later ones override the flags of earlier ones. */
@@ -185,7 +169,7 @@ function filedTokens(
 
 const contentOf = (named: string | TokenEntry): string => (typeof named === 'string' ? named : named.content);
 
-function addedToken(named: string | TokenEntry, id: number, special: boolean): AddedToken {
+export function addedToken(named: string | TokenEntry, id: number, special: boolean): AddedToken {
   const entry: Partial<TokenEntry> = typeof named === 'string' ? {} : named;
   const isSpecial = special || entry.special === true;
   return {
@@ -274,25 +258,4 @@ export function tokenizerFromFiles(files: TokenizerFiles): Tokenizer {
     paddingSide: config.padding_side ?? (json?.padding?.direction === 'Left' ? 'left' : 'right'),
     truncationSide: config.truncation_side ?? (json?.truncation?.direction === 'Left' ? 'left' : 'right'),
   });
-}
-
-/** The tokenizer of CLIP and Stable Diffusion, with the vocabulary that this package ships.
- * @throws on an unknown preset @source transformers CLIPTokenizer; openai/CLIP */
-export function createTokenizer(options: TokenizerOptions = {}): Tokenizer {
-  const { preset = 'stable-diffusion-1', maxLength = CLIP_LENGTH } = options;
-  if (preset !== 'stable-diffusion-1' && preset !== 'stable-diffusion-2') {
-    throw new Error(
-      `tokenizer: preset is stable-diffusion-1 or stable-diffusion-2; got ${JSON.stringify(preset)}; tokenizerFromFiles reads others' files`,
-    );
-  }
-  const vocabulary = clipVocabulary();
-  const second = preset === 'stable-diffusion-2';
-  // As the published folders have it: only the padding token's own entry is matched in the text as given.
-  const special = (content: string, normalized: boolean): AddedToken => ({
-    ...addedToken(content, vocabulary.idOf(content) as number, true),
-    normalized,
-  });
-  const padToken = second ? '!' : END_TOKEN;
-  const added = [special(START_TOKEN, true), special(END_TOKEN, second), ...(second ? [special('!', false)] : [])];
-  return buildTokenizer({ vocabulary, added, startToken: START_TOKEN, endToken: END_TOKEN, padToken, maxLength });
 }

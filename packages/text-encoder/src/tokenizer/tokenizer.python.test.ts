@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pythonExecutable, runPython } from '@rass/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTokenizer, type Tokenizer, tokenizerFromFiles } from './index.ts';
+import { createTokenizer } from '../presets.ts';
+import { type Tokenizer, tokenizerFromFiles } from './index.ts';
 
 const script = fileURLToPath(new URL('../../../../test-fixtures/make/text_encoder_tokenizer.py', import.meta.url));
 const COUNT = 10_000;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createTokenizer, tokenizerFromFiles, tokenPositions, vocabularyFiles } from './index.ts';
+import { createTokenizer, vocabularyFiles } from '../presets.ts';
+import { tokenizerFromFiles, tokenPositions } from './index.ts';
 import { mergesSha256 } from './merges.generated.ts';
 
 interface Case {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, relative, resolve, sep } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 
 /** Of a whole path: `model/` would lie in what it stands beside. */
 const besideOf = (path: string): string => `${resolve(path)}.${randomBytes(4).toString('hex')}.tmp`;
@@ -64,7 +64,7 @@ export async function checkFolderPlace(
 /** Makes a folder under another name beside its place, and puts it there when it is whole; what was there is gone then, and untouched
  * before. @throws when it is the folder that the process stands in */
 export async function makeFolderBeside(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
-  if (relative(path, '.') === '') {
+  if (isSame(path, '.')) {
     throw new Error(`${path}: a folder is put in its place when it is whole; got the current one; name one in it`);
   }
   const [temporary, old] = [besideOf(path), besideOf(path)];

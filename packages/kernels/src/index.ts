@@ -3,7 +3,6 @@ export { type BlockOutputs, checkpoint } from './autodiff/checkpoint.ts';
 export { detached } from './autodiff/detached.ts';
 export { type ForwardPass, forwardPass } from './autodiff/forward-pass.ts';
 export { type GradientsOf, type GradientsOptions, gradients, valueAndGradients } from './autodiff/gradients.ts';
-export { computed } from './backends/computed.ts';
 export { BackendError, type BackendErrorCode } from './backends/errors.ts';
 export { listBackends } from './backends/list.ts';
 export { trimBackendMemory } from './backends/memory.ts';
@@ -27,4 +26,5 @@ export { type FeatureLevel, multiScaleDeformableAttention } from './ops/deformab
 export { linear } from './ops/linear.ts';
 export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
 export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';
+export { type Piece, type PieceOptions, runAtOnce, runInPieces } from './pieces.ts';
 export { registerRepairedKernels } from './repaired-kernels/install.ts';

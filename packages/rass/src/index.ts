@@ -63,4 +63,3 @@ export {
   segVariables,
   studentStep,
 } from './training/steps.ts';
-export type { PieceOptions } from './work.ts';

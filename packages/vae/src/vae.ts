@@ -3,7 +3,7 @@ import { distributionOf, type LatentDistribution } from './distribution.ts';
 import type { VaeDecoder, VaeEncoder } from './params.ts';
 import { type Pass, passOf, type VaeOptions } from './pass.ts';
 import { decoderStages, encoderStages } from './stages.ts';
-import { type AsyncOptions, runInPieces, runNow, tidied } from './work.ts';
+import { type AsyncOptions, runNow, runPass, tidied } from './work.ts';
 
 // Types and not interfaces, so that TensorFlow.js's tidy and dispose take them.
 export type Encoded<Tap extends string = never> = {
@@ -71,7 +71,7 @@ export async function vaeEncodeAsync<Tap extends string = never>(
   options: VaeAsyncOptions<Tap> = {},
 ): Promise<Encoded<Tap>> {
   const { start, cost } = encodePass(p, image_BHWC, options);
-  return encoded(await runInPieces(start, cost, options));
+  return encoded(await runPass(start, cost, options));
 }
 
 /** vaeDecode in pieces, as vaeEncodeAsync. @throws also the signal's reason; nothing is left behind then */
@@ -81,6 +81,6 @@ export async function vaeDecodeAsync<Tap extends string = never>(
   options: VaeAsyncOptions<Tap> = {},
 ): Promise<Decoded<Tap>> {
   const { start, cost } = decodePass(p, latents_BhwC, options);
-  const { out, taps } = await runInPieces(start, cost, options);
+  const { out, taps } = await runPass(start, cost, options);
   return { image: out, taps: taps as Record<Tap, Tensor4D> };
 }

@@ -1,17 +1,15 @@
-import { computed } from '@rass/kernels';
+import { type Piece, runAtOnce, runInPieces } from '@rass/kernels';
 import { type Tensor, type TensorContainer, tidy } from '@tensorflow/tfjs-core';
 
 /** One piece of a pass that has just been done. */
-export interface Piece {
+export interface PassPiece extends Piece {
   /** In multiplications, as costOf counts. */
   readonly cost: number;
   readonly at: string;
-  /** What it made. */
-  readonly made: Tensor;
 }
 
 /** A pass cut into pieces, so that a page or a server can do something else between two of them. */
-export type Work<T> = Generator<Piece, T, void>;
+export type Work<T> = Generator<PassPiece, T, void>;
 
 export interface Progress {
   /** From 0 to 1, by the work and not by the clock. */
@@ -57,34 +55,23 @@ export function tidied<T extends object>(run: () => T): T {
 }
 
 /** Runs a pass to its end without a pause, inside the caller's tidy. */
-export function runNow<T>(start: (held: Held) => Work<T>): T {
-  const work = start(new Held());
-  for (;;) {
-    const step = work.next();
-    if (step.done) return step.value;
-  }
-}
+export const runNow = <T>(start: (held: Held) => Work<T>): T => runAtOnce(start(new Held()));
 
 /** Runs a pass with a pause after each piece, in which other work of the event loop gets its turn.
  * @throws the signal's reason when it is aborted; nothing is left behind then */
-export async function runInPieces<T>(
+export async function runPass<T>(
   start: (held: Held) => Work<T>,
   total: number,
   { signal, onProgress }: AsyncOptions,
 ): Promise<T> {
   const held = new Held();
-  const work = start(held);
-  let done = 0;
+  let sum = 0;
+  const onPiece = ({ cost, at }: PassPiece): void => {
+    sum += cost;
+    onProgress?.({ done: Math.min(1, sum / total), at });
+  };
   try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const step = work.next();
-      if (step.done) return step.value;
-      done += step.value.cost;
-      await computed(step.value.made);
-      await new Promise((resolve) => setTimeout(resolve));
-      onProgress?.({ done: Math.min(1, done / total), at: step.value.at });
-    }
+    return await runInPieces(start(held), { signal, onPiece });
   } finally {
     held.freeAll();
   }

@@ -8,7 +8,7 @@ import { scenesSource } from '../samples/scenes.ts';
 import { progressReporter, table } from '../terminal.ts';
 import type { SheetRow } from '../training/task.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { seedOf, wholeOf } from './image-command.ts';
+import { seedOf, wholeOf } from './option-values.ts';
 
 interface ReadFlags {
   split?: string;

@@ -5,7 +5,7 @@ import { jsonText, writeBeside } from '../files.ts';
 import { writePng } from '../images/write-png.ts';
 import { checkJobs, finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
 import { readDegradation } from '../samples/degradation.ts';
-import { seedOf } from './image-command.ts';
+import { seedOf } from './option-values.ts';
 
 interface DegradeFlags {
   out: string;

@@ -13,7 +13,7 @@ import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { sheetPage } from '../training/sheet.ts';
 import { weightsFolder } from '../weights/install-once.ts';
-import { wholeOf } from './image-command.ts';
+import { wholeOf } from './option-values.ts';
 
 interface DemoFlags {
   model: string;

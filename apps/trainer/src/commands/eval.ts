@@ -10,7 +10,7 @@ import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { tagsOf, wholeOf } from './image-command.ts';
+import { tagsOf, wholeOf } from './option-values.ts';
 
 interface EvalFlags {
   model?: string;

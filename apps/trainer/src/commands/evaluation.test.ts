@@ -96,6 +96,15 @@ it('dataset check and stats read everything, and a sheet shows it', () => {
   const table = rass('dataset', 'stats', path('set')).stdout;
   expect(table).toContain('least, median and most: 64, 64, 64 wide');
 
+  const image = path('set', 'images', '000000.png');
+  const before = readFileSync(image);
+  const over = rass('dataset', 'check', path('set'), '--sheet', image);
+  expect([over.status, over.stderr]).toEqual([
+    1,
+    expect.stringContaining('a result does not lie among what it is made of'),
+  ]);
+  expect(readFileSync(image)).toEqual(before);
+
   mkdirSync(path('broken'));
   writeFileSync(path('broken', 'a.png'), readFileSync(path('set', 'images', '000000.png')).subarray(0, 900));
   writeFileSync(path('broken', 'b.png'), readFileSync(path('set', 'images', '000001.png')));
@@ -142,6 +151,11 @@ it(
       matrix.add(await pipeline.segment(degraded!), labels!);
     }
     pipeline.dispose();
+    // A class that is predicted and not there counts, and is shown.
+    const rows = stdout.split('\n').filter((line) => /^\S.* {2}\d+\.\d\d {2}(\d+\.\d\d|-)$/.test(line));
+    expect(rows.length).toBe(
+      scores.segmentation.perClass.filter(({ iou }: { iou: number | null }) => iou !== null).length,
+    );
     expect(scores.images).toBe(COUNT);
     expect(scores.segmentation.miou).toBeCloseTo(matrix.scores().miou, 6);
     expect(scores.restoration.degraded.psnr).toBeGreaterThan(scores.restoration.restored.psnr);

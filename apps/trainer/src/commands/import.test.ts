@@ -70,6 +70,11 @@ describe.skipIf(pythonExecutable() === undefined)('rass import', () => {
         1,
         'import: there is something to import; got nothing; give --scr, --seg or both\n',
       ]);
+      const taken = rass('import', unet, '--scr', path('scr.pkl'), '--out', folder);
+      expect([taken.status, taken.stderr]).toEqual([
+        1,
+        expect.stringContaining('a model and what it is made of lie apart; got'),
+      ]);
       const shapes = ['--head', path('head.json'), '--fusion', path('fusion.json'), '--classes', path('classes.json')];
       const other = rass('import', unet, '--seg', path('scr.pkl'), ...shapes, '--out', out);
       expect(other.status).toBe(1);

@@ -5,7 +5,8 @@ import { openPipeline } from '@rass/pipeline/node';
 import { type Command, Option } from 'commander';
 import { writePng } from '../images/write-png.ts';
 import { checkJobs, finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand, numberOf, wholeOf } from './image-command.ts';
+import { type ImageFlags, imageCommand } from './image-command.ts';
+import { numberOf, wholeOf } from './option-values.ts';
 
 interface RestoreFlags extends ImageFlags {
   upscale: number;

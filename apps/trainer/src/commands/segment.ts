@@ -7,7 +7,8 @@ import type { Command } from 'commander';
 import { jsonText, writeBeside } from '../files.ts';
 import { writePng } from '../images/write-png.ts';
 import { checkJobs, finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand, numberOf, wholeOf } from './image-command.ts';
+import { type ImageFlags, imageCommand } from './image-command.ts';
+import { numberOf, wholeOf } from './option-values.ts';
 
 interface SegmentFlags extends ImageFlags {
   restored: boolean;

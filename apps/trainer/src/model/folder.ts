@@ -1,6 +1,7 @@
 import { copyFile, link, mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { STAGES_FILE, type Stages } from '@rass/pipeline';
+import { readStages } from '@rass/pipeline/node';
 import { MANIFEST_FILE, paramSpecs, saveParams } from '@rass/weights';
 import { createSafetensors } from '@rass/weights/node';
 import { jsonText, writeBeside } from '../files.ts';
@@ -71,6 +72,11 @@ export const isOfModel = (name: string): boolean =>
   name in COMPONENTS ||
   [INDEX, STAGES_FILE, MANIFEST_FILE, 'README.md'].includes(name) ||
   name.endsWith('.safetensors');
+
+/** Puts a model into another folder as it was before any stage was trained. @throws as readStages */
+export async function linkBase(from: string, to: string): Promise<void> {
+  await linkFolder(from, to, { except: [STAGES_FILE, ...stageFiles(await readStages(from))] });
+}
 
 /** What an export says of a folder as it was: the list of its files, and its card. */
 const OF_EXPORT: readonly string[] = [MANIFEST_FILE, 'README.md'];

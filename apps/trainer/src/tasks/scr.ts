@@ -2,8 +2,8 @@ import { alignmentConfig } from '@rass/attention-alignment';
 import { IGNORE_LABEL, type RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
 import { disposeParams, trainableTensors } from '@rass/nn';
-import { imageBatch, imagesOf, latentsOf, STAGES_FILE, type TextModel } from '@rass/pipeline';
-import { openModel, readStages } from '@rass/pipeline/node';
+import { imageBatch, imagesOf, latentsOf, type TextModel } from '@rass/pipeline';
+import { openModel } from '@rass/pipeline/node';
 import {
   addScrLora,
   alignedAttentions,
@@ -18,7 +18,7 @@ import type { Unet } from '@rass/unet';
 import { unscaleLatents, vaeDecode } from '@rass/vae';
 import { dispose, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { linkFolder, stageFiles, writeStages } from '../model/folder.ts';
+import { linkBase, writeStages } from '../model/folder.ts';
 import { openLpips } from '../model/lpips.ts';
 import { saveStage, trainableStage } from '../model/stages.ts';
 import type { ScrRecipe } from '../recipe/recipes.ts';
@@ -220,8 +220,7 @@ class ScrTask implements TrainingTask {
   save(folder: string): Promise<void> {
     const { model, lora, latentUpdate, timestep } = this.#recipe;
     return makeFolderBeside(folder, async (temporary) => {
-      const own = stageFiles(await readStages(model));
-      await linkFolder(model, temporary, { except: [STAGES_FILE, ...own] });
+      await linkBase(model, temporary);
       await saveStage(`${temporary}/scr.safetensors`, this.#models.restorer.unet);
       await writeStages(temporary, {
         format: 1,

@@ -1,6 +1,6 @@
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
-import { imagesOf, latentsOf, STAGES_FILE, type TextModel, textModel } from '@rass/pipeline';
-import { openModel, readStages } from '@rass/pipeline/node';
+import { imagesOf, latentsOf, type TextModel, textModel } from '@rass/pipeline';
+import { openModel } from '@rass/pipeline/node';
 import { lossStep } from '@rass/rass';
 import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
 import { createTokenizer, vocabularyFiles } from '@rass/text-encoder/presets';
@@ -19,7 +19,7 @@ import {
 import { unscaleLatents, type Vae, vaeDecode } from '@rass/vae';
 import { mean, type Scalar, square, sub, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { makeFolderBeside } from '../files.ts';
-import { linkFolder, stageFiles, writeComponent, writeTexts } from '../model/folder.ts';
+import { linkBase, writeComponent, writeTexts } from '../model/folder.ts';
 import type { UnetRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';
@@ -171,8 +171,7 @@ class UnetTask implements TrainingTask {
   save(folder: string): Promise<void> {
     const { model, unet: config, scheduler, textEncoder } = this.#recipe;
     return makeFolderBeside(folder, async (temporary) => {
-      const own = stageFiles(await readStages(model));
-      await linkFolder(model, temporary, { except: [STAGES_FILE, ...own] });
+      await linkBase(model, temporary);
       await writeComponent(temporary, 'unet', config, this.#model.unet);
       await writeComponent(temporary, 'text_encoder', textEncoder, this.#model.text.params);
       const scheduling = JSON.stringify({ _class_name: 'DDPMScheduler', ...scheduler }, null, 2);

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
   adamW,
@@ -13,7 +13,7 @@ import {
 } from '@rass/training';
 import { type Checkpoints, type JsonObject, openCheckpoints, type Parts, type Resumed } from '@rass/training/node';
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
-import { exists, jsonText, writeBeside } from '../files.ts';
+import { exists, isSame, jsonText, writeBeside } from '../files.ts';
 import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
@@ -212,7 +212,7 @@ async function finish(run: Run): Promise<string> {
 /** What the run would write over. @throws when a model lies there that it has not made, or more was done than it asks for */
 async function checkRun({ recipe, out }: RunOptions, resumed: Resumed | undefined): Promise<void> {
   const model = join(out, 'model');
-  if ('model' in recipe && resolve(recipe.model) === resolve(model)) {
+  if ('model' in recipe && isSame(recipe.model, model)) {
     throw new Error(`${out}: a run leaves the model that it begins with as it is; got ${model}; give another --out`);
   }
   if (resumed === undefined && (await exists(model))) {

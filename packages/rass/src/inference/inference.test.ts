@@ -193,7 +193,7 @@ describeOnBackends('semanticInference', () => {
         const slowly = await semanticInferenceAsync(segmenter, x, {
           ...options,
           average,
-          onPiece: (done) => (pieces = done),
+          onPiece: (_, done) => (pieces = done),
         });
         expect(Array.from(await slowly.data())).toEqual(Array.from(await atOnce.data()));
         // Three windows of 64 x 192, two of 128 x 256, each twice, and four views.
@@ -201,7 +201,7 @@ describeOnBackends('semanticInference', () => {
         dispose([atOnce, slowly]);
         for (const last of [1, 4, 7, 14]) {
           const controller = new AbortController();
-          const onPiece = (done: number) => done === last && controller.abort(new Error('enough'));
+          const onPiece = (_: unknown, done: number) => done === last && controller.abort(new Error('enough'));
           const stopped = semanticInferenceAsync(segmenter, x, {
             ...options,
             average,

@@ -1,4 +1,4 @@
-import { resize } from '@rass/kernels';
+import { type Piece, type PieceOptions, resize, runAtOnce, runInPieces } from '@rass/kernels';
 import type { FeaturePyramid, Mask2FormerOutput } from '@rass/mask2former';
 import {
   add,
@@ -16,7 +16,6 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { type PieceOptions, runAtOnce, runInPieces, type Work } from '../work.ts';
 import { inWindow, slidingWork, squareWindows, type Window, WindowMean } from './windows.ts';
 
 /** A backbone and a head. */
@@ -82,7 +81,11 @@ function scored({ head }: Segmenter, features: FeaturePyramid, size: readonly [n
 }
 
 /** The scores of an image whose sides fit. */
-function* paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceOptions): Work<Tensor4D> {
+function* paddedScores(
+  s: Segmenter,
+  image_BHWC: Tensor4D,
+  o: SemanticInferenceOptions,
+): Generator<Piece, Tensor4D, void> {
   const [, H, W] = image_BHWC.shape;
   const { mode = 'sliding', average = 'features' } = o;
   // A square is its only window.
@@ -96,7 +99,7 @@ function* paddedScores(s: Segmenter, image_BHWC: Tensor4D, o: SemanticInferenceO
     for (const window of squareWindows(H, W)) {
       const features = inWindow(image_BHWC, window, (part) => s.features(part, window));
       mean.add(scored(s, features, [window.size, window.size]), window);
-      yield mean.sum!;
+      yield { made: mean.sum! };
     }
     return mean.finish();
   } finally {
@@ -111,7 +114,7 @@ function* viewScores(
   scale: number,
   mirrored: boolean,
   o: SemanticInferenceOptions,
-): Work<Tensor4D> {
+): Generator<Piece, Tensor4D, void> {
   const [B, H, W] = image.shape;
   const size = [Math.max(1, Math.round(H * scale)), Math.max(1, Math.round(W * scale))] as const;
   const padded = tidy(() => {
@@ -144,7 +147,11 @@ function check({ scales = [1], multiple = 64 }: SemanticInferenceOptions, image:
 }
 
 /** View by view, window by window. */
-function* inferenceWork(segmenter: Segmenter, image_BHWC: Tensor4D, options: SemanticInferenceOptions): Work<Tensor4D> {
+function* inferenceWork(
+  segmenter: Segmenter,
+  image_BHWC: Tensor4D,
+  options: SemanticInferenceOptions,
+): Generator<Piece, Tensor4D, void> {
   const { scales = [1], flip = false } = options;
   const views = scales.flatMap((scale) => (flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })));
   let sum: Tensor4D | undefined;
@@ -154,7 +161,7 @@ function* inferenceWork(segmenter: Segmenter, image_BHWC: Tensor4D, options: Sem
       const before: Tensor4D | undefined = sum;
       sum = before === undefined ? scores : add(before, scores);
       if (before !== undefined) dispose([before, scores]);
-      yield sum;
+      yield { made: sum };
     }
     const total = sum as Tensor4D;
     const mean = views.length === 1 ? total : (div(total, views.length) as Tensor4D);
@@ -182,7 +189,7 @@ export function semanticInference(
 export async function semanticInferenceAsync(
   segmenter: Segmenter,
   image_BHWC: Tensor4D,
-  { signal, onPiece, ...options }: SemanticInferenceOptions & PieceOptions = {},
+  { signal, onPiece, ...options }: SemanticInferenceOptions & PieceOptions<Piece> = {},
 ): Promise<Tensor4D> {
   check(options, image_BHWC);
   return runInPieces(inferenceWork(segmenter, image_BHWC, options), {

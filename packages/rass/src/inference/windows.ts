@@ -1,6 +1,6 @@
+import { type Piece, runAtOnce } from '@rass/kernels';
 import type { FeaturePyramid } from '@rass/mask2former';
 import { add, dispose, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
-import { runAtOnce, type Work } from '../work.ts';
 
 /** A square part of an image. */
 export interface Window {
@@ -108,7 +108,7 @@ export function slidingFeatures(
 export function* slidingWork(
   image_BHWC: Tensor4D,
   features: (window_BHWC: Tensor4D, window: Window) => FeaturePyramid,
-): Work<FeaturePyramid> {
+): Generator<Piece, FeaturePyramid, void> {
   const [, H, W] = image_BHWC.shape;
   if (H % STRIDES.res5 !== 0 || W % STRIDES.res5 !== 0) {
     throw new Error(
@@ -123,7 +123,7 @@ export function* slidingWork(
         inWindow(image_BHWC, window, (part) => features(part, window)),
         window,
       );
-      yield means[0].sum!;
+      yield { made: means[0].sum! };
     }
     const [res2, res3, res4, res5] = means.map((mean) => mean.finish());
     return { res2, res3, res4, res5 };

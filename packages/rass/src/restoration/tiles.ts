@@ -1,5 +1,5 @@
+import { type Piece, runAtOnce, runInPieces } from '@rass/kernels';
 import { add, dispose, div, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
-import { runAtOnce, runInPieces, type Work } from '../work.ts';
 
 /** Squares of latents that overlap. */
 export interface LatentTiling {
@@ -52,7 +52,7 @@ function* tileByTile(
   latents_BhwC: Tensor4D,
   run: (tile_BhwC: Tensor4D) => Tensor4D,
   { size = SIZE, overlap = OVERLAP }: LatentTiling,
-): Work<Tensor4D> {
+): Generator<Piece, Tensor4D, void> {
   if (!(Number.isInteger(size) && Number.isInteger(overlap) && overlap >= 0 && overlap < size)) {
     throw new Error(
       `tiledLatents: size and overlap are whole numbers, the overlap from 0 and below the size; got ${size} and ${overlap}; 96 and 32 are usual`,
@@ -62,7 +62,7 @@ function* tileByTile(
   if (h <= size && w <= size) {
     const whole = run(latents_BhwC);
     try {
-      yield whole;
+      yield { made: whole };
     } catch (error) {
       if (whole !== latents_BhwC) whole.dispose();
       throw error;
@@ -93,7 +93,7 @@ function* tileByTile(
         return { values: add(before.values, values), weights: add(before.weights, own) };
       });
       if (before !== undefined) dispose([before.values, before.weights]);
-      yield sums.values;
+      yield { made: sums.values };
     }
     return div(sums!.values, sums!.weights) as Tensor4D;
   } finally {
@@ -122,6 +122,6 @@ export async function tiledLatentsAsync(
 ): Promise<Tensor4D> {
   const { size = SIZE, overlap = OVERLAP } = tiling;
   const [, h, w] = latents_BhwC.shape;
-  const onPiece = (done: number) => onTile?.({ done, tiles: tilePlaces(h, w, size, overlap).length });
+  const onPiece = (_: Piece, done: number) => onTile?.({ done, tiles: tilePlaces(h, w, size, overlap).length });
   return runInPieces(tileByTile(latents_BhwC, run, tiling), { ...(signal && { signal }), onPiece });
 }

@@ -45,37 +45,35 @@ export function pieceRange({ bytes }: ManifestFile, pieceBytes: number, index: n
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
+function refuse(where: string, rule: string, got: unknown): never {
+  throw new WeightsError('BadManifest', `${where}: ${rule}; got ${JSON.stringify(got)}; export the model anew`);
+}
+
 function parseFile(where: string, value: unknown, pieceBytes: number): ManifestFile {
-  const refuse = (rule: string, got: unknown): never => {
-    throw new WeightsError('BadManifest', `${where}: ${rule}; got ${JSON.stringify(got)}; export the model anew`);
-  };
-  if (!isObject(value) || typeof value['path'] !== 'string') return refuse('a file has a path', value);
+  if (!isObject(value) || typeof value['path'] !== 'string') return refuse(where, 'a file has a path', value);
   const { path, bytes, pieces } = value as { path: string; bytes: unknown; pieces: unknown };
   checkInside(path);
-  if (!isCount(bytes)) return refuse(`"${path}" has a number of bytes`, bytes);
+  if (!isCount(bytes)) return refuse(where, `"${path}" has a number of bytes`, bytes);
   if (!Array.isArray(pieces) || !pieces.every((each) => typeof each === 'string' && HASH.test(each))) {
-    return refuse(`"${path}" has hashes of 64 digits`, pieces);
+    return refuse(where, `"${path}" has hashes of 64 digits`, pieces);
   }
   const count = Math.ceil(bytes / pieceBytes);
-  if (pieces.length !== count) return refuse(`"${path}" has ${count} pieces`, pieces.length);
+  if (pieces.length !== count) return refuse(where, `"${path}" has ${count} pieces`, pieces.length);
   return { path, bytes, pieces };
 }
 
 /** Checks what a manifest's JSON says. @throws WeightsError `BadManifest`, `BadPath` */
 export function parseManifest(where: string, value: unknown): Manifest {
-  const refuse = (rule: string, got: unknown): never => {
-    throw new WeightsError('BadManifest', `${where}: ${rule}; got ${JSON.stringify(got)}; export the model anew`);
-  };
   if (!isObject(value) || value['format'] !== 1)
-    return refuse('a list of files has format 1', isObject(value) ? value['format'] : value);
+    return refuse(where, 'a list of files has format 1', isObject(value) ? value['format'] : value);
   const { pieceBytes, files } = value;
   if (!isCount(pieceBytes) || pieceBytes < 1 || pieceBytes > MOST_PIECE_BYTES) {
-    return refuse(`pieces have 1 to ${MOST_PIECE_BYTES} bytes`, pieceBytes);
+    return refuse(where, `pieces have 1 to ${MOST_PIECE_BYTES} bytes`, pieceBytes);
   }
-  if (!Array.isArray(files)) return refuse('it has a list of files', files);
+  if (!Array.isArray(files)) return refuse(where, 'it has a list of files', files);
   const parsed = files.map((each) => parseFile(where, each, pieceBytes));
   const twice = parsed.find(({ path }, i) => parsed.findIndex((each) => each.path === path) !== i);
-  if (twice !== undefined) return refuse('each file is there once', twice.path);
+  if (twice !== undefined) return refuse(where, 'each file is there once', twice.path);
   return { format: 1, pieceBytes, files: parsed };
 }
 

@@ -19,7 +19,7 @@ export default defineRecipe({
     source: {
       kind: 'mix',
       parts: [
-        { source: { kind: 'scenes', size: 256 }, share: 0.85 },
+        { source: { kind: 'scenes', size: 256, length: 4000, keep: 'runs/scenes' }, share: 0.85 },
         { source: { kind: 'list', file: beside('photographs.txt') }, share: 0.15 },
       ],
     },

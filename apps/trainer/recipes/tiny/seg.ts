@@ -11,7 +11,7 @@ export default defineRecipe({
   batch: 4,
   logEvery: 20,
   data: {
-    source: { kind: 'scenes', size: 256 },
+    source: { kind: 'scenes', size: 256, length: 4000, keep: 'runs/scenes' },
     augment: { crop: 128, shortSides: [128, 160, 192, 256], mostOfOneClass: 0.75 },
   },
   head: {

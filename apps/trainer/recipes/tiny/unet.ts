@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineRecipe } from '@rass/trainer';
 
 export default defineRecipe({
@@ -6,8 +7,10 @@ export default defineRecipe({
   about:
     "The diffusion model of rass-tiny, conditioned on the scene's classes through CLIP's tokenizer and a small frozen text model.",
   model: 'runs/tiny-vae/model',
-  steps: 6000,
-  batch: 8,
+  steps: 3500,
+  // Two batches of 4 rather than one of 8: two processes may share them (--processes 2).
+  batch: 4,
+  accumulate: 2,
   logEvery: 20,
   unet: {
     sample_size: 32,
@@ -28,7 +31,16 @@ export default defineRecipe({
     num_hidden_layers: 2,
     num_attention_heads: 2,
   },
-  data: { source: { kind: 'scenes', size: 176 }, augment: { crop: 128 } },
+  data: {
+    source: {
+      kind: 'mix',
+      parts: [
+        { source: { kind: 'scenes', size: 256, length: 4000, keep: 'runs/scenes' }, share: 0.85 },
+        { source: { kind: 'list', file: fileURLToPath(new URL('photographs.txt', import.meta.url)) }, share: 0.15 },
+      ],
+    },
+    augment: { crop: 128, shortSides: [128, 160, 192, 256] },
+  },
   optimizer: { rate: 6e-4, schedule: { kind: 'cosine', warmUp: 200 } },
   average: { decay: 0.9985 },
   validation: { every: 1000, samples: 32, pictures: 6 },

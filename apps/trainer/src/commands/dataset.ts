@@ -95,8 +95,8 @@ async function degradeSet(path: string, flags: WriteFlags): Promise<void> {
   await write(dataset, Math.min(most, flags.samples ?? most), flags);
 }
 
-const scenes = ({ count, size, first, ...flags }: ScenesFlags): Promise<void> =>
-  write(scenesSource({ kind: 'scenes', size, first, length: count }), count, flags);
+const scenes = async ({ count, size, first, ...flags }: ScenesFlags): Promise<void> =>
+  write(await scenesSource({ kind: 'scenes', size, first, length: count }), count, flags);
 
 const reading = (name: string, description: string): Command =>
   new Command(name)

@@ -5,14 +5,17 @@ import { memoryUse } from '@rass/training/node';
 import { Command } from 'commander';
 import { loadRecipe } from '../recipe/load.ts';
 import type { Recipe, RecipeKind } from '../recipe/recipes.ts';
-import { openFeed } from '../samples/feed.ts';
+import { type OpenFeed, openFeed } from '../samples/feed.ts';
 import { startTask } from '../tasks/start.ts';
-import { train } from '../training/loop.ts';
+import { type RunOptions, type RunResult, train } from '../training/loop.ts';
+import { checkProcesses, openHelpers, threadSettings } from '../training/processes/helpers.ts';
+import { wholeOf } from './option-values.ts';
 
 interface TrainFlags {
   set?: string[];
   out?: string;
   backend?: string;
+  processes: number;
   dryRun?: boolean;
   quiet?: boolean;
 }
@@ -66,10 +69,29 @@ async function tryStep(recipe: Recipe, print: (line: string) => void): Promise<v
   task.dispose();
 }
 
+/** Trains, with helper processes where more than one is asked for. */
+async function trainWith(
+  processes: number,
+  options: RunOptions & { readonly feed: OpenFeed },
+  backend: string,
+): Promise<RunResult> {
+  if (processes === 1) return train(options);
+  const { task, recipe, feed } = options;
+  const helpers = await openHelpers({ task, recipe, classes: feed.classes, backend, processes });
+  try {
+    return await train({ ...options, helpers });
+  } finally {
+    helpers.close();
+  }
+}
+
 async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<void> {
   const recipe = await loadRecipe(path, kind, flags.set);
   const print = flags.quiet ? () => {} : (line: string) => console.log(line);
-  const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
+  checkProcesses(flags.processes, recipe);
+  // Before TensorFlow is loaded, which reads them once.
+  if (flags.processes > 1) Object.assign(process.env, { ...threadSettings(flags.processes), ...process.env });
+  const { name: backend, description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   print(JSON.stringify(recipe, null, 2));
   print(`on ${description}`);
   if (flags.dryRun) return tryStep(recipe, print);
@@ -80,7 +102,7 @@ async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<v
     const task = await startTask(recipe, feed.classes);
     try {
       print(describeGroups(task.groups, recipe.optimizer.rate));
-      const result = await train({ task, feed, recipe, out, signal: stop.signal, print });
+      const result = await trainWith(flags.processes, { task, feed, recipe, out, signal: stop.signal, print }, backend);
       if (result.finished) print(`trained: ${result.model}`);
       else {
         print(`stopped after step ${result.step}; the same command goes on from there`);
@@ -103,6 +125,12 @@ export function trainingCommand(name: string, kind: RecipeKind, description: str
     .option('--set <field=value>', 'another value for a field, such as optimizer.rate=1e-4; may be repeated', collect)
     .option('--out <folder>', "where the run lies; one that is there goes on (default: runs/ and the recipe's name)")
     .option('--backend <name>', 'what computes (default: the best that there is)')
+    .option(
+      '--processes <count>',
+      "processes that share an update's batches; each has its share of the cores",
+      wholeOf,
+      1,
+    )
     .option('--dry-run', 'one batch forward and backward: the loss, the time and the memory; nothing is written')
     .option('--quiet', 'print nothing')
     .action((path: string, flags: TrainFlags) => run(kind, path, flags));

@@ -18,6 +18,8 @@ const scenes = v.strictObject({
   first: v.optional(wholeFromZero, 0),
   /** How many there are; unset: no end. */
   length: v.optional(count),
+  /** A folder in ADE20K's layout where each scene stays once it is drawn: reading one takes a hundredth of drawing it. */
+  keep: v.optional(text),
 });
 /** ADE20K's layout, RealLQ's too: see openAde20k of @rass/datasets. */
 const ade20k = v.strictObject({

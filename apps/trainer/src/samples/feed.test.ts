@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openAde20k } from '@rass/datasets/node';
 import { DEGRADATION_PRESETS } from '@rass/degradation';
 import { encodeLabelsPng, encodePng } from '@rass/images';
-import { drawScene } from '@rass/scenes';
+import { drawScene, SCENE_CLASSES } from '@rass/scenes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SourceRecipe } from '../recipe/fields.ts';
 import { type FeedSettings, openFeed } from './feed.ts';
@@ -49,6 +50,29 @@ it('gives a step the same samples whenever it is asked for, by threads or withou
   expect(await steps({ ...SETTINGS, data: { ...SETTINGS.data, workers: 3, ahead: 4 } }, 0, 4)).toEqual(all);
   const other = await steps({ ...SETTINGS, seed: 8 }, 0, 1);
   expect(other[0]).not.toEqual(all[0]);
+});
+
+it('keeps scenes that are drawn, for every later time', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rass-kept-'));
+  const keep = join(folder, 'scenes');
+  const source = { kind: 'scenes', size: 48, first: 3, length: 6 } as const;
+  const of = (each: SourceRecipe): FeedSettings => ({ ...SETTINGS, data: { ...SETTINGS.data, source: each } });
+  const asDrawn = await steps(of(source), 0, 3);
+  expect(await steps(of({ ...source, keep }), 0, 3)).toEqual(asDrawn);
+  const images = readdirSync(join(keep, 'images'));
+  expect(images).toEqual([3, 4, 5, 6, 7, 8].map((seed) => `${String(seed).padStart(6, '0')}.png`));
+  // What is read is what lies there.
+  writeFileSync(
+    join(keep, 'images', images[5]!),
+    encodePng({ width: 48, height: 48, data: new Uint8Array(48 * 48 * 3) }),
+  );
+  const read = (await steps({ ...of({ ...source, keep }), degradation: 'none' }, 0, 3)).flat(2);
+  expect(read.filter(({ clean }) => clean.data.every((value) => value === 0)).length).toBe(2);
+  const set = await openAde20k(keep);
+  expect([set.length, set.classes.length]).toEqual([6, SCENE_CLASSES.length]);
+  expect((await set.get(0)).labels).toEqual(drawScene({ seed: 3, width: 48, height: 48 }).labels);
+  await expect(openFeed(of({ ...source, size: 64, keep }))).rejects.toThrow('got another scene 3, of 48 x 48');
+  rmSync(folder, { recursive: true });
 });
 
 it('gives batches of cut, mirrored and degraded samples', async () => {

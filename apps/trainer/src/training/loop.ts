@@ -18,9 +18,10 @@ import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
+import type { Helpers } from './processes/helpers.ts';
 import { scheduleOf } from './schedule.ts';
 import { writeSheet } from './sheet.ts';
-import type { TrainingTask } from './task.ts';
+import type { BatchResult, TrainingTask } from './task.ts';
 
 /** Where a run's samples come from. */
 export interface SampleFeed {
@@ -36,6 +37,8 @@ export interface RunOptions {
   readonly feed: SampleFeed;
   readonly recipe: Recipe;
   readonly out: string;
+  /** Other processes that run batches, too. */
+  readonly helpers?: Helpers | undefined;
   /** Ends the run after the step that it is at, with a checkpoint. */
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
@@ -98,9 +101,20 @@ async function startRun(options: RunOptions): Promise<Run> {
   };
 }
 
+/** The results of a step's parts, in their order. */
+async function* resultsOf(
+  task: TrainingTask,
+  helpers: Helpers | undefined,
+  parts: readonly (readonly Sample[])[],
+  step: number,
+): AsyncGenerator<BatchResult> {
+  if (helpers !== undefined) yield* await helpers.run(parts, step);
+  else for (const [part, samples] of parts.entries()) yield await task.run(samples, { step, part });
+}
+
 /** The gradients of all parts of a step, their mean, with the mean of the terms. */
 async function accumulate(
-  { task }: Run,
+  { task, helpers }: Run,
   parts: readonly (readonly Sample[])[],
   step: number,
 ): Promise<{ terms: Record<string, number>; gradients: Record<string, Tensor> }> {
@@ -108,8 +122,7 @@ async function accumulate(
   const terms: Record<string, number> = {};
   const sum = gradientSum();
   try {
-    for (const [part, samples] of parts.entries()) {
-      const result = await task.run(samples, { step, part });
+    for await (const result of resultsOf(task, helpers, parts, step)) {
       sum.add(result.gradients, share);
       dispose(result.gradients as Record<string, Tensor>);
       for (const [name, value] of Object.entries(result.terms)) terms[name] = (terms[name] ?? 0) + value * share;

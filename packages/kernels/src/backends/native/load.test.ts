@@ -78,6 +78,19 @@ describe('what is missing is told apart', () => {
     expect(findAddon(folder)).toMatchObject({ addon, from: 'environment' });
   });
 
+  it('oneDNN, unless the environment says otherwise', () => {
+    const addon = join(folder, 'broken.node');
+    writeFileSync(addon, 'this is not a shared library');
+    for (const [asked, got] of [
+      [undefined, '1'],
+      ['0', '0'],
+    ]) {
+      vi.stubEnv('TF_ENABLE_ONEDNN_OPTS', asked);
+      codeAndText(() => openAddon(addon));
+      expect(process.env['TF_ENABLE_ONEDNN_OPTS']).toBe(got);
+    }
+  });
+
   it("a library that the system cannot load, with the loader's own line", () => {
     const addon = join(folder, 'broken.node');
     writeFileSync(addon, 'this is not a shared library');

@@ -82,15 +82,18 @@ function restoreUtilFunctions(): void {
   }
 }
 
-function quietByDefault(): void {
-  // TensorFlow prints its CPU features at every start; errors still show.
+/** What TensorFlow reads as it is loaded, where nothing else is asked for. */
+function setDefaults(): void {
+  // It prints its CPU features at every start; errors still show.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
+  // By itself TensorFlow uses oneDNN's kernels only on CPUs with AVX-512 VNNI; with AVX2 alone they are faster, too.
+  process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
 }
 
 /** Loads the addon file alone. @throws BackendError load-failed with the loader's own line */
 export function openAddon(addon: string): NativeBinding {
-  quietByDefault();
+  setDefaults();
   try {
     return createRequire(import.meta.url)(addon) as NativeBinding;
   } catch (error) {

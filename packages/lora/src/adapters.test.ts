@@ -6,6 +6,7 @@ import {
   groupNorm,
   linear,
   namedTensors,
+  normalNoise,
   type ParamSource,
   randomParams,
   shapeParams,
@@ -15,10 +16,15 @@ import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
 import { parseUnetConfig, unetParams } from '@rass/unet';
 import {
   add,
+  concat,
+  mean,
   memory,
   mul,
+  profile,
   reshape,
   type Scalar,
+  split,
+  square,
   sum,
   type Tensor,
   type Tensor2D,
@@ -267,6 +273,51 @@ describeOnBackends('adapters on a model', (backend) => {
     }
     await expectClose(Array.from(total), Array.from(expected), { relative: 0.05 });
   });
+
+  // The same operations on all of them, of which the others take long.
+  const both = backend === 'native' ? [{}, { dora: true }] : [];
+  it.each(both)(
+    'give the same beside a layer and in its weight, gradients too: %o',
+    async (options) => {
+      // Of a batch of many rows the products are a branch beside the layer, of one of few they are added to its weight.
+      const MANY = 9216;
+      const base = {
+        out: randomParams(1).at('out').linear(56, 56),
+        conv: randomParams(2).at('conv').conv2d(20, 20, { kernel: 3, padding: 1 }),
+      };
+      const tree = trainAdapters(
+        await addAdapter(base, { targets: ['out', 'conv'], rank: 2, init: 'orthogonal', ...options }, { seed: 3 }),
+        ['default'],
+      );
+      const { out, conv } = tree;
+      const rows = normalNoise<Tensor2D>([MANY, 56], 4);
+      const image = normalNoise<Tensor4D>([9, 32, 32, 20], 5);
+      const inPieces = (run: (x: Tensor) => Tensor, x: Tensor): Tensor =>
+        tidy(() => concat(split(x, 9).map((piece) => run(piece))));
+      const isBranch = async (run: () => Tensor): Promise<boolean> => {
+        const { kernels } = await profile(run);
+        const rowsOf = (shape: readonly number[]) => shape.slice(0, -1).reduce((product, side) => product * side, 1);
+        return kernels.some(({ outputShapes }) =>
+          outputShapes.some((each) => each.at(-1) === 2 && rowsOf(each) >= 1024),
+        );
+      };
+      for (const [run, x] of [
+        [(each: Tensor) => linear(out, each), rows],
+        [(each: Tensor) => conv2d(conv, each as Tensor4D), image],
+      ] as const) {
+        await expectClose(inPieces(run, x), run(x), { relative: 1e-5 });
+        const gradients = (apply: (each: Tensor) => Tensor) =>
+          variableGrads(() => mean(square(apply(x))) as Scalar, Object.values(trainableTensors(tree))).grads;
+        const [beside, inside] = [gradients(run), gradients((each) => inPieces(run, each))];
+        expect(Object.keys(beside).length).toBeGreaterThan(1);
+        for (const [key, gradient] of Object.entries(beside))
+          await expectClose(inside[key]!, gradient, { relative: 1e-4 });
+        expect(await isBranch(() => run(x))).toBe(true);
+        expect(await isBranch(() => inPieces(run, x))).toBe(false);
+      }
+    },
+    60_000,
+  );
 
   it('train the second factor alone where the first is frozen', async () => {
     const tree = await addAdapter(modelParams(randomParams(1)), { targets: ['out', 'words'] });

@@ -99,8 +99,8 @@ function lowRank(each: Acting, layer: Layer, x: Tensor, seed: number | undefined
   const { path } = layer;
   if (seed !== undefined && moduleDropout > 0 && drawn(seed, path, name, 'module') < moduleDropout) return undefined;
   // Ids are no quantities to drop.
-  const drops = seed !== undefined && rate > 0 && factors.kind !== 'embedding';
-  const input = drops ? dropout(x, rate, undefined, seedOf(seed, path, name, 'inputs')) : x;
+  const isDropped = seed !== undefined && rate > 0 && factors.kind !== 'embedding';
+  const input = isDropped ? dropout(x, rate, undefined, seedOf(seed, path, name, 'inputs')) : x;
   const inner = throughDown(factors, layer, input);
   const masked =
     seed !== undefined && rankDropout > 0 ? mul(inner, rankMask(rankDropout, share.rank, seed, path, name)) : inner;
@@ -128,12 +128,35 @@ function throughUp(factors: Factors, x: Tensor): Tensor {
   return linear({ kind: 'linear', path, weight: value }, x);
 }
 
+/** Whether a training step leaves something of an adapter out. */
+const drops = ({ share: { config } }: Acting): boolean =>
+  (config.dropout ?? 0) + (config.rankDropout ?? 0) + (config.moduleDropout ?? 0) > 0;
+
+/** Multiply-adds that take as long as the operations which a low-rank branch has more, its backward pass included. */
+const OPERATIONS = 2e7;
+
+/** Whether adding the products to the layer's weight takes less than a branch beside it: of small layers, where a branch is a
+ * score of short operations. Both give the same; the weight's own gradient, of the layer's whole size, is what it costs. */
+function addsToWeight(all: readonly Acting[], { seed }: LayerShares, layer: Layer, x: Tensor): boolean {
+  if (all.length === 0 || (layer.kind !== 'linear' && layer.kind !== 'conv2d')) return false;
+  if (seed !== undefined && all.some(drops)) return false;
+  const isConvolution = layer.kind === 'conv2d';
+  const outputs = isConvolution ? layer.weight.shape[3] : layer.weight.shape[0];
+  const inputs = layer.weight.size / outputs;
+  const rows = x.size / x.shape[x.rank - 1] / (isConvolution ? layer.stride ** 2 : 1);
+  const rank = all.reduce((sum, { share }) => sum + share.rank, 0);
+  const whole = (rows + 3 * rank) * inputs * outputs;
+  const branches = 3 * rows * rank * (inputs + outputs);
+  return whole - branches < OPERATIONS;
+}
+
 /** The layer's output with its adapters. @source peft LoraLayer.forward, DoraLinearLayer, DoraConv2dLayer */
 function forward(shares: LayerShares, layer: Layer, x: Tensor, base: LayerForward): Tensor {
   return tidy(() => {
     if (shares.base !== undefined) return base({ ...layer, adapter: undefined }, x);
     const host = hostOf(shares, layer);
     const all = acting(shares);
+    if (addsToWeight(all, shares, layer, x)) return base(plain(shares, layer), x);
     const dora = all.filter(({ share }) => share.magnitude !== undefined);
     // DoRA turns the weight's part of the output, without the bias.
     const bias = dora.length > 0 && 'bias' in host ? host.bias : undefined;
@@ -163,9 +186,7 @@ function weightDifference(each: Acting, host: Layer): Tensor {
 function plain(shares: LayerShares, layer: Layer): Layer {
   if (shares.base !== undefined) return { ...layer, adapter: undefined };
   const all = acting(shares);
-  const random = all.find(
-    ({ share: { config } }) => (config.dropout ?? 0) + (config.rankDropout ?? 0) + (config.moduleDropout ?? 0) > 0,
-  );
+  const random = all.find(drops);
   if (shares.seed !== undefined && random !== undefined) {
     throw new Error(
       `lora: ${layer.path}: a layer with dropout is no one layer; got adapter "${random.name}" in training; set its dropout to 0`,

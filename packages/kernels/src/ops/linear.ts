@@ -11,14 +11,14 @@ import {
 } from '@tensorflow/tfjs-core';
 import { isRecording, runFusedKernel } from './fused-kernel.ts';
 
-function multiply(x_XI: Tensor2D, weight_OI: Tensor2D, bias?: Tensor1D): Tensor {
+function multiply(x_XI: Tensor, weight_OI: Tensor2D, bias?: Tensor1D): Tensor {
   if (!isRecording()) {
     const inputs: Record<string, Tensor> =
       bias === undefined ? { x: x_XI, weight: weight_OI } : { x: x_XI, weight: weight_OI, bias };
     const own = runFusedKernel('RassLinear', inputs, {});
     if (own !== undefined) return own[0];
     if (engine().backendName === 'webgpu') {
-      return fused.matMul({ a: x_XI, b: weight_OI, transposeA: false, transposeB: true, bias });
+      return fused.matMul({ a: x_XI as Tensor2D, b: weight_OI, transposeA: false, transposeB: true, bias });
     }
   }
   const y = matMul(x_XI, weight_OI, false, true);
@@ -35,9 +35,11 @@ export function linear<T extends Tensor>(x: T, weight: Tensor2D, bias?: Tensor1D
     );
   }
   return tidy(() => {
+    // TensorFlow's own product takes any number of batches; each reshape would be an operation more, and one on the way back.
+    if (engine().backendName === 'tensorflow') return multiply(x, weight, bias) as T;
     // One flat matmul: backends are slow at, or limited in, the number of batches.
     const flat = x.rank === 2 ? x : reshape(x, [-1, inputs]);
-    const y = multiply(flat as Tensor2D, weight, bias);
+    const y = multiply(flat, weight, bias);
     return reshape(y, [...x.shape.slice(0, -1), outputs]) as T;
   });
 }

@@ -13,6 +13,7 @@ export {
   type RestoreProgress,
   type SegmentOptions,
 } from './pipeline.ts';
+export type { TagAttention } from './tags/attention.ts';
 export {
   type ClassArea,
   classAreas,

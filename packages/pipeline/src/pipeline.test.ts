@@ -112,6 +112,18 @@ describeOnBackends('a pipeline', () => {
     expect(memory().numTensors).toBe(tensors);
   });
 
+  it('says where it looks for each tag', async () => {
+    const image = photograph(100, 64);
+    const found = await steady(() => pipeline.attend(image, { tags: ['sky', 'tree', 'car'] }));
+    expect(found.map(({ tag }) => tag)).toEqual(['sky', 'tree', 'car']);
+    // Latents and the largest maps have a quarter of the side.
+    for (const { width, height, values } of found) expect([width, height, values.length]).toEqual([25, 16, 400]);
+    for (let cell = 0; cell < 400; cell++) {
+      expect(found.reduce((sum, { values }) => sum + values[cell]!, 0)).toBeCloseTo(1, 4);
+    }
+    await expect(pipeline.attend(image, { tags: [] })).rejects.toThrow('attend: attention is to a tag; got none');
+  });
+
   it('labels each pixel with one of its classes', async () => {
     for (const [width, height] of [
       [97, 64],

@@ -16,16 +16,18 @@ import {
   type TileProgress,
   tiledLatentsAsync,
 } from '@rass/rass';
-import type { Unet } from '@rass/unet';
+import { attentionNames, type Unet } from '@rass/unet';
 import { scaleLatents, unscaleLatents, type Vae, vaeDecodeAsync, vaeEncodeAsync } from '@rass/vae';
 import type { ByteFolder, OpenOptions } from '@rass/weights';
 import { argMax, dispose, type Tensor, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { latentsOf } from './images/latents.ts';
 import { padEdges } from './images/pad.ts';
 import { imageBatch, imagesOf } from './images/tensors.ts';
 import { restoringUnet, segmentingUnet } from './model/load-stage.ts';
 import { type Model, openModel } from './model/open.ts';
 import type { RestorationStage, SegmentationStage } from './model/stages.ts';
 import type { TextModel } from './model/text-model.ts';
+import { type TagAttention, tagAttention } from './tags/attention.ts';
 
 export type ColourFix = 'none' | 'adain' | 'wavelet';
 
@@ -67,6 +69,8 @@ export interface Pipeline {
   readonly classes: readonly DatasetClass[];
   /** The size of the photograph, times upscale. @throws when the model was not opened to restore */
   restore(image: RgbImage, options?: RestoreOptions): Promise<RgbImage>;
+  /** Where the restoring model looks for each tag. @throws when the model was not opened to restore, or there is no tag */
+  attend(image: RgbImage, options: { readonly tags: readonly string[] }): Promise<TagAttention[]>;
   /** The photograph's size. @throws when the model was not opened to segment */
   segment(image: RgbImage, options?: SegmentOptions): Promise<LabelMap>;
   dispose(): void;
@@ -153,6 +157,31 @@ class LoadedPipeline implements Pipeline {
     const large = upscale === 1 ? image : resizeImage(image, size, 'bicubic');
     const whole = await this.#restored(padEdges(large, MULTIPLE), options, restoring);
     return fixColours(cropImage(whole, { left: 0, top: 0, ...size }), large, colourFix);
+  }
+
+  async attend(image: RgbImage, { tags }: { readonly tags: readonly string[] }): Promise<TagAttention[]> {
+    const { restoring, vae, schedule, text, segmenting } = this.#models;
+    if (restoring === undefined) throw new Error('attend: the model was opened to restore; got one that was not');
+    if (tags.length === 0) throw new Error('attend: attention is to a tag; got none; name what the photograph shows');
+    const { unet, stage } = restoring;
+    // Attention takes memory with the square of the pixels.
+    const size = shortestEdge(image, segmenting?.stage.size ?? SHORT_SIDE, Number.POSITIVE_INFINITY);
+    const small = size.width < image.width ? resizeImage(image, size) : image;
+    const padded = padEdges(small, MULTIPLE);
+    const prompt = tagPrompt(tags, (each) => text.tokenizer.tokenize(each));
+    const embedded = text.embed([prompt.text]);
+    const latents = latentsOf(vae, [padded]);
+    const [, rows, columns] = latents.shape;
+    const { timestep, latentUpdate } = stage;
+    const attention = attentionNames(unet.config).map(({ name }) => name);
+    const maps = tidy(() => ({
+      ...restoreLatents({ unet, schedule }, latents, embedded, { timestep, latentUpdate, attention }).attention,
+    }));
+    dispose([embedded, latents]);
+    const inside = [small.height / padded.height, small.width / padded.width] as const;
+    const found = await tagAttention(maps, [rows, columns], prompt.tags, inside);
+    dispose(maps);
+    return found;
   }
 
   async #scores(image: RgbImage, options: SegmentOptions): Promise<Tensor4D> {

@@ -38,6 +38,8 @@ export interface BrowserOptions {
   isolated?: boolean;
   /** Further files, by their path on the server. */
   files?: Readonly<Record<string, Uint8Array>>;
+  /** Modules that are bundled into one file each, such as a worker's, by their path on the server. */
+  scripts?: Readonly<Record<string, string>>;
   /** Chromium without the flags that give it a software WebGPU adapter. */
   withoutWebgpu?: boolean;
 }
@@ -50,18 +52,22 @@ const TYPES: Readonly<Record<string, string>> = {
   map: 'application/json',
 };
 
+const COMMON = {
+  bundle: true,
+  write: false,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022',
+  logLevel: 'silent',
+} as const;
+
 async function bundle(script: string, options: BrowserOptions): Promise<Served> {
   const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: options.resolveFrom, loader: 'ts', sourcefile: 'page.ts' },
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'browser',
-    target: 'es2022',
+    ...COMMON,
     splitting: true,
     outdir: '/',
     minify: options.minify ?? false,
-    logLevel: 'silent',
   });
   const served: Served = new Map();
   for (const { path, text } of outputFiles) {
@@ -69,6 +75,10 @@ async function bundle(script: string, options: BrowserOptions): Promise<Served> 
     served.set(name, { type: 'text/javascript', body: text });
   }
   served.set('/', { type: 'text/html', body: '<!doctype html><meta charset="utf-8"><title>test</title>' });
+  for (const [path, entry] of Object.entries(options.scripts ?? {})) {
+    const { outputFiles: alone } = await build({ ...COMMON, entryPoints: [entry] });
+    served.set(path, { type: 'text/javascript', body: alone[0]!.text });
+  }
   for (const [path, body] of Object.entries(options.files ?? {})) {
     served.set(path, { type: TYPES[path.split('.').at(-1)!] ?? 'application/octet-stream', body });
   }

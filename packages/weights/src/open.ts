@@ -5,7 +5,8 @@ import { openSharded } from './sharded.ts';
 import { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
 import { type ByteFolder, urlFolder } from './source/folder.ts';
 import { type UrlSourceOptions, urlSource } from './source/url-source.ts';
-import { looksLikeZip, openTorch, type TorchOptions } from './torch/open.ts';
+import type { TorchOptions } from './torch/open.ts';
+import { looksLikeZip } from './torch/start.ts';
 
 /** How a checkpoint is opened; the HTTP options count for URLs, the PyTorch ones for PyTorch files. */
 export interface OpenOptions extends TorchOptions, UrlSourceOptions {
@@ -34,16 +35,22 @@ function looksLikeSafetensors(first: Uint8Array): boolean {
 const looksLikePickle = (first: Uint8Array): boolean =>
   first[0] === 0x80 || ['(', ']', '}', 'c', ')'].includes(String.fromCharCode(first[0] ?? 0));
 
+/** What reads pickles is large, and a page with safetensors never loads it. */
+async function openPickled(source: ByteSource, options: OpenOptions): Promise<Checkpoint> {
+  const { openTorch } = await import('./torch/open.ts');
+  return openTorch(source, options);
+}
+
 /** `isShard`: an index that named an index, itself even, would never end. */
 async function openDetected(source: ByteSource, options: OpenOptions, isShard = false): Promise<Checkpoint> {
   const first = await source.read(0, Math.min(32, source.size), options.signal);
   const text = String.fromCharCode(...first);
   const other = OTHER_FORMATS.find(([start]) => text.startsWith(start));
   // The name counts only where the content does not say: so that a damaged file is refused for its damage.
-  if (looksLikeZip(first)) return openTorch(source, options);
+  if (looksLikeZip(first)) return openPickled(source, options);
   if (looksLikeSafetensors(first)) return openSafetensors(source, options.signal);
   if (other === undefined && !isShard && /^\s*\{\s*"/.test(text)) return openIndex(source, options);
-  if (other === undefined && looksLikePickle(first)) return openTorch(source, options);
+  if (other === undefined && looksLikePickle(first)) return openPickled(source, options);
   if (/\.safetensors(\?|$)/.test(source.name)) return openSafetensors(source, options.signal);
   throw new WeightsError(
     'UnknownFormat',

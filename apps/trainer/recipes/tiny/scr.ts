@@ -10,7 +10,7 @@ export default defineRecipe({
     "Stage 1 of rass-tiny: one-step restoration of scenes and photographs, its attention drawn to the scenes' labels.",
   model: 'runs/tiny-unet/model',
   degradation: beside('degradation.yml'),
-  steps: 2400,
+  steps: 1600,
   batch: 4,
   logEvery: 20,
   lora: { rank: 8, alpha: 16 },
@@ -33,6 +33,6 @@ export default defineRecipe({
     groups: [{ name: 'cross-attention', match: 'attn2', factor: 5 }],
   },
   average: { decay: 0.995 },
-  validation: { every: 600, samples: 24, pictures: 6 },
+  validation: { every: 400, samples: 24, pictures: 6 },
   checkpoints: { every: 100 },
 });

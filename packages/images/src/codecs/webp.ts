@@ -7,7 +7,9 @@ let ready: Promise<void> | undefined;
 /** In Node the codec cannot fetch its WebAssembly, and is given it; a bundler's browser build finds it by itself. */
 async function start(): Promise<void> {
   if (typeof process === 'undefined' || process.versions?.node === undefined) return;
-  const [{ readFile }, { createRequire }] = await Promise.all([import('node:fs/promises'), import('node:module')]);
+  // Not imported: bundlers for browsers find no such modules.
+  const { readFile } = process.getBuiltinModule('node:fs/promises');
+  const { createRequire } = process.getBuiltinModule('node:module');
   const path = createRequire(import.meta.url).resolve('@jsquash/webp/codec/dec/webp_dec.wasm');
   await init(await WebAssembly.compile(await readFile(path)));
 }

@@ -1,5 +1,4 @@
 import { engine } from '@tensorflow/tfjs-core';
-import { installGradients } from '../gradients/install.ts';
 import { registerHostKernels } from '../host-kernels/install.ts';
 import { registerRepairedKernels } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
@@ -33,7 +32,7 @@ async function activate(name: BackendName, options: SelectOptions, hardwareOnly 
   }
   await engine().ready();
   // After the load: the native backend's package registers TensorFlow.js's own gradients.
-  installGradients();
+  if (options.gradients !== false) (await import('../gradients/install.ts')).installGradients();
   registerRepairedKernels();
   registerHostKernels();
   return info;

@@ -64,6 +64,8 @@ export interface WasmOptions {
 
 /** Choices of selectBackend. */
 export interface SelectOptions {
+  /** Whether gradients are registered; default true. A page that only runs a model need not load them. */
+  gradients?: boolean;
   webgpu?: WebgpuOptions;
   wasm?: WasmOptions;
   /** Node only: where the native backend was installed, if not in the default cache. */

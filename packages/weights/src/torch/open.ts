@@ -8,6 +8,7 @@ import { storageOfId } from '../pickle/torch-builders.ts';
 import { describeValue, LazyBytes, type PyValue, TorchStorage } from '../pickle/values.ts';
 import { type ByteSource, bufferSource, sliceSource } from '../source/byte-source.ts';
 import { findRoot, flattenTensors, type TensorValue, toPlain, valueAt } from './flatten.ts';
+import { looksLikeZip } from './start.ts';
 import { legacyStorages, type StorageBytes, type StorageFinder, zipStorages } from './storages.ts';
 import { readStrided, type StridedTensor } from './strided.ts';
 import { loadBytes, resolveTensor } from './tensors.ts';
@@ -41,10 +42,6 @@ interface Opened {
 // torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION.
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_VERSION = 1001;
-
-/** Whether a file starts as a zip archive does. */
-export const looksLikeZip = (first: Uint8Array): boolean =>
-  first[0] === 0x50 && first[1] === 0x4b && first[2] === 3 && first[3] === 4;
 
 async function openTorchZip(source: ByteSource, allowList: AllowList, signal?: AbortSignal): Promise<Opened> {
   const archive = await openZip(source, signal);

@@ -1,0 +1,83 @@
+import { RuntimeError, receivedError } from '../protocol/errors.ts';
+import type { Answer, CallName, Calls, Endpoint, RuntimeProgress } from '../protocol/messages.ts';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: RuntimeProgress) => void;
+  readonly transfer?: Transferable[];
+}
+
+interface Waiting {
+  readonly settle: (answer: Exclude<Answer, { kind: 'progress' }>) => void;
+  readonly fail: (error: Error) => void;
+  readonly onProgress: CallOptions['onProgress'];
+}
+
+/** Calls over a wire, each with its answer. */
+export class Caller {
+  readonly #endpoint: Endpoint;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listen: (event: MessageEvent<Answer>) => void;
+  #next = 0;
+  #ended: Error | undefined;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    this.#listen = ({ data }) => {
+      const waiting = this.#waiting.get(data.id);
+      if (data.kind === 'progress') waiting?.onProgress?.(data.progress);
+      else {
+        this.#waiting.delete(data.id);
+        waiting?.settle(data);
+      }
+    };
+    endpoint.addEventListener('message', this.#listen);
+    endpoint.start?.();
+  }
+
+  /** @throws RuntimeError, or the signal's reason at once when it is aborted; the worker ends the work when it comes to it */
+  call<K extends CallName>(
+    call: K,
+    input: Calls[K]['input'],
+    { signal, onProgress, transfer = [] }: CallOptions = {},
+  ): Promise<Calls[K]['output']> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) throw this.#ended;
+      signal?.throwIfAborted();
+      const id = this.#next++;
+      const abort = (): void => {
+        this.#endpoint.postMessage({ id, call: 'abort' }, []);
+        this.#waiting.delete(id);
+        reject(signal!.reason as Error);
+      };
+      const forget = (): void => signal?.removeEventListener('abort', abort);
+      this.#waiting.set(id, {
+        onProgress,
+        settle(answer) {
+          forget();
+          if (answer.kind === 'done') resolve(answer.output as Calls[K]['output']);
+          else reject(receivedError(answer.error));
+        },
+        fail(error) {
+          forget();
+          reject(error);
+        },
+      });
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#endpoint.postMessage({ id, call, input }, transfer);
+    });
+  }
+
+  /** Fails what is under way, and everything from now on. */
+  end(
+    error: Error = new RuntimeError(
+      'Disposed',
+      'runtime: it is used until it is disposed of; got a call after that; create another',
+    ),
+  ): void {
+    this.#ended ??= error;
+    for (const { fail } of this.#waiting.values()) fail(error);
+    this.#waiting.clear();
+    this.#endpoint.removeEventListener('message', this.#listen);
+  }
+}

@@ -1,0 +1,131 @@
+import { type RgbImage, withoutAlpha } from '@rass/images';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { SentImage } from '../protocol/messages.ts';
+
+/** A tensor of TensorFlow.js, of whichever copy. @shape [H, W, 3] in [0, 255], or [-1, 1] where it is float32 and below 0 somewhere */
+export interface TensorLike {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  data(): Promise<ArrayLike<number>>;
+}
+
+/** What a photograph can be given as. A text is a URL. */
+export type ImageSource =
+  | string
+  | URL
+  | Blob
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | HTMLVideoElement
+  | VideoFrame
+  | TensorLike
+  | RgbImage;
+
+/** An image as it is sent, with what is given away with it. */
+export interface Sending {
+  readonly image: SentImage;
+  readonly width: number;
+  readonly height: number;
+  readonly transfer: Transferable[];
+}
+
+const CHANNELS = 3;
+const RGBA = 4;
+
+function refuse(rule: string, message: string, cause?: unknown): never {
+  throw new RuntimeError(rule, message, { cause });
+}
+
+const sending = (image: RgbImage): Sending => ({
+  image,
+  width: image.width,
+  height: image.height,
+  transfer: [image.data.buffer as ArrayBuffer],
+});
+
+const isTensor = (source: object): source is TensorLike =>
+  'shape' in source && 'dtype' in source && 'data' in source && typeof source.data === 'function';
+const isPixels = (source: object): source is ImageData | RgbImage =>
+  'data' in source && ArrayBuffer.isView(source.data) && 'width' in source && 'height' in source;
+
+async function ofTensor(tensor: TensorLike): Promise<Sending> {
+  const [height = 0, width = 0, channels] = tensor.shape;
+  if (tensor.shape.length !== CHANNELS || channels !== CHANNELS || height * width === 0) {
+    refuse(
+      'BadImage',
+      `runtime: a tensor of an image is [H, W, 3]; got [${tensor.shape.join(', ')}]; take one image of a batch`,
+    );
+  }
+  const values = await tensor.data();
+  let least = 0;
+  for (let i = 0; i < values.length; i++) least = Math.min(least, values[i]!);
+  const scaled = tensor.dtype === 'float32' && least < 0;
+  // The array itself clamps and rounds.
+  const bytes = new Uint8ClampedArray(values.length);
+  for (let i = 0; i < values.length; i++) bytes[i] = scaled ? (values[i]! + 1) * 127.5 : values[i]!;
+  return sending({ width, height, data: new Uint8Array(bytes.buffer) });
+}
+
+/** The caller's pixels stay the caller's: a copy is sent. */
+function ofPixels(source: ImageData | RgbImage): Sending {
+  const { width, height, data } = source;
+  const channels = data.length / (width * height);
+  if (channels === RGBA) return sending(withoutAlpha({ width, height, data }));
+  if (channels === CHANNELS) return sending({ width, height, data: Uint8Array.from(data) });
+  return refuse(
+    'BadImage',
+    `runtime: pixels have 3 or 4 channels of ${width} x ${height}; got ${data.length} numbers; check the size`,
+  );
+}
+
+async function fetched(url: string | URL, signal: AbortSignal | undefined): Promise<Blob> {
+  let response: Response;
+  try {
+    response = await fetch(url, { ...(signal && { signal }) });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    return refuse(
+      'Unreachable',
+      `runtime: ${url}: the server answers; got "${(cause as Error).message}"; check the address, and CORS of another site`,
+      cause,
+    );
+  }
+  if (!response.ok)
+    refuse('HttpStatus', `runtime: ${url}: the server answers 200; got ${response.status}; check the address`);
+  return response.blob();
+}
+
+async function ofPicture(source: ImageBitmapSource, what: string): Promise<Sending> {
+  try {
+    const image = await createImageBitmap(source, { premultiplyAlpha: 'none' });
+    return { image, width: image.width, height: image.height, transfer: [image] };
+  } catch (cause) {
+    return refuse(
+      'BadImage',
+      `runtime: ${what}: an image that the browser can read; got "${(cause as Error).message}"; convert it to JPEG or PNG`,
+      cause,
+    );
+  }
+}
+
+/** Makes what can be sent of a photograph. @throws RuntimeError when it is none, or cannot be had */
+export async function sendable(source: ImageSource, signal?: AbortSignal): Promise<Sending> {
+  if (typeof source === 'string' || source instanceof URL) {
+    return ofPicture(await fetched(source, signal), String(source));
+  }
+  if (typeof source !== 'object' || source === null) {
+    return refuse(
+      'BadImage',
+      `runtime: an image is a URL, a Blob, a picture of the page, pixels or a tensor; got ${source}; give one`,
+    );
+  }
+  if (isTensor(source)) return ofTensor(source);
+  if (isPixels(source)) return ofPixels(source);
+  return ofPicture(
+    source as ImageBitmapSource,
+    source instanceof Blob ? ((source as File).name ?? 'the Blob') : 'the picture',
+  );
+}

@@ -1,0 +1,22 @@
+import type { SentError } from './messages.ts';
+
+/** What fails in the worker, in the page. */
+export class RuntimeError extends Error {
+  /** The broken rule, for programs: of the weights' errors theirs, else the error's name. */
+  readonly rule: string;
+
+  constructor(rule: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'RuntimeError';
+    this.rule = rule;
+  }
+}
+
+export function sentError(error: unknown): SentError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const { name, message } = error;
+  return 'rule' in error && typeof error.rule === 'string' ? { name, message, rule: error.rule } : { name, message };
+}
+
+export const receivedError = ({ name, message, rule = name }: SentError): RuntimeError =>
+  new RuntimeError(rule, message);

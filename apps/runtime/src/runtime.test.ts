@@ -1,0 +1,148 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { RgbImage } from '@rass/images';
+import { openPipeline, type Pipeline } from '@rass/pipeline';
+import { activateBackend } from '@rass/testkit';
+import { tensor3d } from '@tensorflow/tfjs-core';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { smallModelFiles } from '../../../packages/pipeline/src/small-model.test-support.ts';
+import { openRuntime, type Runtime, type RuntimeOptions } from './client/runtime.ts';
+import type { Endpoint, RuntimeProgress } from './protocol/messages.ts';
+import { serve } from './worker/serve.ts';
+
+let server: Server;
+let model: string;
+let direct: Pipeline;
+beforeAll(async () => {
+  await activateBackend('wasm');
+  const files = await smallModelFiles();
+  server = createServer(async (request, response) => {
+    const blob = files.get(new URL(request.url ?? '', 'http://localhost').pathname.slice('/model/'.length));
+    if (blob === undefined) response.writeHead(404).end();
+    else response.end(new Uint8Array(await blob.arrayBuffer()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  model = `http://127.0.0.1:${(server.address() as AddressInfo).port}/model`;
+  direct = await openPipeline(model, { restore: true, segment: true });
+});
+afterAll(() => {
+  direct.dispose();
+  server.close();
+});
+
+const open: { runtime?: Runtime; ports: MessagePort[] } = { ports: [] };
+afterEach(async () => {
+  await open.runtime?.dispose();
+  for (const port of open.ports.splice(0)) port.close();
+});
+
+/** A runtime whose worker is this process, over a real wire. */
+async function openHere(options: Partial<RuntimeOptions> = {}): Promise<Runtime> {
+  const { port1, port2 } = new MessageChannel();
+  open.ports.push(port1, port2);
+  serve(port1 as unknown as Endpoint);
+  const all = { model, device: 'wasm', store: 'none', ...options } as const;
+  open.runtime = await openRuntime(port2 as unknown as Endpoint, all, () => undefined);
+  return open.runtime;
+}
+
+const image = (width = 64, height = 48): RgbImage => ({
+  width,
+  height,
+  data: Uint8Array.from({ length: 3 * width * height }, (_, i) => (i * 7 + (i % width)) % 256),
+});
+
+it('restores and segments as the pipeline does', async () => {
+  const runtime = await openHere();
+  expect(runtime.device).toMatchObject({ name: 'wasm', reasons: [] });
+  expect(runtime.classes).toEqual(direct.classes);
+  const given = image();
+  const restored = await runtime.restore(given, { tags: ['sky'], upscale: 1.5 });
+  const expected = await direct.restore(given, { tags: ['sky'], upscale: 1.5 });
+  expect([restored.width, restored.height]).toEqual([96, 72]);
+  expect(restored.pixels).toEqual(expected.data);
+  expect(given.data.length).toBe(3 * 64 * 48);
+
+  const segmented = await runtime.segment(given, { shortSide: 64 });
+  const { data } = await direct.segment(given, { shortSide: 64 });
+  expect(segmented.labels).toEqual(new Uint8Array(data));
+  expect(segmented.classes.reduce((sum, { pixels }) => sum + pixels, 0)).toBe(64 * 48);
+  expect(segmented.classAt(3, 2)!.label).toBe(data[2 * 64 + 3]);
+  expect(segmented.classAt(-1, 0)).toBeUndefined();
+  expect(segmented.classAt(64, 0)).toBeUndefined();
+  const picture = segmented.overlay(await runtime.restore(given));
+  expect(picture.pixels.length).toBe(given.data.length);
+});
+
+it('takes tensors and pixels with alpha alike', async () => {
+  const runtime = await openHere({ tasks: ['segment'] });
+  const given = image(64, 64);
+  const labels = (await runtime.segment(given)).labels;
+  const asTensor = tensor3d(Array.from(given.data), [64, 64, 3], 'int32');
+  expect((await runtime.segment(asTensor)).labels).toEqual(labels);
+  const float = tensor3d(
+    Array.from(given.data, (value) => value / 127.5 - 1),
+    [64, 64, 3],
+  );
+  expect((await runtime.segment(float)).labels).toEqual(labels);
+  const rgba = new Uint8ClampedArray(4 * 64 * 64).fill(9);
+  for (let i = 0; i < 64 * 64; i++) rgba.set(given.data.subarray(3 * i, 3 * i + 3), 4 * i);
+  expect((await runtime.segment({ width: 64, height: 64, data: rgba } as unknown as ImageData)).labels).toEqual(labels);
+  await expect(runtime.segment(tensor3d([1, 2], [1, 2, 1]))).rejects.toThrow(
+    'a tensor of an image is [H, W, 3]; got [1, 2, 1]',
+  );
+  await expect(runtime.restore(given)).rejects.toThrow(
+    'restore: the model was opened to restore; got one that was not',
+  );
+});
+
+it('tells how far it is, stops at a signal within a tile, and goes on with the next call', async () => {
+  const runtime = await openHere();
+  const before = await runtime.memory();
+  const seen: RuntimeProgress[] = [];
+  const tiling = { size: 16, overlap: 8 };
+  const whole = await runtime.restore(image(128, 64), { tiling, onProgress: (progress) => seen.push(progress) });
+  expect([...new Set(seen.map(({ stage }) => stage))]).toEqual(['encode', 'restore', 'decode']);
+  const controller = new AbortController();
+  let told = 0;
+  const onProgress = ({ stage }: RuntimeProgress): void => {
+    told += 1;
+    if (stage === 'restore') controller.abort(new Error('enough'));
+  };
+  const stopped = runtime.restore(image(128, 64), { tiling, onProgress, signal: controller.signal });
+  await expect(stopped).rejects.toThrow('enough');
+  const until = told;
+  const waiting = new AbortController();
+  const queued = [runtime.segment(image()), runtime.segment(image(), { signal: waiting.signal })];
+  waiting.abort(new Error('no more'));
+  await expect(queued[1]).rejects.toThrow('no more');
+  await queued[0];
+  expect(told).toBe(until);
+  expect((await runtime.restore(image(128, 64), { tiling })).pixels).toEqual(whole.pixels);
+  // But for the prompts that are kept.
+  expect((await runtime.memory()).tensors - before.tensors).toBeLessThanOrEqual(2);
+});
+
+it('says where the model looks', async () => {
+  const runtime = await openHere();
+  const given = image();
+  const attention = await runtime.attend(given, { tags: ['sky', 'tree'] });
+  const [sky, tree] = await direct.attend(given, { tags: ['sky', 'tree'] });
+  expect(attention.tags).toEqual(['sky', 'tree']);
+  expect(attention.map('tree')).toEqual(tree);
+  expect(attention.map('sky').values).toEqual(sky!.values);
+  expect(() => attention.map('car')).toThrow('attention is to a tag that was asked for; got "car"; it was sky, tree');
+});
+
+it('says what is wrong with a model, and what is used after its end', async () => {
+  await expect(openHere({ model: `${model}/nothing` })).rejects.toMatchObject({
+    name: 'RuntimeError',
+    rule: 'NoModelIndex',
+    message: expect.stringContaining('a diffusers folder has a model_index.json; got none'),
+  });
+  const runtime = await openHere();
+  await runtime.dispose();
+  await expect(runtime.segment(image())).rejects.toThrow('runtime: it is used until it is disposed of');
+  await expect(openHere({ signal: AbortSignal.abort(new Error('not now')) })).rejects.toThrow('not now');
+});

@@ -1,0 +1,105 @@
+import { type BackendInfo, listBackends, selectBackend } from '@rass/kernels';
+import { openPipeline, type Pipeline } from '@rass/pipeline';
+import { type ByteFolder, cacheStore, directoryStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
+import { memory } from '@tensorflow/tfjs-core';
+import type { CallName, Calls, DeviceInfo, DeviceName, OpenInput, RuntimeProgress } from '../protocol/messages.ts';
+import { pixelsOf } from './pixels.ts';
+
+/** What a call may do besides its result. */
+export interface CallContext {
+  readonly signal: AbortSignal;
+  readonly tell: (progress: RuntimeProgress) => void;
+}
+
+type Handlers = {
+  [Name in CallName]: (input: Calls[Name]['input'], context: CallContext) => Promise<Calls[Name]['output']>;
+};
+
+/** Best first, without what is for Node. */
+const ORDER: readonly DeviceName[] = ['webgpu', 'wasm', 'cpu'];
+
+function deviceInfo(info: BackendInfo, reasons: readonly string[]): DeviceInfo {
+  return {
+    name: info.name as DeviceName,
+    description: info.description,
+    software: info.capabilities.software ?? false,
+    reasons,
+  };
+}
+
+/** Takes the device asked for, or the best that runs. */
+async function takeDevice({ device, backends }: OpenInput): Promise<DeviceInfo> {
+  const info = await selectBackend(device, { ...backends, gradients: false });
+  const before = ORDER.slice(0, ORDER.indexOf(info.name as DeviceName));
+  if (device !== 'auto' || before.length === 0) return deviceInfo(info, []);
+  const statuses = await listBackends(backends);
+  const reasons = before.flatMap((name) => {
+    const status = statuses.find((each) => each.name === name);
+    if (status === undefined) return [];
+    return [status.available ? `${name}: ${status.description}, which is slower` : `${name}: ${status.reason}`];
+  });
+  return deviceInfo(info, reasons);
+}
+
+async function storeOf(kind: OpenInput['store']): Promise<PieceStore | undefined> {
+  if (kind === 'none') return undefined;
+  if (kind === 'cache') return cacheStore();
+  const root = await navigator.storage.getDirectory();
+  return directoryStore(await root.getDirectoryHandle('rass-weights', { create: true }));
+}
+
+/** The model's files, verified and kept where there is a store. */
+async function openFolder({ model, store: kind }: OpenInput, { signal, tell }: CallContext): Promise<ByteFolder> {
+  const store = await storeOf(kind);
+  if (store === undefined) return urlFolder(model, { signal });
+  const folder = await storedFolder(model, {
+    store,
+    signal,
+    onProgress: (bytes) => tell({ stage: 'download', done: bytes.total === 0 ? 1 : bytes.loaded / bytes.total, bytes }),
+  });
+  await folder.fetchAll(signal);
+  return folder;
+}
+
+/** The model that a worker has open, and what can be asked of it. */
+export function openSession(): Handlers {
+  let pipeline: Pipeline | undefined;
+  const opened = (): Pipeline => {
+    if (pipeline !== undefined) return pipeline;
+    throw new Error('runtime: a model is opened first; got none; create the runtime anew');
+  };
+  const close = (): void => {
+    pipeline?.dispose();
+    pipeline = undefined;
+  };
+  return {
+    async open(input, context) {
+      close();
+      const device = await takeDevice(input);
+      const folder = await openFolder(input, context);
+      context.tell({ stage: 'load', done: 0 });
+      const { restore, segment } = input;
+      pipeline = await openPipeline(folder, { restore, segment, signal: context.signal });
+      context.tell({ stage: 'load', done: 1 });
+      return { device, classes: pipeline.classes };
+    },
+    async restore({ image, ...options }, { signal, tell }) {
+      return { image: await opened().restore(pixelsOf(image), { ...options, signal, onProgress: tell }) };
+    },
+    async segment({ image, ...options }, { signal }) {
+      const { data } = await opened().segment(pixelsOf(image), { ...options, signal });
+      return { labels: new Uint8Array(data) };
+    },
+    async attend({ image, tags }) {
+      return { maps: await opened().attend(pixelsOf(image), { tags }) };
+    },
+    async memory() {
+      const { numTensors, numBytes } = memory();
+      return { tensors: numTensors, bytes: numBytes };
+    },
+    async close() {
+      close();
+      return null;
+    },
+  };
+}

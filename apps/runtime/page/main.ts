@@ -1,16 +1,18 @@
+/// <reference types="vite/client" />
 import { createRuntime, type ImageSource, type Runtime, type RuntimeProgress } from '../src/index.ts';
 import { element } from './elements.ts';
 import { listenForCamera, listenForPhotographs } from './inputs.ts';
 import { ResultView } from './result.ts';
 
 const base = new URL('.', document.baseURI);
-const SAMPLES = ['cat', 'coffee', 'rocket', 'street', 'room'].map((name) => new URL(`samples/${name}.jpg`, base).href);
+const SAMPLES = ['cat', 'coffee', 'rocket', 'street', 'room'].map((name) => new URL(`samples/${name}.png`, base).href);
 /** A photograph with more is made smaller first: phones have little memory. */
 const MOST_PIXELS = 2 ** 20;
 
 const STAGES: Readonly<Record<RuntimeProgress['stage'], string>> = {
   download: 'Fetching the model',
   load: 'Loading the model onto the device',
+  recover: 'The device was lost; loading the model anew',
   encode: 'Reading the photograph',
   restore: 'Restoring it',
   decode: 'Drawing it',
@@ -38,13 +40,11 @@ const onProgress = ({ stage, done, bytes }: RuntimeProgress): void => {
   showProgress(STAGES[stage] + size, done);
 };
 
-const worker = (): Worker => new Worker(new URL('../src/worker/worker.ts', import.meta.url), { type: 'module' });
-
 async function open(): Promise<Runtime> {
   const device = element('device', HTMLParagraphElement);
   try {
     const model = new URL('model/', base);
-    const runtime = await createRuntime({ model, wasmPaths: new URL('wasm/', base).href, worker, onProgress });
+    const runtime = await createRuntime({ model, wasmPaths: new URL('wasm/', base).href, onProgress });
     const reasons = runtime.device.reasons.length > 0 ? ` (${runtime.device.reasons.join('; ')})` : '';
     device.textContent = `Computed on ${runtime.device.description}${reasons}`;
     return runtime;
@@ -115,4 +115,6 @@ async function run(photograph: Blob | string | ImageBitmap): Promise<void> {
 
 element('stop', HTMLButtonElement).addEventListener('click', () => running?.abort());
 listenForPhotographs(SAMPLES, (photograph) => void run(photograph));
+// The development server has none.
+if (import.meta.hot === undefined) void navigator.serviceWorker?.register('./sw.js');
 listenForCamera((photograph) => void run(photograph), showError);

@@ -38,10 +38,24 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     import { createRuntime } from './index.ts';
     const open = (options) => createRuntime({ model: '/model', wasmPaths: '/wasm/', worker: () => new Worker('/worker.js', { type: 'module' }), ...options });
     export default async function () { ${body} }`;
+  /** A worker whose GPU can be taken from it. */
+  const LOSING = `
+    import '/worker.js';
+    const devices = [];
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...of) {
+      const device = await requestDevice.apply(this, of);
+      devices.push(device);
+      return device;
+    };
+    addEventListener('message', ({ data }) => {
+      if (data !== 'lose the GPU') return;
+      for (const device of devices.splice(0)) device.destroy();
+    });`;
   const run = <T>(body: string): Promise<T> =>
     runInChromium<T>(page(body), {
       resolveFrom: here,
-      files,
+      files: { ...files, '/losing-worker.js': new TextEncoder().encode(LOSING) },
       scripts: { '/worker.js': join(here, 'worker', 'worker.ts') },
     });
 
@@ -87,6 +101,27 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
         steady: true,
         heat: [WIDTH, HEIGHT, true],
       });
+    },
+    TIME,
+  );
+
+  it(
+    'goes on with the work when its GPU is lost',
+    async () => {
+      const result = await run<Record<string, unknown>>(`
+      const stages = [];
+      let made;
+      const worker = () => (made = new Worker('/losing-worker.js', { type: 'module' }));
+      const runtime = await open({ device: 'webgpu', worker });
+      const canvas = new OffscreenCanvas(32, 32);
+      canvas.getContext('2d').fillRect(8, 8, 16, 16);
+      const before = await runtime.segment(canvas);
+      made.postMessage('lose the GPU');
+      const after = await runtime.segment(canvas, { onProgress: ({ stage }) => stages.push(stage) });
+      const device = runtime.device.name;
+      await runtime.dispose();
+      return { device, recovered: stages.includes('recover'), same: before.labels.every((label, i) => label === after.labels[i]) };`);
+      expect(result).toEqual({ device: 'webgpu', recovered: true, same: true });
     },
     TIME,
   );

@@ -120,6 +120,20 @@ function launch(executablePath: string, args: string[]): Promise<Browser> {
   return running;
 }
 
+/** A page of its own in real Chromium, with nothing kept from others. Close it with `page.context().close()`.
+ * @throws when there is no Chromium */
+export async function openChromiumPage({
+  withoutWebgpu = false,
+}: {
+  readonly withoutWebgpu?: boolean;
+} = {}): Promise<Page> {
+  const executablePath = chromiumExecutable();
+  if (executablePath === undefined)
+    throw new Error('chromium: not found; install it, or set RASS_CHROMIUM to its path');
+  const browser = await launch(executablePath, withoutWebgpu ? ['--no-sandbox'] : SWIFTSHADER_FLAGS);
+  return (await browser.newContext()).newPage();
+}
+
 /** Ends the browsers that runInChromium started; call it in afterAll. */
 export async function closeBrowsers(): Promise<void> {
   for (const browser of browsers.values()) await (await browser).close();
@@ -130,17 +144,16 @@ export async function closeBrowsers(): Promise<void> {
  * returns what it resolves to (as JSON). The browser is kept for the next call.
  * @throws when there is no Chromium, or with the page's own error */
 export async function runInChromium<T>(script: string, options: BrowserOptions): Promise<T> {
-  const executablePath = chromiumExecutable();
-  if (executablePath === undefined)
-    throw new Error('chromium: not found; install it, or set RASS_CHROMIUM to its path');
   const served = await bundle(script, options);
   const server = await serve(served, options.isolated ?? false);
-  const browser = await launch(executablePath, options.withoutWebgpu ? ['--no-sandbox'] : SWIFTSHADER_FLAGS);
-  const context = await browser.newContext();
   try {
-    return await inPage<T>(await context.newPage(), server.url);
+    const page = await openChromiumPage(options);
+    try {
+      return await inPage<T>(page, server.url);
+    } finally {
+      await page.context().close();
+    }
   } finally {
-    await context.close();
     server.close();
   }
 }

@@ -50,6 +50,7 @@ export interface RuntimeOptions {
 
 /** A model in a worker. */
 export interface Runtime {
+  /** What computes now: after the loss of a GPU it may be another. */
   readonly device: DeviceInfo;
   readonly classes: readonly ModelClass[];
   /** @throws RuntimeError, or the signal's reason */
@@ -70,7 +71,7 @@ const optionsOf = ({ signal, onProgress }: WorkOptions): CallOptions => ({
 });
 
 class OpenRuntime implements Runtime {
-  readonly device: DeviceInfo;
+  device: DeviceInfo;
   readonly classes: readonly ModelClass[];
   readonly #caller: Caller;
   readonly #stop: () => void;
@@ -82,12 +83,22 @@ class OpenRuntime implements Runtime {
     this.classes = opened.classes;
   }
 
+  #optionsOf({ signal, onProgress }: WorkOptions): CallOptions {
+    return {
+      ...(signal && { signal }),
+      onProgress: (progress) => {
+        this.device = progress.device ?? this.device;
+        onProgress?.(progress);
+      },
+    };
+  }
+
   async restore(source: ImageSource, options: RestoreOptions = {}): Promise<Picture> {
     const { tags = [], upscale = 1, colourFix = 'none', tiling = {}, signal } = options;
     const { image, transfer } = await sendable(source, signal);
     // Copies: a framework's proxies cannot be sent.
     const input = { image, tags: [...tags], upscale, colourFix, tiling: { ...tiling } };
-    const output = await this.#caller.call('restore', input, { ...optionsOf(options), transfer });
+    const output = await this.#caller.call('restore', input, { ...this.#optionsOf(options), transfer });
     return new Picture(output.image);
   }
 
@@ -95,14 +106,14 @@ class OpenRuntime implements Runtime {
     const { tags = [], shortSide, flip = false, scales = [1], signal } = options;
     const { image, width, height, transfer } = await sendable(source, signal);
     const input = { image, tags: [...tags], flip, scales: [...scales], ...(shortSide !== undefined && { shortSide }) };
-    const { labels } = await this.#caller.call('segment', input, { ...optionsOf(options), transfer });
+    const { labels } = await this.#caller.call('segment', input, { ...this.#optionsOf(options), transfer });
     return new Segmentation({ width, height }, labels, this.classes);
   }
 
   async attend(source: ImageSource, options: WorkOptions & { readonly tags: readonly string[] }): Promise<Attention> {
     const { image, width, height, transfer } = await sendable(source, options.signal);
     const input = { image, tags: [...options.tags] };
-    const { maps } = await this.#caller.call('attend', input, { ...optionsOf(options), transfer });
+    const { maps } = await this.#caller.call('attend', input, { ...this.#optionsOf(options), transfer });
     return new Attention({ width, height }, maps);
   }
 

@@ -18,12 +18,15 @@ export interface DeviceInfo {
 
 /** How far something has come. */
 export interface RuntimeProgress {
-  /** `download`: the model's files, from the network or from the store. `load`: onto the device. `encode`, `restore` and `decode`: an image. */
-  readonly stage: 'download' | 'load' | 'encode' | 'restore' | 'decode';
+  /** `download`: the model's files, from the network or from the store. `load`: onto the device. `encode`, `restore` and `decode`: an image.
+   * `recover`: the device was lost, and the work begins once more on what there is now. */
+  readonly stage: 'download' | 'load' | 'recover' | 'encode' | 'restore' | 'decode';
   /** Of the stage, from 0 to 1. */
   readonly done: number;
   /** Of a download. */
   readonly bytes?: { readonly loaded: number; readonly total: number; readonly fromStore: number };
+  /** Of a recovery at its end: what computes from now on. */
+  readonly device?: DeviceInfo;
 }
 
 export interface ModelClass {

@@ -1,4 +1,4 @@
-import { type BackendInfo, listBackends, selectBackend } from '@rass/kernels';
+import { type BackendInfo, DeviceError, listBackends, selectBackend } from '@rass/kernels';
 import { openPipeline, type Pipeline } from '@rass/pipeline';
 import { type ByteFolder, cacheStore, directoryStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
 import { memory } from '@tensorflow/tfjs-core';
@@ -61,37 +61,68 @@ async function openFolder({ model, store: kind }: OpenInput, { signal, tell }: C
   return folder;
 }
 
+const isLost = (error: unknown): boolean => error instanceof DeviceError && error.code === 'lost';
+
+/** What a worker has open. */
+interface Opened {
+  readonly input: OpenInput;
+  readonly device: DeviceInfo;
+  readonly pipeline: Pipeline;
+}
+
+async function openModel(input: OpenInput, context: CallContext): Promise<Opened> {
+  const device = await takeDevice(input);
+  const folder = await openFolder(input, context);
+  context.tell({ stage: 'load', done: 0 });
+  const { restore, segment } = input;
+  const pipeline = await openPipeline(folder, { restore, segment, signal: context.signal });
+  context.tell({ stage: 'load', done: 1 });
+  return { input, device, pipeline };
+}
+
 /** The model that a worker has open, and what can be asked of it. */
 export function openSession(): Handlers {
-  let pipeline: Pipeline | undefined;
-  const opened = (): Pipeline => {
-    if (pipeline !== undefined) return pipeline;
-    throw new Error('runtime: a model is opened first; got none; create the runtime anew');
-  };
+  let opened: Opened | undefined;
   const close = (): void => {
-    pipeline?.dispose();
-    pipeline = undefined;
+    opened?.pipeline.dispose();
+    opened = undefined;
+  };
+  /** Works with the model; where its device is lost, once more with the model on the device that there is then. */
+  const using = async <T>(context: CallContext, work: (pipeline: Pipeline) => Promise<T>): Promise<T> => {
+    if (opened === undefined) throw new Error('runtime: a model is opened first; got none; create the runtime anew');
+    try {
+      return await work(opened.pipeline);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      const { input } = opened;
+      context.tell({ stage: 'recover', done: 0 });
+      close();
+      opened = await openModel(input, context);
+      context.tell({ stage: 'recover', done: 1, device: opened.device });
+      return work(opened.pipeline);
+    }
   };
   return {
     async open(input, context) {
       close();
-      const device = await takeDevice(input);
-      const folder = await openFolder(input, context);
-      context.tell({ stage: 'load', done: 0 });
-      const { restore, segment } = input;
-      pipeline = await openPipeline(folder, { restore, segment, signal: context.signal });
-      context.tell({ stage: 'load', done: 1 });
-      return { device, classes: pipeline.classes };
+      opened = await openModel(input, context);
+      return { device: opened.device, classes: opened.pipeline.classes };
     },
-    async restore({ image, ...options }, { signal, tell }) {
-      return { image: await opened().restore(pixelsOf(image), { ...options, signal, onProgress: tell }) };
+    async restore({ image, ...options }, context) {
+      const { signal, tell } = context;
+      const pixels = pixelsOf(image);
+      const restored = await using(context, (model) => model.restore(pixels, { ...options, signal, onProgress: tell }));
+      return { image: restored };
     },
-    async segment({ image, ...options }, { signal }) {
-      const { data } = await opened().segment(pixelsOf(image), { ...options, signal });
+    async segment({ image, ...options }, context) {
+      const pixels = pixelsOf(image);
+      const { signal } = context;
+      const { data } = await using(context, (model) => model.segment(pixels, { ...options, signal }));
       return { labels: new Uint8Array(data) };
     },
-    async attend({ image, tags }) {
-      return { maps: await opened().attend(pixelsOf(image), { tags }) };
+    async attend({ image, tags }, context) {
+      const pixels = pixelsOf(image);
+      return { maps: await using(context, (model) => model.attend(pixels, { tags })) };
     },
     async memory() {
       const { numTensors, numBytes } = memory();

@@ -1,4 +1,4 @@
-import { describeOnBackends, peakBytes, randomValues } from '@rass/testkit';
+import { describeOnBackends, expectClose, peakBytes, randomValues } from '@rass/testkit';
 import { dispose, tensor3d, tensor4d } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {
@@ -121,7 +121,8 @@ describeOnBackends('by hand', () => {
       [499, 500],
     ].map(([first, end]) => resizedBand(logits, sizesTo([500, 30]), { first, end }, (x) => x));
     const joined = await Promise.all(parts.map(async (part) => [...(await part.data())]));
-    expect(joined.flat()).toEqual([...(await whole.data())]);
+    // A matrix product of another number of rows may round in another order, depending on the CPU.
+    await expectClose(joined.flat(), [...(await whole.data())], { relative: 2 ** -23 });
     dispose([logits, whole, ...parts]);
   });
 });

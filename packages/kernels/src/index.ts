@@ -27,4 +27,4 @@ export { linear } from './ops/linear.ts';
 export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
 export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';
 export { type Piece, type PieceOptions, runAtOnce, runInPieces } from './pieces.ts';
-export { registerRepairedKernels } from './repaired-kernels/install.ts';
+export { registerRepairedKernels } from './repaired-kernels/all.ts';

@@ -7,7 +7,7 @@ export default defineRecipe({
   about:
     "The diffusion model of rass-tiny, conditioned on the scene's classes through CLIP's tokenizer and a small frozen text model.",
   model: 'runs/tiny-vae/model',
-  steps: 3500,
+  steps: 3000,
   // Two batches of 4 rather than one of 8: two processes may share them (--processes 2).
   batch: 4,
   accumulate: 2,

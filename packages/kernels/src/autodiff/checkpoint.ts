@@ -1,8 +1,13 @@
 import { Tensor, tidy } from '@tensorflow/tfjs-core';
-import { differentiate } from './differentiate.ts';
-import { type AutodiffEngine, installedEngine, type NullableGradient, type TapeNode, takesNulls } from './engine.ts';
-import { observing } from './observation.ts';
-import { relationTo } from './recording.ts';
+import {
+  type Autodiff,
+  type AutodiffEngine,
+  installedEngine,
+  installedKey,
+  type NullableGradient,
+  type TapeNode,
+  takesNulls,
+} from './engine.ts';
 
 /** What a block may return. */
 export type BlockOutputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tensor>>;
@@ -40,8 +45,10 @@ class Closure {
   readonly weights: Tensor[] = [];
   private readonly tape: TapeNode[];
   private readonly inputs: readonly Tensor[];
+  private readonly relationTo: Autodiff['relationTo'];
 
-  constructor(tape: TapeNode[], inputs: readonly Tensor[]) {
+  constructor({ relationTo }: Autodiff, tape: TapeNode[], inputs: readonly Tensor[]) {
+    this.relationTo = relationTo;
     this.tape = tape;
     this.inputs = inputs;
   }
@@ -49,7 +56,7 @@ class Closure {
   readonly observe = (tensors: Tensor[]): void => {
     for (const tensor of tensors) {
       if (this.inputs.includes(tensor) || this.weights.includes(tensor)) continue;
-      const relation = relationTo(this.tape, tensor);
+      const relation = this.relationTo(this.tape, tensor);
       if (relation === 'watched') this.weights.push(tensor);
       if (relation !== 'made') continue;
       // It would be gone by the time the block runs again.
@@ -63,7 +70,11 @@ class Closure {
 type Block<I extends readonly Tensor[], O extends BlockOutputs> = (...inputs: I) => O;
 
 /** The gradients of a block by running it again, on a tape of its own. */
-function recomputed<I extends readonly Tensor[]>(block: Block<I, BlockOutputs>, closure: Closure): NullableGradient {
+function recomputed<I extends readonly Tensor[]>(
+  { differentiate }: Autodiff,
+  block: Block<I, BlockOutputs>,
+  closure: Closure,
+): NullableGradient {
   const gradient = (dys: (Tensor | null)[], saved: Tensor[], wanted: string[]): Record<string, Tensor | null> => {
     const xs = wanted.map((name) =>
       name.startsWith('weight') ? closure.weights[Number(name.slice(6))] : saved[Number(name)],
@@ -105,15 +116,16 @@ export function checkpoint<I extends readonly Tensor[], O extends BlockOutputs>(
   const { gradientDepth, kernelDepth, activeTape } = engine.state;
   const args = [...inputs] as unknown as I;
   if (gradientDepth === 0 || kernelDepth > 0) return tidy(() => block(...args) as unknown as Tensor) as unknown as O;
-  const closure = new Closure(activeTape as TapeNode[], args);
+  const autodiff = engine[installedKey];
+  const closure = new Closure(autodiff, activeTape as TapeNode[], args);
   let outputs: O | undefined;
   // The engine copies this map's names onto the tape after the run: weights may still be added to it until then.
   const named: Record<string, Tensor> = Object.fromEntries(args.map((input, i) => [String(i), input]));
   const tensors = engine.runKernelFunc({
     inputs: named,
-    backwardsFunc: recomputed(block, closure),
+    backwardsFunc: recomputed(autodiff, block, closure),
     forwardFunc: (_, save) => {
-      outputs = observing(closure.observe, () => block(...args));
+      outputs = autodiff.observing(closure.observe, () => block(...args));
       const own = ownTensors(engine, tensorsOf(outputs));
       closure.weights.forEach((weight, i) => {
         named[`weight${i}`] = weight;

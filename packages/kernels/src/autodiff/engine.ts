@@ -46,13 +46,27 @@ interface EngineState {
   activeScope: { id: number } | null;
 }
 
+/** What our tape does for checkpoint(), which programs without gradients hold, too, but never call. */
+export interface Autodiff {
+  differentiate(
+    run: () => Tensor[],
+    xs: readonly Tensor[],
+    dys?: readonly (Tensor | null)[],
+    keepValues?: boolean,
+  ): { readonly gradients: (Tensor | null)[] };
+  /** Runs `run` and shows `observer` the inputs of every kernel that it calls. */
+  observing<T>(observer: (inputs: Tensor[]) => void, run: () => T): T;
+  /** What a tensor is to a tape: watched, made of what is watched, or nothing. */
+  relationTo(tape: TapeNode[], x: Tensor): 'watched' | 'made' | undefined;
+}
+
 /** Set on an engine that has our tape. */
 export const installedKey: unique symbol = Symbol.for('@rass/kernels autodiff');
 
 /** The parts of TensorFlow.js's engine that automatic differentiation stands on, some of which its types call private. */
 export interface AutodiffEngine {
   state: EngineState;
-  [installedKey]?: true;
+  [installedKey]?: Autodiff;
   tidy<T>(name: string, run: () => T): T;
   makeTensor(values: Float32Array | Int32Array | Uint8Array, shape: number[], dtype: DataType): Tensor;
   runKernelFunc(call: KernelCall): Tensor | Tensor[];
@@ -96,9 +110,9 @@ export function autodiffEngine(): AutodiffEngine {
 }
 
 /** The global engine. @throws where installGradients() has not given it our tape */
-export function installedEngine(caller: string): AutodiffEngine {
+export function installedEngine(caller: string): AutodiffEngine & { [installedKey]: Autodiff } {
   const found = autodiffEngine();
-  if (found[installedKey]) return found;
+  if (found[installedKey]) return found as AutodiffEngine & { [installedKey]: Autodiff };
   throw new Error(
     `${caller}: the repaired gradients must be installed; they are not; call selectBackend() or installGradients()`,
   );

@@ -1,8 +1,8 @@
 import { Tensor } from '@tensorflow/tfjs-core';
 import { differentiate } from './differentiate.ts';
 import { type AutodiffEngine, autodiffEngine, installedKey } from './engine.ts';
-import { observeKernels } from './observation.ts';
-import { recordNode, tensorsToSave } from './recording.ts';
+import { observeKernels, observing } from './observation.ts';
+import { recordNode, relationTo, tensorsToSave } from './recording.ts';
 
 function gradients(
   f: () => Tensor,
@@ -32,7 +32,7 @@ function gradients(
 export function installAutodiff(): void {
   const engine = autodiffEngine();
   if (engine[installedKey]) return;
-  engine[installedKey] = true;
+  engine[installedKey] = { differentiate, observing, relationTo };
   engine.getTensorsForGradient = tensorsToSave(engine, engine.getTensorsForGradient);
   engine.addTapeNode = recordNode(engine);
   engine.runKernelFunc = observeKernels(engine, engine.runKernelFunc);

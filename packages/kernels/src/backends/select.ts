@@ -1,6 +1,6 @@
 import { engine } from '@tensorflow/tfjs-core';
 import { registerHostKernels } from '../host-kernels/install.ts';
-import { registerRepairedKernels } from '../repaired-kernels/install.ts';
+import { register, repairedForward } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
 import { BackendError, messageOf } from './errors.ts';
 import { loadNative } from './native.ts';
@@ -32,8 +32,11 @@ async function activate(name: BackendName, options: SelectOptions, hardwareOnly 
   }
   await engine().ready();
   // After the load: the native backend's package registers TensorFlow.js's own gradients.
-  if (options.gradients !== false) (await import('../gradients/install.ts')).installGradients();
-  registerRepairedKernels();
+  if (options.gradients !== false) {
+    (await import('../gradients/install.ts')).installGradients();
+    (await import('../repaired-kernels/all.ts')).registerRepairedKernels();
+  }
+  register(repairedForward);
   registerHostKernels();
   return info;
 }

@@ -18,8 +18,8 @@ import { repairedLinear } from './linear.ts';
 import { repairedMatMul } from './matmul.ts';
 import { repairedSlice } from './wasm-slice.ts';
 
-/** Every kernel that registerRepairedKernels() adds or replaces. */
-export const repairedKernels: readonly RepairedKernel[] = [
+/** Those that an inference needs. */
+export const repairedForward: readonly RepairedKernel[] = [
   ...repairedElementwise,
   ...repairedIndexing,
   ...repairedLinear,
@@ -56,10 +56,9 @@ function repaired(
   return { ...own, kernelName: kernel, backendName, kernelFunc, [repairedKey]: true };
 }
 
-/** Gives the loaded backends working versions of the kernels that they lack or have wrong.
- * To be called once a backend's package is loaded. Idempotent. */
-export function registerRepairedKernels(): void {
-  for (const repair of repairedKernels) {
+/** Puts kernels into the loaded backends, each once. */
+export function register(repairs: readonly RepairedKernel[]): void {
+  for (const repair of repairs) {
     for (const backendName of repair.backends) {
       if (getKernelsForBackend(backendName).length === 0) continue;
       const own = getKernel(repair.kernel, backendName) as MaybeRepaired | undefined;

@@ -11,8 +11,8 @@ import {
   tidy,
 } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { registerRepairedKernels, repairedKernels } from './all.ts';
 import { kernelCases } from './cases.test-support.ts';
-import { registerRepairedKernels, repairedKernels } from './install.ts';
 import { floats } from './products.test-support.ts';
 
 /** Cases whose point is not the values. */

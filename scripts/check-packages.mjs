@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkEmbeds } from './check-embeds.mjs';
 import { root } from './toolchain.mjs';
 
 function run(program, args, cwd) {
@@ -45,17 +46,17 @@ function checkPackage({ folder, manifest }, out) {
 const FENCED_TS = /```ts\n([\s\S]*?)```/;
 
 /** Installs the tarballs with npm beside TensorFlow.js and runs each README's program; returns what went wrong. */
-function checkInstalled(packages, out) {
-  const project = join(out, 'project');
+function checkInstalled(packages, out, project) {
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
   const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz'));
   const versions = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8');
-  const tensorflow = ['core', 'backend-cpu', 'backend-wasm'].map((part) => {
-    const version = new RegExp(`['"]@tensorflow/tfjs-${part}['"]: (\\S+)`).exec(versions)[1];
-    return `@tensorflow/tfjs-${part}@${version}`;
+  const parts = ['core', 'backend-cpu', 'backend-wasm', 'backend-webgpu'].map((part) => `@tensorflow/tfjs-${part}`);
+  const others = [...parts, 'react', 'react-dom'].map((name) => {
+    const version = new RegExp(`^ +['"]?${name}['"]?: (\\S+)`, 'm').exec(versions)[1];
+    return `${name}@${version}`;
   });
-  const specs = [...tarballs.map((file) => join(out, file)), ...tensorflow];
+  const specs = [...tarballs.map((file) => join(out, file)), ...others];
   const installed = run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...specs], project);
   if (!installed.ok) return [`npm install: ${installed.output}`];
   const problems = [];
@@ -81,10 +82,17 @@ for (const each of publicPackages()) {
   console.log(`${each.manifest.name}: ${problems.length === 0 ? 'packs well' : `\n${problems.join('\n')}`}`);
   failed += problems.length;
 }
-const installed = checkInstalled(publicPackages(), out);
+const project = join(out, 'project');
+const installed = checkInstalled(publicPackages(), out, project);
 console.log(
   installed.length === 0 ? 'installed from the tarballs, the programs of the READMEs run' : installed.join('\n'),
 );
-failed += installed.length;
+const embedded = await checkEmbeds(project, run);
+console.log(
+  embedded.length === 0
+    ? 'embedded in a Vite app, a React app and by a script tag, the runtime works in Chromium'
+    : embedded.join('\n'),
+);
+failed += installed.length + embedded.length;
 rmSync(out, { recursive: true });
 process.exitCode = failed === 0 ? 0 : 1;

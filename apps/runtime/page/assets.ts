@@ -15,7 +15,7 @@ const SIDE = 256;
 /** What lies on the site beside what is bundled, by its path there. */
 type Assets = Map<string, Uint8Array>;
 
-function wasmFiles(): Assets {
+export function wasmFiles(): Assets {
   const package_ = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json');
   const folder = join(dirname(package_), 'dist');
   const names = readdirSync(folder).filter((name) => name.endsWith('.wasm'));
@@ -85,9 +85,6 @@ export function pageAssets({ model }: { readonly model: string }): Plugin {
       if (!existsSync(model))
         this.warn(`${model}: the site has a model; got no folder there; put one at model/ where it is served`);
     },
-    // The source names the worker as it is called once it is built.
-    transform: (code, id) =>
-      id.endsWith('/client/runtime.ts') ? code.replace('../worker/worker.js', '../worker/worker.ts') : undefined,
     generateBundle: {
       order: 'post',
       handler(_, bundle) {

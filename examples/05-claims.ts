@@ -1,7 +1,7 @@
 // The paper's claim at small scale: what is won by restoring and segmenting with one model, with and without the attention alignment. Two
 // runs at a time, each with half of the cores, which is faster than one with all; each goes on where it was when this is started again, and
 // writes what it says to logs/ in the folder. Prints the tables of docs/claims.md.
-//   pnpm example 05 [--base runs/tiny-unet/model] [--out runs/claims] [--scenes 240] [--scr-steps 1600] [--seg-steps 1000] [--seeds 3] [--jobs 2]
+//   pnpm example 05 [--base models/tiny-base] [--out runs/claims] [--scenes 240] [--scr-steps 1600] [--seg-steps 1000] [--seeds 3] [--jobs 2]
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -13,7 +13,7 @@ import pLimit from 'p-limit';
 
 const { values } = parseArgs({
   options: {
-    base: { type: 'string', default: 'runs/tiny-unet/model' },
+    base: { type: 'string', default: 'models/tiny-base' },
     out: { type: 'string', default: 'runs/claims' },
     scenes: { type: 'string', default: '240' },
     size: { type: 'string', default: '128' },

@@ -7,6 +7,8 @@ export default defineRecipe({
   about:
     "The diffusion model of rass-tiny, conditioned on the scene's classes through CLIP's tokenizer and a small frozen text model.",
   model: 'runs/tiny-vae/model',
+  hardware: 'two CPU cores with AVX2, native backend, --processes 2: 0.75 to 1 s a step, 1 GB in each process',
+  expected: 'on 32 scenes of 128 x 128 that it was not trained on: loss 0.130',
   steps: 3000,
   // Two batches of 4 rather than one of 8: two processes may share them (--processes 2).
   batch: 4,

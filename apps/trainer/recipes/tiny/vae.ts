@@ -8,6 +8,8 @@ export default defineRecipe({
   name: 'tiny-vae',
   about:
     'The autoencoder of rass-tiny: photographs to a quarter of their side with four channels, on procedural scenes and photographs.',
+  hardware: 'two CPU cores with AVX2, native backend, --processes 2: 0.8 to 1.9 s a step, 0.8 GB in each process',
+  expected: 'on 16 scenes of 96 x 96 that it was not trained on: PSNR 25.8 dB, LPIPS (Alex) 0.10',
   steps: 3500,
   // Two batches of 4 rather than one of 8: two processes may share them (--processes 2).
   batch: 4,

@@ -17,6 +17,10 @@ export function modelCard(name: string, stages: Stages, files: readonly Exported
     ({ path, numbers, bytes }) => `| \`${path}\` | ${numbers.toLocaleString('en')} | ${megabytes(bytes)} |`,
   );
   const does = [restoration && 'restores photographs in one step', segmentation && 'segments them'].filter(Boolean);
+  const uses = [
+    segmentation && `rass segment photos/ --model ${name} --out results`,
+    restoration && `rass restore photo.jpg --model ${name} --out restored`,
+  ].filter((use) => use !== undefined);
   const classes = segmentation?.classes.map((each) => each.name).join(', ');
   return [
     '---',
@@ -30,11 +34,7 @@ export function modelCard(name: string, stages: Stages, files: readonly Exported
     `A model in diffusers' layout that ${does.length > 0 ? does.join(' and ') : 'these packages trained'}; ${dtype}, ${megabytes(total)} in all.`,
     '',
     ...(segmentation ? [`Classes: ${classes}.`, ''] : []),
-    '```sh',
-    ...(segmentation ? [`rass segment photos/ --model ${name} --out results`] : []),
-    ...(restoration ? [`rass restore photo.jpg --model ${name} --out restored`] : []),
-    '```',
-    '',
+    ...(uses.length > 0 ? ['```sh', ...uses, '```', ''] : []),
     '| file | numbers | size |',
     '| --- | ---: | ---: |',
     ...rows,

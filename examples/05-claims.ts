@@ -70,10 +70,10 @@ interface Scores {
   >;
 }
 
-/** Scores, unless it is done. */
-async function scored(name: string, ...args: string[]): Promise<Scores> {
+/** Scores, unless it is done: scores that are there need no model any more. */
+async function scored(name: string, model: () => Promise<string>, ...args: string[]): Promise<Scores> {
   const file = at('scores', `${name}.json`);
-  if (!existsSync(file)) await rass(`eval-${name}`, 'eval', set, '--out', file, ...args);
+  if (!existsSync(file)) await rass(`eval-${name}`, 'eval', set, '--out', file, '--model', await model(), ...args);
   return JSON.parse(readFileSync(file, 'utf8')) as Scores;
 }
 
@@ -109,42 +109,65 @@ const restorers = Object.fromEntries(
   await Promise.all(kinds.map(async (kind) => [kind, await restorer(kind)] as const)),
 ) as Record<Kind, string>;
 
-const segmenter = (name: string, seed: number, model: string, merge: boolean, degraded: boolean): Promise<string> =>
-  trained('seg', `${name}-${seed}`, {
-    model,
-    seed,
-    steps: values['seg-steps'],
-    mergeRestoration: merge,
-    'validation.every': 0,
-    ...(!degraded && { degradation: 'none' }),
-  });
+/** @returns what trains it, once, when it is asked for */
+function segmenter(
+  name: string,
+  seed: number,
+  model: string,
+  merge: boolean,
+  degraded: boolean,
+): () => Promise<string> {
+  let run: Promise<string> | undefined;
+  const train = (): Promise<string> =>
+    trained('seg', `${name}-${seed}`, {
+      model,
+      seed,
+      steps: values['seg-steps'],
+      mergeRestoration: merge,
+      'validation.every': 0,
+      ...(!degraded && { degradation: 'none' }),
+    });
+  return () => {
+    run ??= train();
+    return run;
+  };
+}
 
 /** One value for each seed, in percent. */
 const rows: Record<string, number[]> = {};
-async function row(name: string, seed: number, file: string, ...args: string[]): Promise<void> {
-  const { segmentation } = await scored(`${file}-${seed}`, ...args);
+const restorations: Partial<Record<Kind, NonNullable<Scores['restoration']>>> = {};
+async function row(
+  name: string,
+  seed: number,
+  file: string,
+  model: () => Promise<string>,
+  ...args: string[]
+): Promise<Scores> {
+  const scores = await scored(`${file}-${seed}`, model, ...args);
   rows[name] ??= [];
-  rows[name][seed] = 100 * segmentation!.miou;
+  rows[name][seed] = 100 * scores.segmentation!.miou;
+  return scores;
 }
 
 async function onClean(seed: number): Promise<void> {
-  const model = await segmenter('seg-clean', seed, restorers.aligned, false, false);
-  await row('good photographs', seed, 'clean', '--model', model, '--protocol', 'clean');
-  await row('DT', seed, 'dt', '--model', model, '--protocol', 'dt');
+  const model = segmenter('seg-clean', seed, restorers.aligned, false, false);
+  await row('good photographs', seed, 'clean', model, '--protocol', 'clean');
+  await row('DT', seed, 'dt', model, '--protocol', 'dt');
   for (const kind of kinds) {
-    const two = ['--model', model, '--restorer', restorers[kind]];
-    await row(`R2S, ${kind}`, seed, `r2s-${kind}`, ...two, '--protocol', 'r2s');
+    const two = ['--restorer', restorers[kind], '--protocol', 'r2s'];
+    // Stage 1 is trained once: every seed of stage 2 has the same restored pictures.
+    restorations[kind] = (await row(`R2S, ${kind}`, seed, `r2s-${kind}`, model, ...two)).restoration!;
   }
 }
 
 async function tuned(seed: number): Promise<void> {
-  const model = await segmenter('seg-ft', seed, restorers.aligned, false, true);
-  await row('FT', seed, 'ft', '--model', model, '--protocol', 'ft');
+  const model = segmenter('seg-ft', seed, restorers.aligned, false, true);
+  await row('FT', seed, 'ft', model, '--protocol', 'ft');
 }
 
 async function own(seed: number, kind: Kind): Promise<void> {
-  const model = await segmenter(`seg-rass-${kind}`, seed, restorers[kind], true, true);
-  await row(`RASS, ${kind}`, seed, `rass-${kind}`, '--model', model, '--protocol', 'rass');
+  const model = segmenter(`seg-rass-${kind}`, seed, restorers[kind], true, true);
+  await row(`RASS, ${kind}`, seed, `rass-${kind}`, model, '--protocol', 'rass');
 }
 
 await Promise.all(seeds.flatMap((seed) => [onClean(seed), tuned(seed), ...kinds.map((kind) => own(seed, kind))]));
@@ -162,7 +185,7 @@ for (const name of order) {
 }
 console.log('\n| restoration | PSNR | SSIM | LPIPS | attention IoU in % |\n| --- | ---: | ---: | ---: | ---: |');
 for (const [i, kind] of kinds.entries()) {
-  const { degraded, restored } = (await scored(`r2s-${kind}-0`)).restoration!;
+  const { degraded, restored } = restorations[kind]!;
   const line = (name: string, { psnr, ssim, lpips }: typeof restored, last: string): void =>
     console.log(`| ${name} | ${psnr.toFixed(2)} | ${ssim.toFixed(4)} | ${lpips.toFixed(4)} | ${last} |`);
   if (i === 0) line('as it is', degraded, '');

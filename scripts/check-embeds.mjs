@@ -1,10 +1,10 @@
 // Embeds the packed runtime as other products would: in a Vite app, in a React app, and by a plain script tag. Each is built,
 // served over loopback and run in Chromium, where it restores and segments a picture with a small model of random weights.
-import { cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { selectBackend } from '@rass/kernels';
 import { chromiumExecutable, closeBrowsers, openChromiumPage } from '@rass/testkit/browser';
-import { serveSite } from '../apps/runtime/src/site.test-support.ts';
+import { serveSite, writeFiles } from '../apps/runtime/src/site.test-support.ts';
 import { smallModelFiles } from '../packages/pipeline/src/small-model.test-support.ts';
 import { blobFolder, makeManifest } from '../packages/weights/src/index.ts';
 import { root } from './toolchain.mjs';
@@ -70,11 +70,7 @@ async function writeProject(project) {
   await selectBackend('cpu');
   const model = await smallModelFiles();
   model.set('files.json', new Blob([JSON.stringify(await makeManifest(blobFolder(model), [...model.keys()]))]));
-  for (const [path, blob] of model) {
-    const file = join(project, 'public', 'model', path);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, new Uint8Array(await blob.arrayBuffer()));
-  }
+  await writeFiles(join(project, 'public', 'model'), model);
   const wasm = join(project, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
   for (const name of readdirSync(wasm).filter((each) => each.endsWith('.wasm')))
     cpSync(join(wasm, name), join(project, 'public', 'wasm', name));
@@ -108,7 +104,6 @@ export async function checkEmbeds(project, run) {
         if (!built.ok) throw new Error(built.output);
       }
       const folder = join(project, name, ...(isBuilt ? ['dist'] : []));
-      if (!statSync(folder).isDirectory()) throw new Error(`no ${folder}`);
       const result = await runEmbed(folder);
       const isRight = result.device === 'wasm' && String(result.size) === '64,48' && result.classes > 0;
       if (!isRight) throw new Error(`got ${JSON.stringify(result)}`);

@@ -1,26 +1,19 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join, relative, sep } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { degrade, parseDegradationConfig } from '@rass/degradation';
 import { encodePng, type RgbImage, resizePixels } from '@rass/images';
 import { readImage } from '@rass/images/node';
 import { drawScene } from '@rass/scenes';
 import type { Plugin } from 'vite';
+import { wasmFiles } from '../wasm-files.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const SIDE = 256;
 
 /** What lies on the site beside what is bundled, by its path there. */
 type Assets = Map<string, Uint8Array>;
-
-export function wasmFiles(): Assets {
-  const package_ = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json');
-  const folder = join(dirname(package_), 'dist');
-  const names = readdirSync(folder).filter((name) => name.endsWith('.wasm'));
-  return new Map(names.map((name) => [`wasm/${name}`, readFileSync(join(folder, name))]));
-}
 
 /** A photograph with its shorter side at SIDE. */
 async function photograph(name: string): Promise<RgbImage> {

@@ -1,13 +1,15 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
 import type { Picture, Segmentation } from './client/results.ts';
-import {
-  createRuntime,
-  type RestoreOptions,
-  type Runtime,
-  type RuntimeOptions,
-  type SegmentOptions,
-} from './client/runtime.ts';
+import { createRuntime, type Runtime, type RuntimeOptions } from './client/runtime.ts';
 import type { ImageSource } from './client/sources.ts';
+import {
+  errorOf,
+  type RestoredOptions,
+  restoringOf,
+  type SegmentationOptions,
+  segmentingOf,
+  type Work,
+} from './client/work.ts';
 import type { RuntimeProgress } from './protocol/messages.ts';
 
 /** A runtime as it comes up. */
@@ -29,8 +31,6 @@ export interface WorkState<T> {
 
 const LOADING: RuntimeState = { status: 'loading', runtime: undefined, progress: undefined, error: undefined };
 const idle = <T>(): WorkState<T> => ({ status: 'idle', result: undefined, progress: undefined, error: undefined });
-
-const errorOf = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
 /** Opens a runtime while a component is there; other options (but for functions) open another. */
 export function useRuntime(options: Omit<RuntimeOptions, 'signal' | 'onProgress'>): RuntimeState {
@@ -67,8 +67,6 @@ export function useRuntime(options: Omit<RuntimeOptions, 'signal' | 'onProgress'
   return state;
 }
 
-type Work<T> = (signal: AbortSignal, onProgress: (progress: RuntimeProgress) => void) => Promise<T>;
-
 /** Runs work whenever it is another; what is under way is ended then. */
 function useWork<T>(work: Work<T> | undefined): WorkState<T> {
   const [state, setState] = useState(idle<T>);
@@ -95,14 +93,10 @@ function useWork<T>(work: Work<T> | undefined): WorkState<T> {
 export function useRestored(
   runtime: Runtime | undefined,
   image: ImageSource | undefined,
-  options: Omit<RestoreOptions, 'signal' | 'onProgress'> = {},
+  options: RestoredOptions = {},
 ): WorkState<Picture> {
   const key = JSON.stringify(options);
-  const work = useMemo<Work<Picture> | undefined>(() => {
-    if (runtime === undefined || image === undefined) return undefined;
-    return (signal, onProgress) =>
-      runtime.restore(image, { ...(JSON.parse(key) as RestoreOptions), signal, onProgress });
-  }, [runtime, image, key]);
+  const work = useMemo(() => restoringOf(runtime, image, JSON.parse(key) as RestoredOptions), [runtime, image, key]);
   return useWork(work);
 }
 
@@ -110,13 +104,12 @@ export function useRestored(
 export function useSegmentation(
   runtime: Runtime | undefined,
   image: ImageSource | undefined,
-  options: Omit<SegmentOptions, 'signal' | 'onProgress'> = {},
+  options: SegmentationOptions = {},
 ): WorkState<Segmentation> {
   const key = JSON.stringify(options);
-  const work = useMemo<Work<Segmentation> | undefined>(() => {
-    if (runtime === undefined || image === undefined) return undefined;
-    return (signal, onProgress) =>
-      runtime.segment(image, { ...(JSON.parse(key) as SegmentOptions), signal, onProgress });
-  }, [runtime, image, key]);
+  const work = useMemo(
+    () => segmentingOf(runtime, image, JSON.parse(key) as SegmentationOptions),
+    [runtime, image, key],
+  );
   return useWork(work);
 }

@@ -7,13 +7,19 @@ import { build } from 'vite';
 
 const CONFIG = fileURLToPath(new URL('../page/vite.config.ts', import.meta.url));
 
+/** Writes files, by their paths below a folder. */
+export async function writeFiles(folder: string, files: ReadonlyMap<string, Blob>): Promise<void> {
+  for (const [path, blob] of files) {
+    const file = join(folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, new Uint8Array(await blob.arrayBuffer()));
+  }
+}
+
 /** Builds the page with a model's files, as a static site in a folder. */
 export async function buildSite(folder: string, model: ReadonlyMap<string, Blob>): Promise<string> {
   const [own, site] = [join(folder, 'model'), join(folder, 'site')];
-  for (const [path, blob] of model) {
-    mkdirSync(dirname(join(own, path)), { recursive: true });
-    writeFileSync(join(own, path), new Uint8Array(await blob.arrayBuffer()));
-  }
+  await writeFiles(own, model);
   process.env['RASS_PAGE_MODEL'] = own;
   await build({ configFile: CONFIG, logLevel: 'error', build: { outDir: site } });
   return site;

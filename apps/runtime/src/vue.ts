@@ -1,13 +1,15 @@
 import { type MaybeRefOrGetter, onScopeDispose, type ShallowRef, shallowRef, toValue, watch } from 'vue';
 import type { Picture, Segmentation } from './client/results.ts';
-import {
-  createRuntime,
-  type RestoreOptions,
-  type Runtime,
-  type RuntimeOptions,
-  type SegmentOptions,
-} from './client/runtime.ts';
+import { createRuntime, type Runtime, type RuntimeOptions } from './client/runtime.ts';
 import type { ImageSource } from './client/sources.ts';
+import {
+  errorOf,
+  type RestoredOptions,
+  restoringOf,
+  type SegmentationOptions,
+  segmentingOf,
+  type Work,
+} from './client/work.ts';
 import type { RuntimeProgress } from './protocol/messages.ts';
 
 /** A runtime as it comes up, in refs. */
@@ -26,8 +28,6 @@ export interface WorkRefs<T> {
   readonly progress: ShallowRef<RuntimeProgress | undefined>;
   readonly error: ShallowRef<Error | undefined>;
 }
-
-const errorOf = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
 /** Opens a runtime while the component's scope lives; other options open another. */
 export function useRuntime(options: MaybeRefOrGetter<Omit<RuntimeOptions, 'signal' | 'onProgress'>>): RuntimeRefs {
@@ -72,8 +72,6 @@ export function useRuntime(options: MaybeRefOrGetter<Omit<RuntimeOptions, 'signa
   onScopeDispose(() => end());
   return refs;
 }
-
-type Work<T> = (signal: AbortSignal, onProgress: (progress: RuntimeProgress) => void) => Promise<T>;
 
 /** Runs work whenever it is another; what is under way is ended then. */
 function useWork<T>(workOf: () => Work<T> | undefined): WorkRefs<T> {
@@ -121,24 +119,16 @@ function useWork<T>(workOf: () => Work<T> | undefined): WorkRefs<T> {
 export function useRestored(
   runtime: MaybeRefOrGetter<Runtime | undefined>,
   image: MaybeRefOrGetter<ImageSource | undefined>,
-  options: MaybeRefOrGetter<Omit<RestoreOptions, 'signal' | 'onProgress'>> = {},
+  options: MaybeRefOrGetter<RestoredOptions> = {},
 ): WorkRefs<Picture> {
-  return useWork(() => {
-    const [given, source, how] = [toValue(runtime), toValue(image), toValue(options)];
-    if (given === undefined || source === undefined) return undefined;
-    return (signal, onProgress) => given.restore(source, { ...how, signal, onProgress });
-  });
+  return useWork(() => restoringOf(toValue(runtime), toValue(image), toValue(options)));
 }
 
 /** The photograph segmented; as useRestored. */
 export function useSegmentation(
   runtime: MaybeRefOrGetter<Runtime | undefined>,
   image: MaybeRefOrGetter<ImageSource | undefined>,
-  options: MaybeRefOrGetter<Omit<SegmentOptions, 'signal' | 'onProgress'>> = {},
+  options: MaybeRefOrGetter<SegmentationOptions> = {},
 ): WorkRefs<Segmentation> {
-  return useWork(() => {
-    const [given, source, how] = [toValue(runtime), toValue(image), toValue(options)];
-    if (given === undefined || source === undefined) return undefined;
-    return (signal, onProgress) => given.segment(source, { ...how, signal, onProgress });
-  });
+  return useWork(() => segmentingOf(toValue(runtime), toValue(image), toValue(options)));
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
-import { wasmFiles } from '../page/assets.ts';
+import { wasmFiles } from '../wasm-files.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 

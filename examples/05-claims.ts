@@ -170,7 +170,7 @@ async function own(seed: number, kind: Kind): Promise<void> {
   await row(`RASS, ${kind}`, seed, `rass-${kind}`, model, '--protocol', 'rass');
 }
 
-await Promise.all(seeds.flatMap((seed) => [onClean(seed), tuned(seed), ...kinds.map((kind) => own(seed, kind))]));
+for (const seed of seeds) await Promise.all([onClean(seed), tuned(seed), ...kinds.map((kind) => own(seed, kind))]);
 
 const order = ['good photographs', 'DT', ...kinds.map((kind) => `R2S, ${kind}`), 'FT', ...kinds.map((kind) => `RASS, ${kind}`)]; // biome-ignore format: one line
 const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;

@@ -30,9 +30,9 @@ function ensurePython(environment) {
   const python = join(folder, 'bin', 'python');
   if (!existsSync(python)) {
     const requirements = join(make, `requirements${suffix}.txt`);
-    const torch = /^torch==.*$/m.exec(readFileSync(requirements, 'utf8'))[0];
+    const torch = /^torch==.*$/m.exec(readFileSync(requirements, 'utf8'))?.[0];
     run('python3', ['-m', 'venv', folder]);
-    run(python, ['-m', 'pip', 'install', '--quiet', torch]);
+    if (torch !== undefined) run(python, ['-m', 'pip', 'install', '--quiet', torch]);
     run(python, ['-m', 'pip', 'install', '--quiet', '-r', requirements]);
   }
   return python;

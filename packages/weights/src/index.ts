@@ -24,6 +24,9 @@ export { LoadError, type LoadReport } from './load/report.ts';
 export { paramSpecs, type SaveOptions, saveParams } from './load/save-params.ts';
 export { type OpenOptions, openCheckpoint } from './open.ts';
 export { PickleError, type PickleRule } from './pickle/pickle-error.ts';
+export { type AffineCodes, type AffineOptions, dequantizeAffine, quantizeAffine } from './quantized/affine.ts';
+export { quantizedCheckpoint } from './quantized/view.ts';
+export { canQuantize, quantizedSpecs, writeQuantized } from './quantized/write.ts';
 export {
   invertRenaming,
   type RenameRule,

@@ -1,5 +1,6 @@
 import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from './error.ts';
+import { QUANTIZATION } from './quantized/metadata.ts';
 import { openSafetensors } from './safetensors/read.ts';
 import { openSharded } from './sharded.ts';
 import { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
@@ -41,17 +42,28 @@ async function openPickled(source: ByteSource, options: OpenOptions): Promise<Ch
   return openTorch(source, options);
 }
 
-/** `isShard`: an index that named an index, itself even, would never end. */
+/** Quantized tensors are expanded as they are read. */
+async function expanded(checkpoint: Checkpoint): Promise<Checkpoint> {
+  if (!(QUANTIZATION in checkpoint.metadata)) return checkpoint;
+  const { quantizedCheckpoint } = await import('./quantized/view.ts');
+  return quantizedCheckpoint(checkpoint);
+}
+
+/** `isShard`: an index that named an index, itself even, would never end; and what is quantized is told by the index. */
 async function openDetected(source: ByteSource, options: OpenOptions, isShard = false): Promise<Checkpoint> {
   const first = await source.read(0, Math.min(32, source.size), options.signal);
   const text = String.fromCharCode(...first);
   const other = OTHER_FORMATS.find(([start]) => text.startsWith(start));
   // The name counts only where the content does not say: so that a damaged file is refused for its damage.
   if (looksLikeZip(first)) return openPickled(source, options);
-  if (looksLikeSafetensors(first)) return openSafetensors(source, options.signal);
+  const safetensors = async (): Promise<Checkpoint> => {
+    const checkpoint = await openSafetensors(source, options.signal);
+    return isShard ? checkpoint : expanded(checkpoint);
+  };
+  if (looksLikeSafetensors(first)) return safetensors();
   if (other === undefined && !isShard && /^\s*\{\s*"/.test(text)) return openIndex(source, options);
   if (other === undefined && looksLikePickle(first)) return openPickled(source, options);
-  if (/\.safetensors(\?|$)/.test(source.name)) return openSafetensors(source, options.signal);
+  if (/\.safetensors(\?|$)/.test(source.name)) return safetensors();
   throw new WeightsError(
     'UnknownFormat',
     `${source.name}: a checkpoint is safetensors, a PyTorch zip or pickle, or a shard index; got ${other?.[1] ?? describeStart(first)}`,
@@ -71,7 +83,7 @@ async function openIndex(source: ByteSource, options: OpenOptions): Promise<Chec
     throw new WeightsError('NoFolder', `${source.name}: an index needs its shards; got no folder; pass options.folder`);
   }
   const shards = folder ?? urlFolder(new URL('.', source.name), options);
-  return openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal);
+  return expanded(await openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal));
 }
 
 /** Opens a checkpoint of any kind that is read, told by its content: safetensors, PyTorch zip or older format, a pickle of

@@ -69,7 +69,7 @@ async function openShards(
 }
 
 /** Opens the files of a `*.index.json`, as Hugging Face lays sharded checkpoints out, as one checkpoint. What a shard holds
- * beyond the index counts too.
+ * beyond the index counts too, and so do its texts.
  * @throws SafetensorsError `InvalidIndex` when a shard or a tensor is missing */
 export async function openSharded(
   source: ByteSource,
@@ -102,7 +102,7 @@ export async function openSharded(
   return {
     name,
     format: 'sharded',
-    metadata: index.metadata,
+    metadata: Object.assign({}, ...[...shards.values()].map(({ metadata }) => metadata), index.metadata),
     keys: () => [...owners.keys()],
     has: (key) => owners.has(key),
     info: (key) => ownerOf(key).info(key),

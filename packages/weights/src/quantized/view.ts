@@ -1,0 +1,60 @@
+import { type Checkpoint, readFloat32, type TensorInfo } from '../checkpoint.ts';
+import { elementCount } from '../dtype/dtype.ts';
+import { WeightsError } from '../error.ts';
+import { dequantizeAffine } from './affine.ts';
+import { parseQuantization, partsOf, QUANTIZATION, type Quantization } from './metadata.ts';
+
+function checkPart(below: Checkpoint, key: string, columns: number, isCodes: boolean, rows: number): void {
+  const { dtype, shape } = below.info(key);
+  const isRight = isCodes ? dtype === 'U32' : ['F16', 'BF16', 'F32'].includes(dtype);
+  if (isRight && shape.length === 2 && shape[0] === rows && shape[1] === columns) return;
+  const wanted = `${isCodes ? 'U32' : 'F16, BF16 or F32'} [${rows}, ${columns}]`;
+  throw new WeightsError(
+    'Quantization',
+    `${below.name}: "${key}" of a quantized tensor is ${wanted}; got ${dtype} [${shape.join(', ')}]; write it anew`,
+  );
+}
+
+function checkParts(below: Checkpoint, key: string, { bits, groupSize, shapes }: Quantization): void {
+  const [rows] = shapes[key];
+  const columns = elementCount(shapes[key]) / rows;
+  const { codes, scales, biases } = partsOf(key);
+  checkPart(below, codes, (columns * bits) / 32, true, rows);
+  checkPart(below, scales, columns / groupSize, false, rows);
+  checkPart(below, biases, columns / groupSize, false, rows);
+}
+
+/** A file's tensors with the quantized ones among them as float32: they are expanded as they are read. Closing it closes the one below.
+ * @throws WeightsError `Quantization` when the file does not hold what it says; `TensorNotFound` */
+export function quantizedCheckpoint(below: Checkpoint): Checkpoint {
+  const quantization = parseQuantization(below.name, below.metadata[QUANTIZATION]);
+  const { bits, shapes } = quantization;
+  const infos = new Map<string, TensorInfo>();
+  const hidden = new Set<string>();
+  for (const key of Object.keys(shapes)) {
+    checkParts(below, key, quantization);
+    const { scales, biases } = partsOf(key);
+    hidden.add(scales).add(biases);
+    infos.set(key, { dtype: 'F32', shape: shapes[key] });
+  }
+  const keys = below.keys().filter((key) => !hidden.has(key));
+  return {
+    ...below,
+    format: `${below.format}, ${bits} bits`,
+    keys: () => [...keys],
+    has: (key) => below.has(key) && !hidden.has(key),
+    info: (key) => infos.get(key) ?? below.info(key),
+    async read(key, options) {
+      const info = infos.get(key);
+      if (info === undefined) return below.read(key, options);
+      const parts = partsOf(key);
+      const [{ data }, scales, biases] = await Promise.all([
+        below.read(parts.codes, options),
+        readFloat32(below, parts.scales, options),
+        readFloat32(below, parts.biases, options),
+      ]);
+      return { ...info, data: dequantizeAffine({ codes: data as Uint32Array<ArrayBuffer>, scales, biases }, quantization) }; // biome-ignore format: one line
+    },
+    readPart: undefined,
+  };
+}

@@ -1,0 +1,42 @@
+import { elementCount } from '../dtype/dtype.ts';
+import { fromFloat32 } from '../dtype/encode.ts';
+import type { TensorSpec, TensorWriter } from '../writer.ts';
+import { type AffineOptions, dequantizeAffine, quantizeAffine } from './affine.ts';
+import { partsOf, QUANTIZATION, quantizationText } from './metadata.ts';
+
+/** Whether a tensor of this shape can be quantized: it has rows, and they are whole groups. */
+export const canQuantize = (shape: readonly number[], { groupSize }: AffineOptions): boolean =>
+  shape.length > 1 && (elementCount(shape) / shape[0]) % groupSize === 0;
+
+/** What a writer is started with for tensors of these shapes to be quantized: their parts' specs, and the text that says what they are. */
+export function quantizedSpecs(
+  shapes: ReadonlyMap<string, readonly number[]>,
+  options: AffineOptions,
+): { specs: Map<string, TensorSpec>; metadata: Record<string, string> } {
+  const specs = new Map<string, TensorSpec>();
+  for (const [key, shape] of shapes) {
+    const columns = elementCount(shape) / shape[0];
+    const { codes, scales, biases } = partsOf(key);
+    const ofGroups: TensorSpec = { dtype: 'F16', shape: [shape[0], columns / options.groupSize] };
+    specs.set(codes, { dtype: 'U32', shape: [shape[0], (columns * options.bits) / 32] });
+    specs.set(scales, ofGroups).set(biases, ofGroups);
+  }
+  const text = quantizationText({ ...options, shapes: Object.fromEntries(shapes) });
+  return { specs, metadata: { [QUANTIZATION]: text } };
+}
+
+/** Writes a tensor's parts. @returns what will be read. @throws WeightsError `NonFinite` */
+export async function writeQuantized(
+  writer: TensorWriter,
+  key: string,
+  values: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  options: AffineOptions,
+): Promise<Float32Array<ArrayBuffer>> {
+  const quantized = quantizeAffine(values, elementCount(shape) / shape[0], options, { half: true });
+  const parts = partsOf(key);
+  await writer.write(parts.codes, quantized.codes);
+  await writer.write(parts.scales, fromFloat32(quantized.scales, 'F16'));
+  await writer.write(parts.biases, fromFloat32(quantized.biases, 'F16'));
+  return dequantizeAffine(quantized, options);
+}

@@ -6,12 +6,20 @@ import { ensureNode, ensurePackages, root, toolEnvironment } from './toolchain.m
 
 const rassMain = join(root, 'apps', 'trainer', 'src', 'main.ts');
 
+/** The small model that is part of the project, and photographs that it was not trained on. */
+const demoInputs = [
+  ['--model', join(root, 'models', 'rass-tiny')],
+  ['--degradation', join(root, 'apps', 'trainer', 'recipes', 'tiny', 'degradation.yml')],
+  ['--photographs', ...['cat', 'coffee', 'rocket'].map((name) => join(root, 'test-fixtures', 'images', `${name}.jpg`))],
+].flat();
+
 /** What each task runs, in order; `$args` stands for the caller's arguments. The first failure ends the task. */
 const tasks = {
   setup: [['node', rassMain, 'backend', 'install', '--if-missing', '--optional']],
   demo: [
     ['node', rassMain, 'backend', 'install', '--if-missing', '--optional'],
-    ['node', join(root, 'examples', 'demo.ts'), '$args'],
+    ['node', rassMain, 'weights', 'install', 'lpips', '--if-missing', '--optional'],
+    ['node', rassMain, 'demo', ...demoInputs, '$args'],
   ],
   test: [
     ['node', rassMain, 'backend', 'install', '--if-missing', '--optional'],

@@ -228,6 +228,41 @@ it(
 );
 
 it(
+  'export writes codes of few bits, and says what they cost',
+  () => {
+    const of = (dtype: string, ...compare: string[]) => {
+      const out = path(`exported-${dtype}`);
+      const { status, stdout } = rass('export', model, '--out', out, '--dtype', dtype, ...compare);
+      expect(status).toBe(0);
+      const number = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1]);
+      return {
+        error: number(/^unet\/\S+ .* ([\d.e+-]+)$/m),
+        agreement: number(/same label +([\d.]+) %/),
+        between: number(/both restore +([\d.]+) dB/),
+        miou: /^mIoU +([\d.]+) % +([\d.]+) %$/m.exec(stdout)?.slice(1),
+        bytes: statSync(join(out, 'unet', 'diffusion_pytorch_model.safetensors')).size,
+      };
+    };
+    const compare = ['--compare', path('set'), '--samples', '1'];
+    const [same, eight, four] = [of('F32', ...compare), of('Q8'), of('Q4', ...compare)];
+    expect(same).toMatchObject({ error: 0, agreement: 100, between: 100 });
+    expect(same.miou?.[0]).toBe(same.miou?.[1]);
+    expect(four.between).toBeLessThan(70);
+    expect(four.agreement).toBeGreaterThan(0);
+    expect(eight.error).toBeGreaterThan(0);
+    expect(eight.error).toBeLessThan(0.01);
+    expect(four.error).toBeGreaterThan(5 * eight.error);
+    // A third of this small model's numbers are in rows that are no whole groups, or are kept.
+    expect(eight.bytes).toBeLessThan(0.55 * same.bytes);
+    expect(four.bytes).toBeLessThan(0.85 * eight.bytes);
+    const missing = rass('export', model, '--out', path('not-made'), '--compare', path('nothing'));
+    expect([missing.status, existsSync(path('not-made'))]).toEqual([1, false]);
+    expect(missing.stderr).toContain('a data set is a folder or a list; got nothing');
+  },
+  TIME,
+);
+
+it(
   'demo writes a page of photographs and scenes',
   () => {
     const page = path('demo.html');

@@ -1,34 +1,93 @@
 import { basename } from 'node:path';
-import type { EncodableDtype } from '@rass/weights';
+import { selectBackend } from '@rass/kernels';
 import { Command, Option } from 'commander';
+import { type Comparison, type ComparisonOptions, compareModels } from '../export/compare.ts';
+import { PRECISIONS, type Precision } from '../export/convert.ts';
 import { exportModel } from '../export/export-model.ts';
-import { table } from '../terminal.ts';
+import { readDegradation } from '../samples/degradation.ts';
+import { progressReporter, table } from '../terminal.ts';
+import { openAnyDataset } from './dataset-source.ts';
+import { wholeOf } from './option-values.ts';
 
 interface ExportFlags {
   out: string;
-  dtype: EncodableDtype;
+  dtype: Precision;
   name?: string;
   tokenizer: boolean;
+  compare?: string;
+  samples: number;
+  degradation: string;
+  backend?: string;
 }
 
-async function run(model: string, { out, dtype, name = basename(out), tokenizer }: ExportFlags): Promise<void> {
-  const files = await exportModel(model, out, { dtype, name, withoutTokenizer: !tokenizer });
-  const rows = files.map(({ path, numbers, bytes }) => [
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+const decibels = (value: number): string => `${value.toFixed(2)} dB`;
+
+function lossLines({ images, restoration, segmentation }: Comparison): string[] {
+  const rows = [[`on ${images} images`, 'as it was', 'exported']];
+  if (restoration !== undefined) {
+    rows.push(['PSNR of what it restores', ...restoration.psnr.map(decibels)]);
+    rows.push(['PSNR between what both restore', '', decibels(restoration.between)]);
+  }
+  if (segmentation?.miou !== undefined) rows.push(['mIoU', ...segmentation.miou.map(percent)]);
+  if (segmentation !== undefined) rows.push(['pixels with the same label', '', percent(segmentation.agreement)]);
+  return ['', table(rows)];
+}
+
+interface ComparisonSet extends Pick<ComparisonOptions, 'dataset' | 'settings' | 'samples'> {
+  readonly path: string;
+}
+
+async function setOf({ compare, degradation, samples }: ExportFlags): Promise<ComparisonSet | undefined> {
+  if (compare === undefined) return undefined;
+  const dataset = await openAnyDataset(compare);
+  return { path: compare, dataset, settings: await readDegradation(degradation), samples };
+}
+
+async function lossOf(model: string, set: ComparisonSet, flags: ExportFlags): Promise<Comparison> {
+  await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
+  const { report, end } = progressReporter();
+  try {
+    const onSample = (done: number, total: number) => report({ stage: 'compare', what: set.path, done, total });
+    return await compareModels(model, flags.out, { ...set, onSample });
+  } finally {
+    end();
+  }
+}
+
+async function run(model: string, flags: ExportFlags): Promise<void> {
+  const { out, dtype, name = basename(out), tokenizer } = flags;
+  // What is wrong with the set is told before anything is written.
+  const set = await setOf(flags);
+  const files = await exportModel(model, out, { precision: dtype, name, withoutTokenizer: !tokenizer });
+  const rows = files.map(({ path, numbers, bytes, error }) => [
     path,
     numbers.toLocaleString('en'),
     `${(bytes / 1e6).toFixed(2)} MB`,
+    error.toExponential(1),
   ]);
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  console.log(table([['file', 'numbers', 'size'], ...rows, ['all', '', `${(total / 1e6).toFixed(2)} MB`]]));
+  const lead = ['file', 'numbers', 'size', 'relative error'];
+  console.log(table([lead, ...rows, ['all', '', `${(total / 1e6).toFixed(2)} MB`, '']]));
+  if (set === undefined) return;
+  for (const line of lossLines(await lossOf(model, set, flags))) console.log(line);
 }
 
 /** `rass export ...` */
 export const exportCommand = (): Command =>
   new Command('export')
-    .description("write a model's folder anew: weights in another type, and a model card")
+    .description("write a model's folder anew: weights in another precision, hashes, a model card")
     .argument('<model>', "a model's folder, as rass train writes it")
     .requiredOption('--out <folder>', 'where it is written; what is there is replaced')
-    .addOption(new Option('--dtype <type>', 'of the weights').choices(['F32', 'F16', 'BF16']).default('F16'))
+    .addOption(
+      new Option('--dtype <precision>', 'of the weights; Q8 and Q4 are codes of 8 and 4 bits')
+        .choices(PRECISIONS)
+        .default('F16'),
+    )
     .option('--name <name>', "on the model card (default: the folder's)")
     .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
+    .option('--compare <path>', 'a data set on which the model is compared with what is written')
+    .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)
+    .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
+    .option('--backend <name>', 'what computes the comparison (default: the best that there is)')
     .action(run);

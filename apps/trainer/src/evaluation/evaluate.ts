@@ -44,7 +44,8 @@ export interface Evaluation {
   readonly restoration?: { readonly restored: ImageScores; readonly degraded: ImageScores };
 }
 
-function degradedOf(
+/** The bad photograph of a sample: its own, or one that is made with a seed. */
+export function degradedOf(
   { image, degraded }: DatasetSample,
   settings: DegradationSettings | undefined,
   seed: number,

@@ -1,46 +1,22 @@
-import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { STAGES_FILE } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
-import { type EncodableDtype, fromFloat32, MANIFEST_FILE, makeManifest, readFloat32 } from '@rass/weights';
-import { createSafetensors, fileFolder, openCheckpoint } from '@rass/weights/node';
+import { MANIFEST_FILE, makeManifest } from '@rass/weights';
+import { fileFolder } from '@rass/weights/node';
 import { checkFolderPlace, exists, jsonText, makeFolderBeside } from '../files.ts';
 import { INDEX, isOfModel, stageFiles, writeIndex } from '../model/folder.ts';
+import { convertFile, type Precision } from './convert.ts';
 import { type ExportedFile, modelCard } from './model-card.ts';
 
 export interface ExportOptions {
-  readonly dtype: EncodableDtype;
+  readonly precision: Precision;
   readonly name: string;
   /** Leave the tokenizer out: a model without one has that of Stable Diffusion 2. */
   readonly withoutTokenizer?: boolean;
 }
 
-/** Copies a checkpoint with its numbers in another type. */
-async function convert(from: string, to: string, dtype: EncodableDtype): Promise<number> {
-  const checkpoint = await openCheckpoint(from);
-  try {
-    const keys = checkpoint.keys();
-    const specs = new Map(keys.map((key) => [key, { dtype, shape: checkpoint.info(key).shape }]));
-    const writer = await createSafetensors(to, specs, { metadata: { format: 'pt' } });
-    let numbers = 0;
-    try {
-      for (const key of writer.names) {
-        const values = await readFloat32(checkpoint, key);
-        numbers += values.length;
-        await writer.write(key, fromFloat32(values, dtype));
-      }
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
-    await writer.finish();
-    return numbers;
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/** Writes a model's folder anew, its weights in the given type, with a model card and files.json, the list of its files and their hashes. The folder is there whole or not at all.
+/** Writes a model's folder anew, its weights in the given precision, with a model card and files.json, the list of its files and their hashes. The folder is there whole or not at all.
  * @throws when it is no model, or a number does not fit the type */
 export async function exportModel(model: string, out: string, options: ExportOptions): Promise<ExportedFile[]> {
   if (!(await exists(join(model, INDEX)))) {
@@ -67,8 +43,7 @@ export async function exportModel(model: string, out: string, options: ExportOpt
           await mkdir(join(folder, path));
           await walk(path);
         } else if (entry.name.endsWith('.safetensors')) {
-          const numbers = await convert(join(model, path), join(folder, path), options.dtype);
-          files.push({ path, numbers, bytes: (await stat(join(folder, path))).size });
+          files.push({ path, ...(await convertFile(join(model, path), join(folder, path), options.precision)) });
         } else await copyFile(join(model, path), join(folder, path));
       }
     };
@@ -84,7 +59,7 @@ export async function exportModel(model: string, out: string, options: ExportOpt
       .filter((entry) => entry.isFile())
       .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
     await writeFile(join(folder, MANIFEST_FILE), jsonText(await makeManifest(fileFolder(folder), paths)));
-    await writeFile(join(folder, 'README.md'), modelCard(options.name, stages, files, options.dtype));
+    await writeFile(join(folder, 'README.md'), modelCard(options.name, stages, files, options.precision));
   });
   return files;
 }

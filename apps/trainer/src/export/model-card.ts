@@ -1,16 +1,15 @@
 import type { Stages } from '@rass/pipeline';
+import type { Converted, Precision } from './convert.ts';
 
 /** A file of weights. */
-export interface ExportedFile {
+export interface ExportedFile extends Converted {
   readonly path: string;
-  readonly bytes: number;
-  readonly numbers: number;
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
 /** What a model is, for those who find its folder. */
-export function modelCard(name: string, stages: Stages, files: readonly ExportedFile[], dtype: string): string {
+export function modelCard(name: string, stages: Stages, files: readonly ExportedFile[], precision: Precision): string {
   const { restoration, segmentation } = stages;
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const rows = files.map(
@@ -31,7 +30,7 @@ export function modelCard(name: string, stages: Stages, files: readonly Exported
     '',
     `# ${name}`,
     '',
-    `A model in diffusers' layout that ${does.length > 0 ? does.join(' and ') : 'these packages trained'}; ${dtype}, ${megabytes(total)} in all.`,
+    `A model in diffusers' layout that ${does.length > 0 ? does.join(' and ') : 'these packages trained'}; ${precision}, ${megabytes(total)} in all.`,
     '',
     ...(segmentation ? [`Classes: ${classes}.`, ''] : []),
     ...(uses.length > 0 ? ['```sh', ...uses, '```', ''] : []),

@@ -1,8 +1,8 @@
 import { type Checkpoint, readFloat32, type TensorInfo } from '../checkpoint.ts';
-import { elementCount } from '../dtype/dtype.ts';
 import { WeightsError } from '../error.ts';
 import { dequantizeAffine } from './affine.ts';
 import { parseQuantization, partsOf, QUANTIZATION, type Quantization } from './metadata.ts';
+import { cutRows, rowsOf } from './rows.ts';
 
 function checkPart(below: Checkpoint, key: string, columns: number, isCodes: boolean, rows: number): void {
   const { dtype, shape } = below.info(key);
@@ -15,13 +15,13 @@ function checkPart(below: Checkpoint, key: string, columns: number, isCodes: boo
   );
 }
 
-function checkParts(below: Checkpoint, key: string, { bits, groupSize, shapes }: Quantization): void {
-  const [rows] = shapes[key];
-  const columns = elementCount(shapes[key]) / rows;
+function checkParts(below: Checkpoint, key: string, quantization: Quantization): void {
+  const { bits, groupSize, shapes } = quantization;
+  const { rows, padded } = rowsOf(shapes[key], quantization);
   const { codes, scales, biases } = partsOf(key);
-  checkPart(below, codes, (columns * bits) / 32, true, rows);
-  checkPart(below, scales, columns / groupSize, false, rows);
-  checkPart(below, biases, columns / groupSize, false, rows);
+  checkPart(below, codes, (padded * bits) / 32, true, rows);
+  checkPart(below, scales, padded / groupSize, false, rows);
+  checkPart(below, biases, padded / groupSize, false, rows);
 }
 
 /** A file's tensors with the quantized ones among them as float32: they are expanded as they are read. Closing it closes the one below.
@@ -53,7 +53,9 @@ export function quantizedCheckpoint(below: Checkpoint): Checkpoint {
         readFloat32(below, parts.scales, options),
         readFloat32(below, parts.biases, options),
       ]);
-      return { ...info, data: dequantizeAffine({ codes: data as Uint32Array<ArrayBuffer>, scales, biases }, quantization) }; // biome-ignore format: one line
+      const codes = data as Uint32Array<ArrayBuffer>;
+      const values = dequantizeAffine({ codes, scales, biases }, quantization);
+      return { ...info, data: cutRows(values, info.shape, quantization) };
     },
     readPart: undefined,
   };

@@ -1,0 +1,62 @@
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { weightsFolder } from '../weights/install-once.ts';
+import { rass } from './rass.test-support.ts';
+
+// The model that is part of the repository, as `npm run demo` shows it.
+const at = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
+const MODEL = at('models/rass-tiny');
+const PHOTOGRAPHS = ['cat', 'coffee', 'rocket'].map((name) => at(`test-fixtures/images/${name}.jpg`));
+const SETTINGS = at('apps/trainer/recipes/tiny/degradation.yml');
+const TIME = 600_000;
+
+let folder: string;
+let stdout: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rass-tiny-'));
+  const inputs = ['--model', MODEL, '--photographs', ...PHOTOGRAPHS, '--degradation', SETTINGS];
+  const ran = rass('demo', ...inputs, '--out', join(folder, 'demo.html'), '--no-open');
+  if (ran.status !== 0) throw new Error(ran.stderr);
+  stdout = ran.stdout;
+}, TIME);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** PSNR, SSIM and LPIPS of a row. */
+function scoresOf(row: string): [psnr: number, ssim: number, lpips: number] {
+  const found = new RegExp(`^${row} +([\\d.]+) +([\\d.]+) +(.+)$`, 'm').exec(stdout);
+  if (found === null) throw new Error(`no row "${row}" in:\n${stdout}`);
+  return [Number(found[1]), Number(found[2]), Number(found[3])];
+}
+
+it('is under 12 MB in all', () => {
+  const files = globSync('**/*', { cwd: MODEL, withFileTypes: true }).filter((entry) => entry.isFile());
+  const bytes = files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+  expect(bytes).toBeGreaterThan(5e6);
+  expect(bytes).toBeLessThan(12e6);
+});
+
+it.each(['3 photographs', '6 scenes'])('brings %s closer to the good ones', (what) => {
+  expect(scoresOf(`${what}, restored`)[0]).toBeGreaterThan(scoresOf(`${what}, degraded`)[0]);
+});
+
+it.skipIf(!existsSync(join(weightsFolder(), 'lpips-alex.safetensors')))(
+  'brings them closer to the eye, too (skipped without rass weights install lpips)',
+  () => {
+    for (const what of ['3 photographs', '6 scenes'])
+      expect(scoresOf(`${what}, restored`)[2]).toBeLessThan(scoresOf(`${what}, degraded`)[2]);
+  },
+);
+
+it('finds in bad photographs of scenes what they show', () => {
+  const share = (name: string): number => Number(new RegExp(`^${name} +([\\d.]+) %$`, 'm').exec(stdout)?.[1]);
+  expect(share('mIoU')).toBeGreaterThan(25);
+  expect(share('pixels that are right')).toBeGreaterThan(60);
+});
+
+it('shows all of it on a page', () => {
+  const html = readFileSync(join(folder, 'demo.html'), 'utf8');
+  expect(html.match(/data:image\/png/g)?.length).toBe(4 * 3 + 5 * 6);
+});

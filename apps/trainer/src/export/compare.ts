@@ -1,0 +1,103 @@
+import type { Dataset } from '@rass/datasets';
+import type { DegradationSettings } from '@rass/degradation';
+import type { LabelMap, RgbImage } from '@rass/images';
+import { ConfusionMatrix } from '@rass/metrics';
+import { openPipeline, readStages } from '@rass/pipeline/node';
+import { degradedOf } from '../evaluation/evaluate.ts';
+import { psnrOf } from '../evaluation/scores.ts';
+
+export interface ComparisonOptions {
+  readonly dataset: Dataset;
+  /** At most so many images, from the first on. */
+  readonly samples: number;
+  /** Of samples that have no bad photograph; image i has the seed i. */
+  readonly settings: DegradationSettings | undefined;
+  readonly onSample?: (done: number, total: number) => void;
+}
+
+/** How two models differ in what they make of the same bad photographs. */
+export interface Comparison {
+  readonly images: number;
+  readonly restoration?: {
+    /** Between what one and the other restored, in decibels. */
+    readonly between: number;
+    /** Of each against the good photographs. */
+    readonly psnr: readonly [before: number, after: number];
+  };
+  readonly segmentation?: {
+    /** Of pixels that have the same label. */
+    readonly agreement: number;
+    /** Of each, where the set has labels. */
+    readonly miou?: readonly [before: number, after: number];
+  };
+}
+
+interface Outputs {
+  readonly restored: RgbImage[];
+  readonly labels: LabelMap[];
+  readonly psnr: number;
+  readonly miou: number | undefined;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** What a model makes of the set. One model is in memory at a time, whatever its size. */
+async function outputsOf(
+  model: string,
+  count: number,
+  { dataset, settings }: ComparisonOptions,
+  onImage: () => void,
+): Promise<Outputs> {
+  const { restoration, segmentation } = await readStages(model);
+  const pipeline = await openPipeline(model, {
+    restore: restoration !== undefined,
+    segment: segmentation !== undefined,
+  });
+  try {
+    const { classes } = pipeline;
+    const hasTruth = classes.length > 0 && dataset.classes.length === classes.length;
+    const matrix = hasTruth ? new ConfusionMatrix({ classes: classes.length }) : undefined;
+    const [restored, labels, scores]: [RgbImage[], LabelMap[], number[]] = [[], [], []];
+    for (let i = 0; i < count; i++) {
+      onImage();
+      const sample = await dataset.get(i);
+      const bad = degradedOf(sample, settings, i);
+      if (restoration !== undefined) {
+        restored.push(await pipeline.restore(bad));
+        scores.push(psnrOf(restored[i]!, sample.image));
+      }
+      if (segmentation !== undefined) {
+        labels.push(await pipeline.segment(bad));
+        if (sample.labels !== undefined) matrix?.add(labels[i]!, sample.labels);
+      }
+    }
+    return { restored, labels, psnr: mean(scores), miou: matrix?.scores().miou };
+  } finally {
+    pipeline.dispose();
+  }
+}
+
+const agreementOf = (a: LabelMap, b: LabelMap): number =>
+  a.data.reduce((same, label, i) => same + Number(label === b.data[i]), 0) / a.data.length;
+
+/** What a model loses by being written in another precision, in what it makes of a data set. The same tags, none, are given to both. */
+export async function compareModels(before: string, after: string, options: ComparisonOptions): Promise<Comparison> {
+  const count = Math.min(options.samples, options.dataset.length ?? options.samples);
+  let done = 0;
+  const onImage = (): void => options.onSample?.(done++, 2 * count);
+  const a = await outputsOf(before, count, options, onImage);
+  const b = await outputsOf(after, count, options, onImage);
+  const pairs = Array.from({ length: count }, (_, i) => i);
+  return {
+    images: count,
+    ...(a.restored.length > 0 && {
+      restoration: { between: mean(pairs.map((i) => psnrOf(b.restored[i]!, a.restored[i]!))), psnr: [a.psnr, b.psnr] },
+    }),
+    ...(a.labels.length > 0 && {
+      segmentation: {
+        agreement: mean(pairs.map((i) => agreementOf(a.labels[i]!, b.labels[i]!))),
+        ...(a.miou !== undefined && b.miou !== undefined && { miou: [a.miou, b.miou] }),
+      },
+    }),
+  };
+}

@@ -252,7 +252,6 @@ it(
     expect(eight.error).toBeGreaterThan(0);
     expect(eight.error).toBeLessThan(0.01);
     expect(four.error).toBeGreaterThan(5 * eight.error);
-    // A third of this small model's numbers are in rows that are no whole groups, or are kept.
     expect(eight.bytes).toBeLessThan(0.55 * same.bytes);
     expect(four.bytes).toBeLessThan(0.85 * eight.bytes);
     const missing = rass('export', model, '--out', path('not-made'), '--compare', path('nothing'));

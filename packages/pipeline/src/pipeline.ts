@@ -1,4 +1,3 @@
-import { tagPrompt } from '@rass/attention-alignment';
 import { type DatasetClass, shortestEdge } from '@rass/datasets';
 import { cropImage, type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
 import { resize } from '@rass/kernels';
@@ -26,7 +25,7 @@ import { imageBatch, imagesOf } from './images/tensors.ts';
 import { restoringUnet, segmentingUnet } from './model/load-stage.ts';
 import { type Model, openModel } from './model/open.ts';
 import type { RestorationStage, SegmentationStage } from './model/stages.ts';
-import type { TextModel } from './model/text-model.ts';
+import type { TagModel } from './model/text-model.ts';
 import { type TagAttention, tagAttention } from './tags/attention.ts';
 
 export type ColourFix = 'none' | 'adain' | 'wavelet';
@@ -94,7 +93,7 @@ interface Segmenting {
 }
 interface Models {
   readonly vae: Vae;
-  readonly text: TextModel;
+  readonly text: TagModel;
   readonly schedule: Restorer['schedule'];
   readonly restoring: Restoring | undefined;
   readonly segmenting: Segmenting | undefined;
@@ -111,9 +110,9 @@ class LoadedPipeline implements Pipeline {
     return this.#models.segmenting?.stage.classes ?? [];
   }
 
-  #embed(tags: readonly string[] = []): Tensor3D {
+  async #embed(tags: readonly string[] = []): Promise<Tensor3D> {
     const { text } = this.#models;
-    return text.embed([tagPrompt(tags, (each) => text.tokenizer.tokenize(each)).text]);
+    return text.embed(await text.prompt(tags));
   }
 
   /** An image whose sides fit, restored piece by piece. */
@@ -131,7 +130,7 @@ class LoadedPipeline implements Pipeline {
       return tensor;
     };
     try {
-      const text = hold(this.#embed(options.tags));
+      const text = hold(await this.#embed(options.tags));
       const pixels = hold(imageBatch([image]));
       const { posterior } = await vaeEncodeAsync(vae, pixels, { ...pass, onProgress: told('encode') });
       const latents = hold(tidy(() => scaleLatents(vae.config, posterior.mean)));
@@ -168,8 +167,8 @@ class LoadedPipeline implements Pipeline {
     const size = shortestEdge(image, segmenting?.stage.size ?? SHORT_SIDE, Number.POSITIVE_INFINITY);
     const small = size.width < image.width ? resizeImage(image, size) : image;
     const padded = padEdges(small, MULTIPLE);
-    const prompt = tagPrompt(tags, (each) => text.tokenizer.tokenize(each));
-    const embedded = text.embed([prompt.text]);
+    const prompt = await text.prompt(tags);
+    const embedded = text.embed(prompt);
     const latents = latentsOf(vae, [padded]);
     const [, rows, columns] = latents.shape;
     const { timestep, latentUpdate } = stage;
@@ -188,7 +187,7 @@ class LoadedPipeline implements Pipeline {
     const { segmenting, vae } = this.#models;
     if (segmenting === undefined) throw new Error('segment: the model was opened to segment; got one that was not');
     const { unet, head, stage } = segmenting;
-    const text = this.#embed(options.tags);
+    const text = await this.#embed(options.tags);
     const batch = imageBatch([image]);
     const segmenter = {
       features: (window: Tensor4D) =>
@@ -274,7 +273,7 @@ export async function openPipeline(
     const restoring = restore ? kept(await loadRestoring(model)) : undefined;
     const segmenting = segment ? kept(await loadSegmenting(model)) : undefined;
     const vae = kept(await model.loadVae());
-    const text = await model.loadText();
+    const text = await model.loadTags();
     loaded.push(text.params);
     return new LoadedPipeline({ vae, text, schedule: model.schedule(), restoring, segmenting });
   } catch (error) {

@@ -12,6 +12,7 @@ export { type ClipText, type ClipTextLayer, clipTextParams, clipTextPrefix } fro
 export {
   type BatchOptions,
   type DecodeOptions,
+  emptyPrompt,
   type Token,
   type TokenBatch,
   type Tokenizer,

@@ -18,7 +18,7 @@ import {
   urlFolder,
 } from '@rass/weights';
 import { readStages, STAGES_FILE, type Stages } from './stages.ts';
-import { openTextModel, type TextModel } from './text-model.ts';
+import { openTagModel, openTextModel, type TagModel, type TextModel } from './text-model.ts';
 
 /** A model's folder that is open: what is asked for is loaded. */
 export interface Model {
@@ -29,6 +29,8 @@ export interface Model {
   loadVae(): Promise<Vae>;
   loadUnet(): Promise<Unet>;
   loadText(): Promise<TextModel>;
+  /** The same for tags alone: the tokenizer is loaded with the first of them. */
+  loadTags(): Promise<TagModel>;
   schedule(): NoiseSchedule;
   close(): Promise<void>;
 }
@@ -67,6 +69,7 @@ export async function openModel(root: string | URL | ByteFolder, options: OpenOp
       return (await loadParams(checkpoint, (from) => unetParams(from, parsed))).params;
     },
     loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer),
+    loadTags: () => openTagModel(partOf(folder, 'textEncoder'), folder.tokenizer),
     schedule: () => noiseSchedule(parseScheduleConfig(partOf(folder, 'scheduler'))),
     close: () => folder.close(),
   };

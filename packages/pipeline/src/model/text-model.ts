@@ -1,11 +1,13 @@
+import { type TagPrompt, tagPrompt } from '@rass/attention-alignment';
 import { disposeParams } from '@rass/nn';
 import {
   type ClipText,
   clipText,
+  emptyPrompt,
   loadClipText,
   parseClipTextConfig,
+  type TokenBatch,
   type Tokenizer,
-  tokenizerFromFiles,
 } from '@rass/text-encoder';
 import type { DiffusersComponent, TokenizerFiles } from '@rass/weights';
 import { concat, keep, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
@@ -22,51 +24,112 @@ export interface TextModel {
 /** Prompts that are kept: of labels in any order there is no end. */
 const KEPT = 64;
 
+/** What was made of prompts lately. */
+class Embeddings {
+  // A Map keeps the order in which prompts were used.
+  readonly #known = new Map<string, Tensor3D>();
+  readonly params: ClipText;
+
+  constructor(params: ClipText) {
+    this.params = params;
+  }
+
+  #one(prompt: string, rows: () => TokenBatch): Tensor3D {
+    const found = this.#known.get(prompt) ?? keep(tidy(() => clipText(this.params, rows()).lastHiddenState));
+    this.#known.delete(prompt);
+    this.#known.set(prompt, found);
+    return found;
+  }
+
+  #forget(most: number): void {
+    for (const [prompt, embedding] of this.#known) {
+      if (this.#known.size <= most) return;
+      embedding.dispose();
+      this.#known.delete(prompt);
+    }
+  }
+
+  /** [B, T, D] */
+  of(prompts: readonly string[], rows: (prompt: string) => TokenBatch): Tensor3D {
+    const batch = tidy(() =>
+      concat(
+        prompts.map((prompt) => this.#one(prompt, () => rows(prompt))),
+        0,
+      ),
+    );
+    this.#forget(KEPT);
+    return batch;
+  }
+
+  dispose(): void {
+    this.#forget(0);
+    disposeParams(this.params);
+  }
+}
+
 /** A text model over its parameters. */
 export function textModel(params: ClipText, tokenizer: Tokenizer): TextModel {
-  // A Map keeps the order in which prompts were used.
-  const known = new Map<string, Tensor3D>();
-  const one = (prompt: string): Tensor3D => {
-    const found =
-      known.get(prompt) ?? keep(tidy(() => clipText(params, tokenizer.encodeBatch([prompt])).lastHiddenState));
-    known.delete(prompt);
-    known.set(prompt, found);
-    return found;
-  };
-  const forget = (most: number): void => {
-    for (const [prompt, embedding] of known) {
-      if (known.size <= most) return;
-      embedding.dispose();
-      known.delete(prompt);
-    }
-  };
+  const embeddings = new Embeddings(params);
   return {
     tokenizer,
     params,
-    embed(prompts) {
-      const batch = tidy(() => concat(prompts.map(one), 0));
-      forget(KEPT);
-      return batch;
-    },
-    dispose() {
-      forget(0);
-      disposeParams(params);
-    },
+    embed: (prompts) => embeddings.of(prompts, (prompt) => tokenizer.encodeBatch([prompt])),
+    dispose: () => embeddings.dispose(),
   };
 }
 
-/** Its vocabulary is a quarter of a megabyte, which a model with files of its own does not load. */
-async function ofStableDiffusion2(): Promise<Tokenizer> {
-  const { createTokenizer } = await import('@rass/text-encoder/presets');
-  return createTokenizer({ preset: 'stable-diffusion-2' });
+/** The tokenizer of a folder; one without has that of Stable Diffusion 2, whose vocabulary is a quarter of a megabyte. */
+async function loadTokenizer(files: TokenizerFiles | undefined): Promise<Tokenizer> {
+  if (files === undefined) {
+    const { createTokenizer } = await import('@rass/text-encoder/presets');
+    return createTokenizer({ preset: 'stable-diffusion-2' });
+  }
+  const { tokenizerFromFiles } = await import('@rass/text-encoder/tokenizer');
+  return tokenizerFromFiles(files);
 }
 
-/** Loads the text encoder and the tokenizer of a folder; one without a tokenizer has that of Stable Diffusion 2. */
+const loadParams = async ({ checkpoint, config }: DiffusersComponent): Promise<ClipText> =>
+  (await loadClipText(checkpoint, parseClipTextConfig(config))).params;
+
+/** Loads the text encoder and the tokenizer of a folder. */
 export async function openTextModel(
   encoder: DiffusersComponent,
   files: TokenizerFiles | undefined,
 ): Promise<TextModel> {
-  const { params } = await loadClipText(encoder.checkpoint, parseClipTextConfig(encoder.config));
-  const tokenizer = files === undefined ? await ofStableDiffusion2() : tokenizerFromFiles(files);
-  return textModel(params, tokenizer);
+  const params = await loadParams(encoder);
+  try {
+    return textModel(params, await loadTokenizer(files));
+  } catch (error) {
+    disposeParams(params);
+    throw error;
+  }
+}
+
+/** Tags to what the UNet conditions on. What cuts texts into tokens is loaded with the first tag, if one ever comes. */
+export interface TagModel {
+  readonly params: ClipText;
+  prompt(tags: readonly string[]): Promise<TagPrompt>;
+  /** The caller's to dispose of. [1, T, D] */
+  embed(prompt: TagPrompt): Tensor3D;
+  dispose(): void;
+}
+
+const NO_TAGS: TagPrompt = { text: '', tags: [], dropped: [] };
+
+/** Loads the text encoder of a folder, for tags. */
+export async function openTagModel(encoder: DiffusersComponent, files: TokenizerFiles | undefined): Promise<TagModel> {
+  const params = await loadParams(encoder);
+  const embeddings = new Embeddings(params);
+  let tokenizer: Tokenizer | undefined;
+  return {
+    params,
+    async prompt(tags) {
+      const isPreset = files === undefined;
+      if (tokenizer === undefined && !(isPreset && tags.length === 0)) tokenizer = await loadTokenizer(files);
+      return tags.length === 0 ? NO_TAGS : tagPrompt(tags, (each) => tokenizer!.tokenize(each));
+    },
+    embed: ({ text }) =>
+      embeddings.of([text], () => tokenizer?.encodeBatch([text]) ?? emptyPrompt('stable-diffusion-2')),
+    dispose: () => embeddings.dispose(),
+  };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { createTokenizer, vocabularyFiles } from '../presets.ts';
-import { tokenizerFromFiles, tokenPositions } from './index.ts';
+import { emptyPrompt, tokenizerFromFiles, tokenPositions } from './index.ts';
 import { mergesSha256 } from './merges.generated.ts';
 
 interface Case {
@@ -51,6 +51,11 @@ describe('tokenizer', () => {
   it('takes an exclamation mark for padding in Stable Diffusion 2 alone', () => {
     expect(first.encode('wow!')).toEqual([49406, 2781, 256, 49407]);
     expect(second.encode('wow!')).toEqual([49406, 2781, 0, 49407]);
+  });
+
+  it('needs no vocabulary for a text without words', () => {
+    expect(emptyPrompt()).toEqual(first.encodeBatch(['']));
+    expect(emptyPrompt('stable-diffusion-2')).toEqual(second.encodeBatch(['']));
   });
 
   it('cuts long texts and says so, or refuses to', () => {

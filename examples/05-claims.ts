@@ -70,7 +70,7 @@ interface Scores {
   >;
 }
 
-/** Scores, unless it is done: scores that are there need no model any more. */
+/** Scores, unless it is done: scores that are there need no model of stage 2 any more. */
 async function scored(name: string, model: () => Promise<string>, ...args: string[]): Promise<Scores> {
   const file = at('scores', `${name}.json`);
   if (!existsSync(file)) await rass(`eval-${name}`, 'eval', set, '--out', file, '--model', await model(), ...args);

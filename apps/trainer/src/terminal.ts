@@ -16,6 +16,12 @@ export function table(rows: readonly (readonly string[])[]): string {
   return lines.join('\n');
 }
 
+/** Bytes as people read them. */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+
+/** A share of 1 in percent. */
+export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
 /** Where a long job is, for `progressReporter`. */
 export interface Progress {
   stage: string;

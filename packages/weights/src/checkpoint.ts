@@ -36,6 +36,8 @@ export interface Checkpoint {
   has(key: string): boolean;
   /** @throws WeightsError `TensorNotFound`, naming the closest keys */
   info(key: string): TensorInfo;
+  /** How many bytes the tensor takes, where that is not what its type and shape say: quantized ones. */
+  storedBytes?(key: string): number;
   /** The elements as they are stored: BF16 and F16 as their bits. @throws like info, or when the file is damaged */
   read(key: string, options?: ReadOptions): Promise<TensorData>;
   /** The elements from number `start` up to `start + count`, as read() gives them; absent where the format keeps no tensor in one

@@ -63,7 +63,7 @@ export function describeCheckpoint(checkpoint: Checkpoint): CheckpointDescriptio
   for (const key of keys) {
     const { dtype, shape } = checkpoint.info(key);
     const count = elementCount(shape);
-    const size = byteLengthOf(dtype, shape);
+    const size = checkpoint.storedBytes?.(key) ?? byteLengthOf(dtype, shape);
     parameters += count;
     bytes += size;
     const type = dtypes[dtype] ?? { tensors: 0, bytes: 0 };

@@ -42,14 +42,20 @@ async function openPickled(source: ByteSource, options: OpenOptions): Promise<Ch
   return openTorch(source, options);
 }
 
-/** Quantized tensors are expanded as they are read. */
-async function expanded(checkpoint: Checkpoint): Promise<Checkpoint> {
-  if (!(QUANTIZATION in checkpoint.metadata)) return checkpoint;
-  const { quantizedCheckpoint } = await import('./quantized/view.ts');
-  return quantizedCheckpoint(checkpoint);
+/** Quantized tensors are expanded as they are read. What a checkpoint has of them its files say, each in its metadata. */
+async function expanded(checkpoint: Checkpoint, metadata = [checkpoint.metadata]): Promise<Checkpoint> {
+  const texts = metadata.flatMap(({ [QUANTIZATION]: text }) => (text === undefined ? [] : [text]));
+  if (texts.length === 0) return checkpoint;
+  try {
+    const { quantizedCheckpoint } = await import('./quantized/view.ts');
+    return quantizedCheckpoint(checkpoint, texts);
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
 }
 
-/** `isShard`: an index that named an index, itself even, would never end; and what is quantized is told by the index. */
+/** `isShard`: an index that named an index, itself even, would never end; and the parts of a quantized tensor may lie in any shard. */
 async function openDetected(source: ByteSource, options: OpenOptions, isShard = false): Promise<Checkpoint> {
   const first = await source.read(0, Math.min(32, source.size), options.signal);
   const text = String.fromCharCode(...first);
@@ -83,7 +89,9 @@ async function openIndex(source: ByteSource, options: OpenOptions): Promise<Chec
     throw new WeightsError('NoFolder', `${source.name}: an index needs its shards; got no folder; pass options.folder`);
   }
   const shards = folder ?? urlFolder(new URL('.', source.name), options);
-  return expanded(await openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal));
+  const sharded = await openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal);
+  const { shardMetadata, ...checkpoint } = sharded;
+  return expanded(checkpoint, [...shardMetadata]);
 }
 
 /** Opens a checkpoint of any kind that is read, told by its content: safetensors, PyTorch zip or older format, a pickle of

@@ -69,14 +69,14 @@ async function openShards(
 }
 
 /** Opens the files of a `*.index.json`, as Hugging Face lays sharded checkpoints out, as one checkpoint. What a shard holds
- * beyond the index counts too, and so do its texts.
+ * beyond the index counts too.
  * @throws SafetensorsError `InvalidIndex` when a shard or a tensor is missing */
 export async function openSharded(
   source: ByteSource,
   folder: ByteFolder,
   open: (source: ByteSource) => Promise<Checkpoint>,
   signal?: AbortSignal,
-): Promise<Checkpoint> {
+): Promise<Checkpoint & { readonly shardMetadata: readonly Checkpoint['metadata'][] }> {
   const { name } = source;
   if (source.size > MAX_INDEX_BYTES) refuse(name, `an index has at most ${MAX_INDEX_BYTES} bytes`, `${source.size}`);
   const index = parseIndex(name, new TextDecoder().decode(await source.read(0, source.size, signal)));
@@ -102,7 +102,8 @@ export async function openSharded(
   return {
     name,
     format: 'sharded',
-    metadata: Object.assign({}, ...[...shards.values()].map(({ metadata }) => metadata), index.metadata),
+    metadata: index.metadata,
+    shardMetadata: [...shards.values()].map(({ metadata }) => metadata),
     keys: () => [...owners.keys()],
     has: (key) => owners.has(key),
     info: (key) => ownerOf(key).info(key),

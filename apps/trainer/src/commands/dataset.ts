@@ -5,7 +5,7 @@ import { sheetRow, writeDatasetSheet } from '../dataset/sheet.ts';
 import { checkResult } from '../files.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { scenesSource } from '../samples/scenes.ts';
-import { progressReporter, table } from '../terminal.ts';
+import { percent, progressReporter, table } from '../terminal.ts';
 import type { SheetRow } from '../training/task.ts';
 import { openAnyDataset } from './dataset-source.ts';
 import { seedOf, wholeOf } from './option-values.ts';
@@ -32,7 +32,6 @@ interface ScenesFlags extends WriteFlags {
 }
 
 const PICTURES = 48;
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 function statisticsTable({ classes }: DatasetStatistics): string {
   const found = classes.filter(({ pixels }) => pixels > 0).toSorted((a, b) => b.pixels - a.pixels);

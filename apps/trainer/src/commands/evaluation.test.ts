@@ -248,12 +248,16 @@ it(
     expect(same).toMatchObject({ error: 0, agreement: 100, between: 100 });
     expect(same.miou?.[0]).toBe(same.miou?.[1]);
     expect(four.between).toBeLessThan(70);
-    expect(four.agreement).toBeGreaterThan(0);
+    expect(four.agreement).toBeGreaterThan(95);
     expect(eight.error).toBeGreaterThan(0);
     expect(eight.error).toBeLessThan(0.01);
     expect(four.error).toBeGreaterThan(5 * eight.error);
     expect(eight.bytes).toBeLessThan(0.55 * same.bytes);
     expect(four.bytes).toBeLessThan(0.85 * eight.bytes);
+    const seen = JSON.parse(rass('inspect', path('exported-Q4'), '--json').stdout);
+    const unet = seen.files.find((file: { path: string }) => file.path.startsWith('unet/'));
+    expect(unet.bytes).toBeLessThan(four.bytes);
+    expect(unet.bytes).toBeGreaterThan(0.5 * four.bytes);
     const missing = rass('export', model, '--out', path('not-made'), '--compare', path('nothing'));
     expect([missing.status, existsSync(path('not-made'))]).toEqual([1, false]);
     expect(missing.stderr).toContain('a data set is a folder or a list; got nothing');

@@ -1,11 +1,12 @@
 import { basename } from 'node:path';
 import { selectBackend } from '@rass/kernels';
+import { readStages } from '@rass/pipeline/node';
 import { Command, Option } from 'commander';
 import { type Comparison, type ComparisonOptions, compareModels } from '../export/compare.ts';
 import { PRECISIONS, type Precision } from '../export/convert.ts';
 import { exportModel } from '../export/export-model.ts';
 import { readDegradation } from '../samples/degradation.ts';
-import { progressReporter, table } from '../terminal.ts';
+import { megabytes, percent, progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
 import { wholeOf } from './option-values.ts';
 
@@ -15,21 +16,22 @@ interface ExportFlags {
   name?: string;
   tokenizer: boolean;
   compare?: string;
+  split?: string;
   samples: number;
   degradation: string;
   backend?: string;
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const decibels = (value: number): string => `${value.toFixed(2)} dB`;
 
-function lossLines({ images, restoration, segmentation }: Comparison): string[] {
+function comparisonLines({ images, restoration, segmentation }: Comparison): string[] {
   const rows = [[`on ${images} images`, 'as it was', 'exported']];
   if (restoration !== undefined) {
     rows.push(['PSNR of what it restores', ...restoration.psnr.map(decibels)]);
     rows.push(['PSNR between what both restore', '', decibels(restoration.between)]);
   }
-  if (segmentation?.miou !== undefined) rows.push(['mIoU', ...segmentation.miou.map(percent)]);
+  if (segmentation !== undefined)
+    rows.push(['mIoU', ...(segmentation.miou?.map(percent) ?? ['the set has no labels', ''])]);
   if (segmentation !== undefined) rows.push(['pixels with the same label', '', percent(segmentation.agreement)]);
   return ['', table(rows)];
 }
@@ -38,14 +40,22 @@ interface ComparisonSet extends Pick<ComparisonOptions, 'dataset' | 'settings' |
   readonly path: string;
 }
 
-async function setOf({ compare, degradation, samples }: ExportFlags): Promise<ComparisonSet | undefined> {
+async function setOf(
+  model: string,
+  { compare, split, degradation, samples }: ExportFlags,
+): Promise<ComparisonSet | undefined> {
   if (compare === undefined) return undefined;
-  const dataset = await openAnyDataset(compare);
+  const { restoration, segmentation } = await readStages(model);
+  if (restoration === undefined && segmentation === undefined) {
+    throw new Error(
+      `export: what is compared restores or segments; got ${model}, which does neither; leave --compare out`,
+    );
+  }
+  const dataset = await openAnyDataset(compare, split);
   return { path: compare, dataset, settings: await readDegradation(degradation), samples };
 }
 
-async function lossOf(model: string, set: ComparisonSet, flags: ExportFlags): Promise<Comparison> {
-  await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
+async function comparisonOf(model: string, set: ComparisonSet, flags: ExportFlags): Promise<Comparison> {
   const { report, end } = progressReporter();
   try {
     const onSample = (done: number, total: number) => report({ stage: 'compare', what: set.path, done, total });
@@ -57,20 +67,21 @@ async function lossOf(model: string, set: ComparisonSet, flags: ExportFlags): Pr
 
 async function run(model: string, flags: ExportFlags): Promise<void> {
   const { out, dtype, name = basename(out), tokenizer } = flags;
-  // What is wrong with the set is told before anything is written.
-  const set = await setOf(flags);
+  // What is wrong with the comparison is told before anything is written.
+  const set = await setOf(model, flags);
+  if (set !== undefined) await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const files = await exportModel(model, out, { precision: dtype, name, withoutTokenizer: !tokenizer });
   const rows = files.map(({ path, numbers, bytes, error }) => [
     path,
     numbers.toLocaleString('en'),
-    `${(bytes / 1e6).toFixed(2)} MB`,
+    megabytes(bytes),
     error.toExponential(1),
   ]);
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const lead = ['file', 'numbers', 'size', 'relative error'];
-  console.log(table([lead, ...rows, ['all', '', `${(total / 1e6).toFixed(2)} MB`, '']]));
+  console.log(table([lead, ...rows, ['all', '', megabytes(total), '']]));
   if (set === undefined) return;
-  for (const line of lossLines(await lossOf(model, set, flags))) console.log(line);
+  for (const line of comparisonLines(await comparisonOf(model, set, flags))) console.log(line);
 }
 
 /** `rass export ...` */
@@ -87,6 +98,7 @@ export const exportCommand = (): Command =>
     .option('--name <name>', "on the model card (default: the folder's)")
     .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
     .option('--compare <path>', 'a data set on which the model is compared with what is written')
+    .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)
     .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
     .option('--backend <name>', 'what computes the comparison (default: the best that there is)')

@@ -9,7 +9,7 @@ import { openCheckpoint } from '@rass/weights/node';
 import { Command } from 'commander';
 import { readJsonFile } from '../files.ts';
 import { INDEX } from '../model/folder.ts';
-import { table } from '../terminal.ts';
+import { megabytes, table } from '../terminal.ts';
 
 interface WeightsReport {
   readonly kind: 'weights';
@@ -103,8 +103,6 @@ async function inspect(path: string): Promise<Report> {
     `${path}: a folder is a model or a run; got neither ${INDEX} nor recipe.json in it; name a file, or see rass dataset stats`,
   );
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
 function modelLines({ files, stages: { restoration, segmentation } }: ModelReport): string[] {
   const rows = files.map(({ path, tensors, parameters, bytes }) => [

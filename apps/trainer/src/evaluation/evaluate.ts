@@ -109,8 +109,8 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   };
 }
 
-/** @throws when the model's classes are not the data set's */
-function matrixFor({ classes }: Pipeline, dataset: Dataset): ConfusionMatrix {
+/** What counts a model's labels. @throws when the model's classes are not the data set's */
+export function matrixFor({ classes }: Pipeline, dataset: Dataset): ConfusionMatrix {
   if (dataset.classes.length === 0) {
     throw new Error(
       'eval: to score a segmenter the data set has labels; got none; leave --model out, or give another set',

@@ -1,9 +1,8 @@
 import type { Dataset } from '@rass/datasets';
 import type { DegradationSettings } from '@rass/degradation';
 import type { LabelMap, RgbImage } from '@rass/images';
-import { ConfusionMatrix } from '@rass/metrics';
 import { openPipeline, readStages } from '@rass/pipeline/node';
-import { degradedOf } from '../evaluation/evaluate.ts';
+import { degradedOf, matrixFor } from '../evaluation/evaluate.ts';
 import { psnrOf } from '../evaluation/scores.ts';
 
 export interface ComparisonOptions {
@@ -54,9 +53,9 @@ async function outputsOf(
     segment: segmentation !== undefined,
   });
   try {
-    const { classes } = pipeline;
-    const hasTruth = classes.length > 0 && dataset.classes.length === classes.length;
-    const matrix = hasTruth ? new ConfusionMatrix({ classes: classes.length }) : undefined;
+    const hasTruth = segmentation !== undefined && dataset.classes.length > 0;
+    const matrix = hasTruth ? matrixFor(pipeline, dataset) : undefined;
+    let labelled = 0;
     const [restored, labels, scores]: [RgbImage[], LabelMap[], number[]] = [[], [], []];
     for (let i = 0; i < count; i++) {
       onImage();
@@ -68,10 +67,12 @@ async function outputsOf(
       }
       if (segmentation !== undefined) {
         labels.push(await pipeline.segment(bad));
-        if (sample.labels !== undefined) matrix?.add(labels[i]!, sample.labels);
+        if (sample.labels === undefined) continue;
+        matrix?.add(labels[i]!, sample.labels);
+        labelled += 1;
       }
     }
-    return { restored, labels, psnr: mean(scores), miou: matrix?.scores().miou };
+    return { restored, labels, psnr: mean(scores), miou: labelled > 0 ? matrix?.scores().miou : undefined };
   } finally {
     pipeline.dispose();
   }
@@ -80,7 +81,8 @@ async function outputsOf(
 const agreementOf = (a: LabelMap, b: LabelMap): number =>
   a.data.reduce((same, label, i) => same + Number(label === b.data[i]), 0) / a.data.length;
 
-/** What a model loses by being written in another precision, in what it makes of a data set. The same tags, none, are given to both. */
+/** What a model loses by being written in another precision, in what it makes of a data set. Nothing is named in the prompts.
+ * @throws when the set has labels of other classes */
 export async function compareModels(before: string, after: string, options: ComparisonOptions): Promise<Comparison> {
   const count = Math.min(options.samples, options.dataset.length ?? options.samples);
   let done = 0;

@@ -24,7 +24,7 @@ const CODES: Partial<Record<Precision, AffineOptions>> = {
 /** Small, and much hangs on them: adapters, what takes the latents in and gives them out, and the timestep's. */
 const KEPT = /lora_|(^|\.)(conv_in|conv_out|time_embedding)\./;
 
-/** Those that are written as codes. */
+/** Those that are written as codes: where that saves something. */
 function quantizedShapes(
   shapes: ReadonlyMap<string, readonly number[]>,
   codes: AffineOptions | undefined,
@@ -42,7 +42,7 @@ export interface Converted {
 }
 
 /** Copies a checkpoint with its numbers in another precision. The file is there whole or not at all.
- * @throws WeightsError `NonFinite` when a number does not fit */
+ * @throws when a number is not finite in it, naming the file and the tensor */
 export async function convertFile(from: string, to: string, precision: Precision): Promise<Converted> {
   const codes = CODES[precision];
   const dtype: EncodableDtype = codes ? 'F16' : (precision as EncodableDtype);
@@ -61,7 +61,10 @@ export async function convertFile(from: string, to: string, precision: Precision
     const plain = [...shapes].filter(([key]) => !quantized.has(key));
     const specs = new Map<string, TensorSpec>(plain.map(([key, shape]) => [key, { dtype, shape }]));
     const ofCodes = codes && quantized.size > 0 ? quantizedSpecs(quantized, codes) : undefined;
-    for (const [key, spec] of ofCodes?.specs ?? []) specs.set(key, spec);
+    for (const [key, spec] of ofCodes?.specs ?? []) {
+      if (specs.has(key)) throw new Error(`${from}: a part of a quantized tensor has a name of its own; got "${key}"`);
+      specs.set(key, spec);
+    }
     const writer = await createSafetensors(to, specs, { metadata: { format: 'pt', ...ofCodes?.metadata } });
     try {
       for (const [key, shape] of shapes) {
@@ -71,8 +74,14 @@ export async function convertFile(from: string, to: string, precision: Precision
           continue;
         }
         const encoded = fromFloat32(values, dtype);
+        const kept = toFloat32(dtype, encoded, shape);
+        const unfit = kept.findIndex((value) => !Number.isFinite(value));
+        if (unfit >= 0) {
+          const rule = `numbers are finite and fit ${dtype}`;
+          throw new Error(`${from}: "${key}": ${rule}; got ${values[unfit]}; take a wider type, or train it again`);
+        }
         await writer.write(key, encoded);
-        count(values, toFloat32(dtype, encoded, shape));
+        count(values, kept);
       }
     } catch (error) {
       await writer.abort();

@@ -1,12 +1,11 @@
 import type { Stages } from '@rass/pipeline';
+import { megabytes } from '../terminal.ts';
 import type { Converted, Precision } from './convert.ts';
 
 /** A file of weights. */
 export interface ExportedFile extends Converted {
   readonly path: string;
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
 /** What a model is, for those who find its folder. */
 export function modelCard(name: string, stages: Stages, files: readonly ExportedFile[], precision: Precision): string {

@@ -105,7 +105,7 @@ export async function openTextModel(
   }
 }
 
-/** Tags to what the UNet conditions on. What cuts texts into tokens is loaded with the first tag, if one ever comes. */
+/** Tags to what the UNet conditions on. What cuts texts into tokens is loaded with the first tag, if one ever comes; that of a folder with its own, with the first prompt. */
 export interface TagModel {
   readonly params: ClipText;
   prompt(tags: readonly string[]): Promise<TagPrompt>;
@@ -121,12 +121,26 @@ export async function openTagModel(encoder: DiffusersComponent, files: Tokenizer
   const params = await loadParams(encoder);
   const embeddings = new Embeddings(params);
   let tokenizer: Tokenizer | undefined;
+  let loading: Promise<Tokenizer> | undefined;
+  const load = async (): Promise<Tokenizer> => {
+    loading ??= loadTokenizer(files);
+    try {
+      tokenizer = await loading;
+      return tokenizer;
+    } finally {
+      loading = undefined;
+    }
+  };
   return {
     params,
     async prompt(tags) {
-      const isPreset = files === undefined;
-      if (tokenizer === undefined && !(isPreset && tags.length === 0)) tokenizer = await loadTokenizer(files);
-      return tags.length === 0 ? NO_TAGS : tagPrompt(tags, (each) => tokenizer!.tokenize(each));
+      if (tags.length === 0) {
+        // Other tokenizers frame their rows in their own way.
+        if (files !== undefined && tokenizer === undefined) await load();
+        return NO_TAGS;
+      }
+      const { tokenize } = tokenizer ?? (await load());
+      return tagPrompt(tags, tokenize);
     },
     embed: ({ text }) =>
       embeddings.of([text], () => tokenizer?.encodeBatch([text]) ?? emptyPrompt('stable-diffusion-2')),

@@ -9,8 +9,8 @@ export type EncodableDtype = (typeof ENCODABLE)[number];
 const float32 = new Float32Array(1);
 const float32Bits = new Uint32Array(float32.buffer);
 
-/** Rounds half to even; the argument is not negative. */
-function roundEven(x: number): number {
+/** To the nearest whole number, halves to the even one. */
+export function roundEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;
   if (rest < 0.5) return floor;

@@ -1,5 +1,5 @@
 import { toFloat32 } from '../dtype/decode.ts';
-import { fromFloat32 } from '../dtype/encode.ts';
+import { fromFloat32, roundEven } from '../dtype/encode.ts';
 import { WeightsError } from '../error.ts';
 
 /** Codes of 4 or 8 bits; each group of neighbours in a row has a scale and a bias of its own: value = scale * code + bias.
@@ -22,18 +22,13 @@ export interface AffineCodes<Scales = Float32Array<ArrayBuffer>> {
 const SMALLEST_SCALE = 1e-7;
 const { fround } = Math;
 
-/** To the nearest whole number, halves to the even one. */
-function roundEven(value: number): number {
-  const low = Math.floor(value);
-  const rest = value - low;
-  if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
-  return low % 2 === 0 ? low : low + 1;
-}
-
 const nonFinite = (got: number): WeightsError =>
-  new WeightsError('NonFinite', `quantizeAffine: values are finite and fit F16; got ${got}; leave them in F32`);
+  new WeightsError(
+    'NonFinite',
+    `quantizeAffine: values are finite, and so are the scale and bias of each group in their type; got ${got}; leave them as they are`,
+  );
 
-/** The scale and bias of a group: its end that is larger in size is hit exactly, and 0 is. */
+/** The scale and bias of a group: its end that is larger in size is hit exactly, and so is 0, before they are rounded to F16. */
 function rangeOf(group: Float32Array, most: number): [scale: number, bias: number] {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of group) {
@@ -73,13 +68,14 @@ export function quantizeAffine(
     [ranges.scales[group], ranges.biases[group]] = rangeOf(of, most);
   }
   const { scales, biases } = half ? { scales: inHalf(ranges.scales), biases: inHalf(ranges.biases) } : ranges;
+  const unfit = [...scales.keys()].find((i) => !(Number.isFinite(scales[i]) && Number.isFinite(biases[i])));
+  if (unfit !== undefined) throw nonFinite(ranges.biases[unfit] || ranges.scales[unfit]);
   const perWord = 32 / bits;
   const codes = new Uint32Array(values.length / perWord);
   for (const [i, value] of values.entries()) {
     const group = Math.floor(i / groupSize);
     const scale = scales[group];
     const steps = scale === 0 ? 0 : roundEven(fround(fround(value - biases[group]) / scale));
-    if (!Number.isFinite(steps)) throw nonFinite(value);
     const code = Math.min(Math.max(steps, 0), most);
     codes[Math.floor(i / perWord)] |= code << (bits * (i % perWord));
   }

@@ -2,7 +2,7 @@ import { WeightsError } from '../error.ts';
 import type { AffineOptions } from './affine.ts';
 
 /** The text of a safetensors file that says which of its tensors are quantized. */
-export const QUANTIZATION = 'quantization';
+export const QUANTIZATION = 'rass.quantization';
 
 /** What a file says of its quantized tensors. */
 export interface Quantization extends AffineOptions {
@@ -42,6 +42,18 @@ export function parseQuantization(name: string, text: string): Quantization {
     if (!isShape(shape)) refuse(name, `"${key}" has a shape of rows`, shape);
   }
   return { bits, groupSize, shapes: shapes as Quantization['shapes'] };
+}
+
+/** What files say together that are one checkpoint: each names tensors of its own, or all that are in any of them.
+ * @throws WeightsError `Quantization` when they are not of the same bits and group */
+export function mergeQuantization(name: string, all: readonly Quantization[]): Quantization {
+  const [{ bits, groupSize }] = all;
+  const other = all.find((each) => each.bits !== bits || each.groupSize !== groupSize);
+  if (other !== undefined) {
+    const [a, b] = [{ bits, groupSize }, other].map((each) => `${each.bits} bits in groups of ${each.groupSize}`);
+    refuse(name, 'the files of a checkpoint are quantized alike', `${a} and ${b}`);
+  }
+  return { bits, groupSize, shapes: Object.fromEntries(all.flatMap(({ shapes }) => Object.entries(shapes))) };
 }
 
 /** The text that parseQuantization reads. */

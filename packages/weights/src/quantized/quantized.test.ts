@@ -1,6 +1,8 @@
 import { randomValues } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
 import { readFloat32 } from '../checkpoint.ts';
+import { describeCheckpoint } from '../describe.ts';
+import { byteLengthOf } from '../dtype/dtype.ts';
 import { fromFloat32 } from '../dtype/encode.ts';
 import { openFixture } from '../fixtures.test-support.ts';
 import { openCheckpoint } from '../open.ts';
@@ -35,6 +37,11 @@ const shapes = new Map([
   ['odd.weight', [5, 4, 3, 3]],
 ]);
 const values = new Map([...shapes].map(([key, shape], i) => [key, randomValues(shape.reduce((a, b) => a * b), { seed: i })])); // biome-ignore format: one line
+// Far from 0: what fills its short rows must not be 0, nor another row's.
+values.set(
+  'odd.weight',
+  values.get('odd.weight')!.map((value, i) => 0.1 * value + 5 + Math.floor(i / 36)),
+);
 const bias = Float32Array.of(1, 2, 3);
 
 function specsOf() {
@@ -71,10 +78,21 @@ describe('a file with quantized tensors', () => {
           expect(Math.abs(value - (data[group * 32 + i] as number))).toBeLessThan(1.01 * step);
       }
     }
-    // Rows of 36 are filled up to 64 with the last value: as close as rows of whole groups.
+    // Of rows of 36 the last group is filled up, with nothing that moves its ends.
     const [odd, own] = [kept.get('odd.weight')!, values.get('odd.weight')!];
-    const off = own.map((value, i) => Math.abs(value - odd[i]));
-    expect(Math.max(...off)).toBeLessThan((1.01 * (Math.max(...own) - Math.min(...own))) / 15);
+    for (let row = 0; row < 5; row++) {
+      const last = own.subarray(row * 36 + 32, (row + 1) * 36);
+      const step = (Math.max(...last) - Math.min(...last)) / 15;
+      const ofHalf = 2 ** -10 * Math.max(...last);
+      for (const [i, value] of last.entries())
+        expect(Math.abs(value - odd[row * 36 + 32 + i])).toBeLessThan(1.01 * step + ofHalf);
+    }
+    const { bytes, metadata: texts } = describeCheckpoint(checkpoint);
+    expect(texts).toEqual({ format: 'pt' });
+    expect(bytes).toBe([...specs.values()].reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0));
+    expect(() => checkpoint.info('conv.scales')).toThrow(
+      'the tensor asked for is there; got "conv.scales"; closest: conv.bias',
+    );
     expect(canQuantize([3, 4, 3, 3], OPTIONS)).toBe(true);
     expect(canQuantize([3, 4, 3, 3], { ...OPTIONS, bits: 8 })).toBe(false);
     expect(canQuantize([32], OPTIONS)).toBe(false);
@@ -101,9 +119,34 @@ describe('a file with quantized tensors', () => {
     expect(read).toEqual(dequantizeAffine(quantizeAffine(values.get('in_proj')!, 64, OPTIONS, { half: true }), OPTIONS)); // biome-ignore format: one line
   });
 
+  it('is read from files that were quantized each by itself', async () => {
+    const files = new Map<string, Blob>();
+    for (const key of ['conv.weight', 'in_proj']) {
+      const { specs, metadata } = quantizedSpecs(new Map([[key, shapes.get(key)!]]), OPTIONS);
+      const sink = memorySink();
+      const writer = await startSafetensors(sink, specs, { metadata });
+      await writeQuantized(writer, key, values.get(key)!, shapes.get(key)!, OPTIONS);
+      await writer.finish();
+      files.set(`${key}.safetensors`, new Blob([sink.bytes()]));
+    }
+    const index = (...keys: string[]): Blob =>
+      new Blob([JSON.stringify({ weight_map: Object.fromEntries(keys.map((key) => [key, `${key}.safetensors`])) })]);
+    const folder = blobFolder(files);
+    const checkpoint = await openCheckpoint(index('conv.weight', 'in_proj'), { folder });
+    expect(checkpoint.keys().sort()).toEqual(['conv.weight', 'in_proj']);
+    expect(checkpoint.info('in_proj')).toEqual({ dtype: 'F32', shape: [6, 64] });
+    const other = quantizedSpecs(new Map([['other', [2, 64]]]), { bits: 8, groupSize: 32 });
+    const sink = memorySink();
+    const writer = await startSafetensors(sink, other.specs, { metadata: other.metadata });
+    await writeQuantized(writer, 'other', new Float32Array(128), [2, 64], { bits: 8, groupSize: 32 });
+    await writer.finish();
+    files.set('other.safetensors', new Blob([sink.bytes()]));
+    await expect(openCheckpoint(index('in_proj', 'other'), { folder })).rejects.toThrow('quantized alike; got');
+  });
+
   const file = async (quantization: unknown, tensors: Record<string, TensorToWrite> = {}) => {
     const text = typeof quantization === 'string' ? quantization : JSON.stringify(quantization);
-    return openCheckpoint(await encodeSafetensors(tensors, { metadata: { quantization: text } }));
+    return openCheckpoint(await encodeSafetensors(tensors, { metadata: { 'rass.quantization': text } }));
   };
   const said = { mode: 'affine', bits: 4, group_size: 32, shapes: { 'a.weight': [2, 32] } };
   const parts: Record<string, TensorToWrite> = {
@@ -135,17 +178,27 @@ describe('a file with quantized tensors', () => {
     );
   });
 
-  it('is not made of what it cannot hold', () => {
+  it('is not made of what it cannot hold', async () => {
+    expect(() => quantizedSpecs(new Map([['a', [64]]]), OPTIONS)).toThrow('"a" has rows of numbers; got [64]');
+    expect(() => quantizedSpecs(new Map([['a', [0, 32]]]), OPTIONS)).toThrow('"a" has rows of numbers; got [0, 32]');
+    const twice = new Map([['a', [2, 32]], ['a.weight', [2, 32]]]); // biome-ignore format: one line
+    expect(() => quantizedSpecs(twice, OPTIONS)).toThrow('each tensor has parts of its own; got "a.scales" of two');
+    const writer = await startSafetensors(memorySink(), quantizedSpecs(new Map([['a', [2, 36]]]), OPTIONS).specs);
+    await expect(writeQuantized(writer, 'a', new Float32Array(80), [2, 36], OPTIONS)).rejects.toThrow('"a" has the numbers of its shape; got 80 for [2, 36]'); // biome-ignore format: one line
+    const nan = new Float32Array(72).fill(Number.NaN);
+    await expect(writeQuantized(writer, 'a', nan, [2, 36], OPTIONS)).rejects.toThrow('"a": quantizeAffine: values are finite'); // biome-ignore format: one line
+    const wide = Float32Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? 2e38 : -2e38));
+    expect(() => quantizeAffine(wide, 32, OPTIONS)).toThrow('the scale and bias of each group in their type; got');
     expect(() => quantizeAffine(new Float32Array(64), 48, OPTIONS)).toThrow(
       'quantizeAffine: rows are whole groups of 32; got rows of 48 in 64 values; leave them as they are',
     );
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const broken = new Float32Array(32);
       broken[3] = value;
-      expect(() => quantizeAffine(broken, 32, OPTIONS)).toThrow(`got ${value}; leave them in F32`);
+      expect(() => quantizeAffine(broken, 32, OPTIONS)).toThrow(`got ${value}; leave them as they are`);
     }
     const large = new Float32Array(32);
     large[3] = 1e6;
-    expect(() => quantizeAffine(large, 32, OPTIONS, { half: true })).toThrow('values are finite and fit F16');
+    expect(() => quantizeAffine(large, 32, OPTIONS, { half: true })).toThrow('got 1000000; leave them as they are');
   });
 });

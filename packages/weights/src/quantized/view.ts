@@ -1,7 +1,8 @@
-import { type Checkpoint, readFloat32, type TensorInfo } from '../checkpoint.ts';
+import { type Checkpoint, readFloat32, type TensorInfo, tensorNotFound } from '../checkpoint.ts';
+import { byteLengthOf } from '../dtype/dtype.ts';
 import { WeightsError } from '../error.ts';
 import { dequantizeAffine } from './affine.ts';
-import { parseQuantization, partsOf, QUANTIZATION, type Quantization } from './metadata.ts';
+import { mergeQuantization, parseQuantization, partsOf, QUANTIZATION, type Quantization } from './metadata.ts';
 import { cutRows, rowsOf } from './rows.ts';
 
 function checkPart(below: Checkpoint, key: string, columns: number, isCodes: boolean, rows: number): void {
@@ -24,10 +25,12 @@ function checkParts(below: Checkpoint, key: string, quantization: Quantization):
   checkPart(below, biases, padded / groupSize, false, rows);
 }
 
-/** A file's tensors with the quantized ones among them as float32: they are expanded as they are read. Closing it closes the one below.
- * @throws WeightsError `Quantization` when the file does not hold what it says; `TensorNotFound` */
-export function quantizedCheckpoint(below: Checkpoint): Checkpoint {
-  const quantization = parseQuantization(below.name, below.metadata[QUANTIZATION]);
+/** A checkpoint's tensors with the quantized ones among them as float32: they are expanded as they are read. `texts` are what its files say
+ * of them, by default its own metadata. Closing it closes the one below.
+ * @throws WeightsError `Quantization` when it does not hold what they say; `TensorNotFound` */
+export function quantizedCheckpoint(below: Checkpoint, texts = [below.metadata[QUANTIZATION] ?? '']): Checkpoint {
+  const said = texts.map((text) => parseQuantization(below.name, text));
+  const quantization = mergeQuantization(below.name, said);
   const { bits, shapes } = quantization;
   const infos = new Map<string, TensorInfo>();
   const hidden = new Set<string>();
@@ -38,14 +41,30 @@ export function quantizedCheckpoint(below: Checkpoint): Checkpoint {
     infos.set(key, { dtype: 'F32', shape: shapes[key] });
   }
   const keys = below.keys().filter((key) => !hidden.has(key));
+  const has = (key: string): boolean => below.has(key) && !hidden.has(key);
+  const checked = (key: string): string => {
+    if (has(key)) return key;
+    throw tensorNotFound(below.name, key, keys);
+  };
+  const { [QUANTIZATION]: _, ...metadata } = below.metadata;
   return {
     ...below,
+    metadata,
     format: `${below.format}, ${bits} bits`,
     keys: () => [...keys],
-    has: (key) => below.has(key) && !hidden.has(key),
-    info: (key) => infos.get(key) ?? below.info(key),
+    has,
+    info: (key) => infos.get(checked(key)) ?? below.info(key),
+    storedBytes(key) {
+      const own = (part: string): number => {
+        const { dtype, shape } = below.info(part);
+        return byteLengthOf(dtype, shape);
+      };
+      if (!infos.has(checked(key))) return own(key);
+      const { codes, scales, biases } = partsOf(key);
+      return own(codes) + own(scales) + own(biases);
+    },
     async read(key, options) {
-      const info = infos.get(key);
+      const info = infos.get(checked(key));
       if (info === undefined) return below.read(key, options);
       const parts = partsOf(key);
       const [{ data }, scales, biases] = await Promise.all([

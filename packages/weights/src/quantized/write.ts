@@ -1,7 +1,8 @@
 import { elementCount } from '../dtype/dtype.ts';
 import { fromFloat32 } from '../dtype/encode.ts';
+import { WeightsError } from '../error.ts';
 import type { TensorSpec, TensorWriter } from '../writer.ts';
-import { type AffineOptions, dequantizeAffine, quantizeAffine } from './affine.ts';
+import { type AffineCodes, type AffineOptions, dequantizeAffine, quantizeAffine } from './affine.ts';
 import { partsOf, QUANTIZATION, quantizationText } from './metadata.ts';
 import { cutRows, padRows, rowsOf } from './rows.ts';
 
@@ -12,15 +13,28 @@ export function canQuantize(shape: readonly number[], options: AffineOptions): b
   return padded * options.bits + (padded / options.groupSize) * 32 < 16 * columns;
 }
 
-/** What a writer is started with for tensors of these shapes to be quantized: their parts' specs, and the text that says what they are. */
+function checkShape(key: string, shape: readonly number[]): void {
+  if (shape.length > 1 && elementCount(shape) > 0) return;
+  throw new WeightsError(
+    'Quantization',
+    `quantizedSpecs: "${key}" has rows of numbers; got [${shape.join(', ')}]; leave it as it is`,
+  );
+}
+
+/** What a writer is started with for tensors of these shapes to be quantized: their parts' specs, and the text that says what they are.
+ * @throws WeightsError `Quantization` for a tensor without rows; `Collision` when two would have a part of the same name */
 export function quantizedSpecs(
   shapes: ReadonlyMap<string, readonly number[]>,
   options: AffineOptions,
 ): { specs: Map<string, TensorSpec>; metadata: Record<string, string> } {
   const specs = new Map<string, TensorSpec>();
   for (const [key, shape] of shapes) {
+    checkShape(key, shape);
     const { rows, padded } = rowsOf(shape, options);
     const { codes, scales, biases } = partsOf(key);
+    if (specs.has(scales)) {
+      throw new WeightsError('Collision', `quantizedSpecs: each tensor has parts of its own; got "${scales}" of two`);
+    }
     const ofGroups: TensorSpec = { dtype: 'F16', shape: [rows, padded / options.groupSize] };
     specs.set(codes, { dtype: 'U32', shape: [rows, (padded * options.bits) / 32] });
     specs.set(scales, ofGroups).set(biases, ofGroups);
@@ -29,7 +43,22 @@ export function quantizedSpecs(
   return { specs, metadata: { [QUANTIZATION]: text } };
 }
 
-/** Writes a tensor's parts. @returns what will be read. @throws WeightsError `NonFinite` */
+function quantizedRows(
+  key: string,
+  values: Float32Array<ArrayBuffer>,
+  shape: readonly number[],
+  options: AffineOptions,
+): AffineCodes {
+  const { padded } = rowsOf(shape, options);
+  try {
+    return quantizeAffine(padRows(values, shape, options), padded, options, { half: true });
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    throw new WeightsError(error.rule, `"${key}": ${error.message}`, { cause: error });
+  }
+}
+
+/** Writes a tensor's parts. @returns what will be read. @throws WeightsError `NonFinite`, naming the tensor; `Quantization` for other than the shape's numbers */
 export async function writeQuantized(
   writer: TensorWriter,
   key: string,
@@ -37,8 +66,11 @@ export async function writeQuantized(
   shape: readonly number[],
   options: AffineOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const { padded } = rowsOf(shape, options);
-  const quantized = quantizeAffine(padRows(values, shape, options), padded, options, { half: true });
+  if (values.length !== elementCount(shape)) {
+    const got = `${values.length} for [${shape.join(', ')}]`;
+    throw new WeightsError('Quantization', `writeQuantized: "${key}" has the numbers of its shape; got ${got}`);
+  }
+  const quantized = quantizedRows(key, values, shape, options);
   const parts = partsOf(key);
   await writer.write(parts.codes, quantized.codes);
   await writer.write(parts.scales, fromFloat32(quantized.scales, 'F16'));

@@ -1,0 +1,68 @@
+import { fileURLToPath } from 'node:url';
+import { mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
+import { disposeParams, randomParams } from '@rass/nn';
+import { rassFeatures, rassHeadParams, restoreLatents } from '@rass/rass';
+import { drawScene } from '@rass/scenes';
+import { activateBackend, describeOnBackends } from '@rass/testkit';
+import { unscaleLatents, vaeDecode } from '@rass/vae';
+import { type Tensor, tidy } from '@tensorflow/tfjs-core';
+import { beforeAll, expect, it } from 'vitest';
+import { latentsOf } from './images/latents.ts';
+import { imageBatch } from './images/tensors.ts';
+import { restoringUnet, segmentingUnet } from './model/load-stage.ts';
+import { openModel } from './node.ts';
+
+const MODEL = fileURLToPath(new URL('../../../models/rass-tiny', import.meta.url));
+const image = drawScene({ seed: 2 ** 31 + 5, width: 64, height: 64 }).image;
+
+/** What a trained model makes of a photograph, before anything is rounded. */
+async function outputs(): Promise<Record<string, Float32Array>> {
+  const model = await openModel(MODEL);
+  const [restoration, segmentation] = [model.stages.restoration!, model.stages.segmentation!];
+  const [vae, text, schedule] = [await model.loadVae(), await model.loadTags(), model.schedule()];
+  const unet = await restoringUnet(model, await model.loadUnet(), restoration);
+  const base = await restoringUnet(model, await model.loadUnet(), restoration);
+  const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(segmentation.head), segmentation.fusion);
+  const segmenter = await segmentingUnet(model, base, start, segmentation);
+  await model.close();
+  const prompt = text.embed(await text.prompt([]));
+  const { timestep, latentUpdate } = restoration;
+  const tensors: Record<string, Tensor> = tidy(() => {
+    const latents = restoreLatents({ unet, schedule }, latentsOf(vae, [image]), prompt, {
+      timestep,
+      latentUpdate,
+    }).latents;
+    const { fusion, head } = segmenter.head;
+    const features = rassFeatures({ vae, unet: segmenter.unet, fusion }, imageBatch([image]), prompt, {
+      timestep: segmentation.timestep,
+    });
+    const { classQueriesLogits: classes, masksQueriesLogits: masks } = mask2FormerHead(head, features);
+    const restored = vaeDecode(vae, unscaleLatents(vae.config, latents)).image;
+    return { latents, restored, classes, masks };
+  });
+  const values = Object.entries(tensors).map(async ([name, tensor]) => [name, (await tensor.data()) as Float32Array]);
+  const found = Object.fromEntries(await Promise.all(values)) as Record<string, Float32Array>;
+  for (const tensor of Object.values(tensors)) tensor.dispose();
+  disposeParams([vae, unet, segmenter.unet, segmenter.head]);
+  prompt.dispose();
+  text.dispose();
+  return found;
+}
+
+describeOnBackends('a trained model', () => {
+  let [expected, found]: Record<string, Float32Array>[] = [{}, {}];
+  beforeAll(async () => {
+    found = await outputs();
+    await activateBackend('native');
+    expected = await outputs();
+  }, 600_000);
+
+  it.each(['latents', 'restored', 'classes', 'masks'])('gives the same %s as on native', (name) => {
+    const [a, b] = [expected[name]!, found[name]!];
+    expect(b.length).toBe(a.length);
+    const most = a.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const off = a.reduce((max, value, i) => Math.max(max, Math.abs(value - b[i]!)), 0);
+    expect(off / most).toBeLessThan(1e-3);
+    expect(most).toBeGreaterThan(0.1);
+  });
+}, ['webgpu', 'wasm']);

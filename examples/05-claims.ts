@@ -1,6 +1,6 @@
 // The paper's claim at small scale: what is won by restoring and segmenting with one model, with and without the attention alignment. Two
 // runs at a time, each with half of the cores, which is faster than one with all; each goes on where it was when this is started again, and
-// writes what it says to logs/ in the folder. Prints the tables of docs/claims.md.
+// writes what it says to logs/ in the folder. Prints the tables of docs/claims.md; of scores that are there, `--out docs/claims`, at once.
 //   pnpm example 05 [--base models/tiny-base] [--out runs/claims] [--scenes 240] [--scr-steps 1600] [--seg-steps 1000] [--seeds 3] [--jobs 2]
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -32,12 +32,20 @@ const set = at('set');
 const jobs = Number(values.jobs);
 const limit = pLimit(jobs);
 const threads = String(Math.max(1, Math.floor(availableParallelism() / jobs)));
-mkdirSync(at('logs'), { recursive: true });
+/** Made when it is first asked for, once. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
 
 /** @throws when the command fails, with where it wrote why */
 const rass = (name: string, ...args: string[]): Promise<void> =>
   limit(async () => {
     const start = performance.now();
+    mkdirSync(at('logs'), { recursive: true });
     console.log(`${name}: rass ${args.join(' ')}`);
     const env = { ...process.env, TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: '1' };
     const child = spawn(process.execPath, [join(trainer, 'src', 'main.ts'), ...args], { env });
@@ -70,10 +78,24 @@ interface Scores {
   >;
 }
 
-/** Scores, unless it is done: scores that are there need no model of stage 2 any more. */
-async function scored(name: string, model: () => Promise<string>, ...args: string[]): Promise<Scores> {
+/** The scenes that everything is scored on. */
+const drawn = once(async () => {
+  const looks = ['--count', values.scenes, '--size', values.size, '--degradation', recipe('degradation.yml')];
+  if (!existsSync(set)) await rass('set', 'dataset', 'scenes', '--out', set, ...looks);
+});
+
+/** What makes a model's folder. */
+type Made = () => Promise<string>;
+
+/** Scores, unless it is done: scores that are there need no model any more. */
+async function scored(name: string, model: Made, protocol: string, restorer?: Made): Promise<Scores> {
   const file = at('scores', `${name}.json`);
-  if (!existsSync(file)) await rass(`eval-${name}`, 'eval', set, '--out', file, '--model', await model(), ...args);
+  if (!existsSync(file)) {
+    await drawn();
+    const restoring = restorer === undefined ? [] : ['--restorer', await restorer()];
+    const args = ['--out', file, '--model', await model(), '--protocol', protocol, ...restoring];
+    await rass(`eval-${name}`, 'eval', set, ...args);
+  }
   return JSON.parse(readFileSync(file, 'utf8')) as Scores;
 }
 
@@ -84,11 +106,6 @@ function attentionIou(name: string): number {
   return found.findLast((value) => value !== undefined) ?? Number.NaN;
 }
 
-if (!existsSync(set)) {
-  const looks = ['--count', values.scenes, '--size', values.size, '--degradation', recipe('degradation.yml')];
-  await rass('set', 'dataset', 'scenes', '--out', set, ...looks);
-}
-
 const KINDS = { aligned: 1, plain: 0 } as const;
 type Kind = keyof typeof KINDS;
 const kinds = Object.keys(KINDS) as Kind[];
@@ -97,41 +114,30 @@ const fixed = {
   'validation.source.folder': set,
   'validation.samples': values.scenes,
 };
-const restorer = (kind: Kind): Promise<string> =>
-  trained('scr', `scr-${kind}`, {
-    ...fixed,
-    model: values.base,
-    steps: values['scr-steps'],
-    'loss.alignment': KINDS[kind],
-    'validation.every': values['scr-steps'],
+const restorerOf = (kind: Kind): Made =>
+  once(async () => {
+    await drawn();
+    return trained('scr', `scr-${kind}`, {
+      ...fixed,
+      model: values.base,
+      steps: values['scr-steps'],
+      'loss.alignment': KINDS[kind],
+      'validation.every': values['scr-steps'],
+    });
   });
-const restorers = Object.fromEntries(
-  await Promise.all(kinds.map(async (kind) => [kind, await restorer(kind)] as const)),
-) as Record<Kind, string>;
+const restorers = { aligned: restorerOf('aligned'), plain: restorerOf('plain') };
 
-/** @returns what trains it, once, when it is asked for */
-function segmenter(
-  name: string,
-  seed: number,
-  model: string,
-  merge: boolean,
-  degraded: boolean,
-): () => Promise<string> {
-  let run: Promise<string> | undefined;
-  const train = (): Promise<string> =>
+const segmenter = (name: string, seed: number, model: Made, merge: boolean, degraded: boolean): Made =>
+  once(async () =>
     trained('seg', `${name}-${seed}`, {
-      model,
+      model: await model(),
       seed,
       steps: values['seg-steps'],
       mergeRestoration: merge,
       'validation.every': 0,
       ...(!degraded && { degradation: 'none' }),
-    });
-  return () => {
-    run ??= train();
-    return run;
-  };
-}
+    }),
+  );
 
 /** One value for each seed, in percent. */
 const rows: Record<string, number[]> = {};
@@ -140,10 +146,11 @@ async function row(
   name: string,
   seed: number,
   file: string,
-  model: () => Promise<string>,
-  ...args: string[]
+  model: Made,
+  protocol: string,
+  restorer?: Made,
 ): Promise<Scores> {
-  const scores = await scored(`${file}-${seed}`, model, ...args);
+  const scores = await scored(`${file}-${seed}`, model, protocol, restorer);
   rows[name] ??= [];
   rows[name][seed] = 100 * scores.segmentation!.miou;
   return scores;
@@ -151,23 +158,21 @@ async function row(
 
 async function onClean(seed: number): Promise<void> {
   const model = segmenter('seg-clean', seed, restorers.aligned, false, false);
-  await row('good photographs', seed, 'clean', model, '--protocol', 'clean');
-  await row('DT', seed, 'dt', model, '--protocol', 'dt');
+  await row('good photographs', seed, 'clean', model, 'clean');
+  await row('DT', seed, 'dt', model, 'dt');
   for (const kind of kinds) {
-    const two = ['--restorer', restorers[kind], '--protocol', 'r2s'];
     // Stage 1 is trained once: every seed of stage 2 has the same restored pictures.
-    restorations[kind] = (await row(`R2S, ${kind}`, seed, `r2s-${kind}`, model, ...two)).restoration!;
+    restorations[kind] = (await row(`R2S, ${kind}`, seed, `r2s-${kind}`, model, 'r2s', restorers[kind])).restoration!;
   }
 }
 
 async function tuned(seed: number): Promise<void> {
-  const model = segmenter('seg-ft', seed, restorers.aligned, false, true);
-  await row('FT', seed, 'ft', model, '--protocol', 'ft');
+  await row('FT', seed, 'ft', segmenter('seg-ft', seed, restorers.aligned, false, true), 'ft');
 }
 
 async function own(seed: number, kind: Kind): Promise<void> {
   const model = segmenter(`seg-rass-${kind}`, seed, restorers[kind], true, true);
-  await row(`RASS, ${kind}`, seed, `rass-${kind}`, model, '--protocol', 'rass');
+  await row(`RASS, ${kind}`, seed, `rass-${kind}`, model, 'rass');
 }
 
 for (const seed of seeds) await Promise.all([onClean(seed), tuned(seed), ...kinds.map((kind) => own(seed, kind))]);

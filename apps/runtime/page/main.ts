@@ -1,5 +1,11 @@
 /// <reference types="vite/client" />
-import { createRuntime, type ImageSource, type Runtime, type RuntimeProgress } from '../src/index.ts';
+import {
+  createRuntime,
+  type ImageSource,
+  type Runtime,
+  type RuntimeOptions,
+  type RuntimeProgress,
+} from '../src/index.ts';
 import { element } from './elements.ts';
 import { listenForCamera, listenForPhotographs } from './inputs.ts';
 import { ResultView } from './result.ts';
@@ -44,7 +50,8 @@ async function open(): Promise<Runtime> {
   const device = element('device', HTMLParagraphElement);
   try {
     const model = new URL('model/', base);
-    const runtime = await createRuntime({ model, wasmPaths: new URL('wasm/', base).href, onProgress });
+    const asked = (new URL(location.href).searchParams.get('device') ?? 'auto') as RuntimeOptions['device'];
+    const runtime = await createRuntime({ model, device: asked, wasmPaths: new URL('wasm/', base).href, onProgress });
     const reasons = runtime.device.reasons.length > 0 ? ` (${runtime.device.reasons.join('; ')})` : '';
     device.textContent = `Computed on ${runtime.device.description}${reasons}`;
     return runtime;

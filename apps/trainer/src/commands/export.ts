@@ -30,9 +30,10 @@ function comparisonLines({ images, restoration, segmentation }: Comparison): str
     rows.push(['PSNR of what it restores', ...restoration.psnr.map(decibels)]);
     rows.push(['PSNR between what both restore', '', decibels(restoration.between)]);
   }
-  if (segmentation !== undefined)
+  if (segmentation !== undefined) {
     rows.push(['mIoU', ...(segmentation.miou?.map(percent) ?? ['the set has no labels', ''])]);
-  if (segmentation !== undefined) rows.push(['pixels with the same label', '', percent(segmentation.agreement)]);
+    rows.push(['pixels with the same label', '', percent(segmentation.agreement)]);
+  }
   return ['', table(rows)];
 }
 

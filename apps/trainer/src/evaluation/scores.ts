@@ -15,6 +15,8 @@ export interface ImageScores {
 const BEST_PSNR = 100;
 const rgb = (image: RgbImage): Image => ({ ...image, channels: 3 });
 
+export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
 /** In decibels, of red, green and blue. */
 export const psnrOf = (image: RgbImage, clean: RgbImage): number =>
   Math.min(BEST_PSNR, psnr(rgb(image), rgb(clean), { space: 'rgb' }));
@@ -48,12 +50,11 @@ export class Scores {
   }
 
   means(): ImageScores {
-    const mean = (pick: (scores: ImageScores) => number): number =>
-      this.#values.reduce((sum, scores) => sum + pick(scores), 0) / this.#values.length;
+    const meanOf = (pick: (scores: ImageScores) => number): number => mean(this.#values.map(pick));
     return {
-      psnr: mean((each) => each.psnr),
-      ssim: mean((each) => each.ssim),
-      ...(this.#network && { lpips: mean((each) => each.lpips!) }),
+      psnr: meanOf((each) => each.psnr),
+      ssim: meanOf((each) => each.ssim),
+      ...(this.#network && { lpips: meanOf((each) => each.lpips!) }),
     };
   }
 }

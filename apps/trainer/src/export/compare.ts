@@ -3,7 +3,7 @@ import type { DegradationSettings } from '@rass/degradation';
 import type { LabelMap, RgbImage } from '@rass/images';
 import { openPipeline, readStages } from '@rass/pipeline/node';
 import { degradedOf, matrixFor } from '../evaluation/evaluate.ts';
-import { psnrOf } from '../evaluation/scores.ts';
+import { mean, psnrOf } from '../evaluation/scores.ts';
 
 export interface ComparisonOptions {
   readonly dataset: Dataset;
@@ -37,8 +37,6 @@ interface Outputs {
   readonly psnr: number;
   readonly miou: number | undefined;
 }
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** What a model makes of the set. One model is in memory at a time, whatever its size. */
 async function outputsOf(

@@ -1,8 +1,6 @@
 import type { RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
-import { type ImageScores, lpipsOf, psnrOf } from '../evaluation/scores.ts';
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+import { type ImageScores, lpipsOf, mean, psnrOf } from '../evaluation/scores.ts';
 
 /** The mean scores of images against their references; LPIPS where the network is given. */
 export async function restorationScores(

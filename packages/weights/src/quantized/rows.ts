@@ -11,20 +11,27 @@ export function rowsOf(
   return { rows, columns, padded: Math.ceil(columns / groupSize) * groupSize };
 }
 
+/** Rows of another length: cut off, or their last value again. */
+function rowsTo(values: Float32Array<ArrayBuffer>, from: number, to: number): Float32Array<ArrayBuffer> {
+  if (from === to) return values;
+  const rows = values.length / from;
+  const out = new Float32Array(rows * to);
+  for (let row = 0; row < rows; row++) {
+    const own = values.subarray(row * from, (row + 1) * from);
+    out.set(own.subarray(0, to), row * to);
+    out.fill(own[from - 1], row * to + Math.min(from, to), (row + 1) * to);
+  }
+  return out;
+}
+
 /** Rows as whole groups. What fills the last group is its row's last value, which moves no end of its range. */
 export function padRows(
   values: Float32Array<ArrayBuffer>,
   shape: readonly number[],
   options: AffineOptions,
 ): Float32Array<ArrayBuffer> {
-  const { rows, columns, padded } = rowsOf(shape, options);
-  if (padded === columns) return values;
-  const out = new Float32Array(rows * padded);
-  for (let row = 0; row < rows; row++) {
-    out.set(values.subarray(row * columns, (row + 1) * columns), row * padded);
-    out.fill(values[(row + 1) * columns - 1], row * padded + columns, (row + 1) * padded);
-  }
-  return out;
+  const { columns, padded } = rowsOf(shape, options);
+  return rowsTo(values, columns, padded);
 }
 
 /** The way back. */
@@ -33,9 +40,6 @@ export function cutRows(
   shape: readonly number[],
   options: AffineOptions,
 ): Float32Array<ArrayBuffer> {
-  const { rows, columns, padded } = rowsOf(shape, options);
-  if (padded === columns) return values;
-  const out = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) out.set(values.subarray(row * padded, row * padded + columns), row * columns);
-  return out;
+  const { columns, padded } = rowsOf(shape, options);
+  return rowsTo(values, padded, columns);
 }

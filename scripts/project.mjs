@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ensureNode, ensurePackages, root, toolEnvironment } from './toolchain.mjs';
 
 const rassMain = join(root, 'apps', 'trainer', 'src', 'main.ts');
+const sizeMain = join(root, 'apps', 'runtime', 'size', 'main.ts');
 
 /** The small model that is part of the project, and photographs that it was not trained on. */
 const demoInputs = [
@@ -30,10 +31,12 @@ const tasks = {
     ['biome', 'check', '.'],
     ['depcruise', '--config', '.dependency-cruiser.cjs', 'packages', 'apps'],
     ['knip'],
+    ['node', sizeMain],
     ['node', join(root, 'scripts', 'check-packages.mjs')],
   ],
   format: [['biome', 'check', '--write', '.']],
   build: [['turbo', 'run', 'build', '$args']],
+  size: [['node', sizeMain]],
   bench: [['node', join(root, 'bench', 'src', 'main.ts'), '$args']],
   golden: [['node', join(root, 'scripts', 'golden.mjs'), '$args']],
   example: [['node', join(root, 'scripts', 'example.mjs'), '$args']],

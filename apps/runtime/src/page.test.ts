@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -89,6 +89,14 @@ describe.skipIf(chromiumExecutable() === undefined)('the page', { timeout: TIME 
     // Nothing is wider than a phone's screen.
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     writeFileSync(join(PICTURES, 'phone.png'), await page.screenshot({ fullPage: true }));
+  });
+
+  it('keeps every part of the program for visits without a network', () => {
+    const parts = readdirSync(join(built, 'assets')).map((name) => `assets/${name}`);
+    const [, kept] = /const FILES = (.*);/.exec(readFileSync(join(built, 'sw.js'), 'utf8'))!;
+    expect(JSON.parse(kept!)).toEqual(expect.arrayContaining(parts));
+    const asked = ['restore', 'segment', 'attend', 'colour-fix', 'exact', 'presets'];
+    for (const name of asked) expect(parts.some((part) => part.startsWith(`assets/${name}-`))).toBe(true);
   });
 
   it('fetches the model once, and needs no network the next time', async () => {

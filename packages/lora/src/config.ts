@@ -100,8 +100,3 @@ export function rankAndAlpha(config: LoraConfig, path: string): { rank: number; 
     alpha: patternValue(path, config.alphaPattern) ?? config.alpha,
   };
 }
-
-/** What the low-rank product is multiplied by. */
-export function scaleFor(alpha: number, rank: number, rsLora = false): number {
-  return alpha / (rsLora ? Math.sqrt(rank) : rank);
-}

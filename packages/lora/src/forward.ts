@@ -4,7 +4,6 @@ import {
   add,
   div,
   dropout,
-  matMul,
   mul,
   reshape,
   sqrt,
@@ -17,7 +16,7 @@ import {
   tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
-import { scaleFor } from './config.ts';
+import { product, scaleFor } from './product.ts';
 import type { Factors, LayerShares, Share } from './shares.ts';
 
 /** A share that acts, and what its product is multiplied by. */
@@ -49,16 +48,6 @@ function hostOf({ shares, active }: LayerShares, layer: Layer): Layer {
 
 const tensorsOf = (layer: Layer): object =>
   'bias' in layer ? { weight: layer.weight, bias: layer.bias } : { weight: layer.weight };
-
-/** The product of the factors in the layout of the layer's weight, not yet scaled. */
-export function product(factors: Factors): Tensor {
-  if (factors.kind === 'linear') return matMul(factors.up.weight, factors.down.weight);
-  if (factors.kind === 'embedding') return matMul(factors.down.value, factors.up.value, false, true);
-  const [rows, columns, inputs, rank] = factors.down.weight.shape;
-  const outputs = factors.up.weight.shape[3];
-  const flat = matMul(reshape(factors.down.weight, [-1, rank]), reshape(factors.up.weight, [rank, outputs]));
-  return reshape(flat, [rows, columns, inputs, outputs]);
-}
 
 /** The bias of the second factor, not yet scaled. [O] */
 function upBias(factors: Factors): Tensor1D | undefined {

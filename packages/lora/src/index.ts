@@ -26,6 +26,7 @@ export { AdapterFileError, type AdapterFormat, type AdapterReport } from './file
 export { layerShapes, type WrongShape } from './files/shapes.ts';
 export { type AdapterFile, encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 export { type MergeOptions, mergeAdapters, mergeAndUnload, unloadAdapters, unmergeAdapters } from './merge.ts';
+export { type AdapterFactors, adapterFactors, type FileAdapter, mergeFactors } from './merge-factors.ts';
 export { adapterNames } from './names.ts';
 export type {
   AdapterState,

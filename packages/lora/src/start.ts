@@ -1,8 +1,8 @@
 import type { Conv2d, Layer, Linear } from '@rass/nn';
 import { add, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
-import { type LoraConfig, scaleFor } from './config.ts';
-import { product } from './forward.ts';
+import type { LoraConfig } from './config.ts';
 import { hostFactors, toHost, toTensor } from './host.ts';
+import { product, scaleFor } from './product.ts';
 import type { Factors, LoraLayer, Share } from './shares.ts';
 import type { HostTensor, LoraUpdate } from './state.ts';
 

@@ -4,15 +4,7 @@ export { loadStageFrom, restoringUnet, segmentingUnet, stageLeaves } from './mod
 export { type Model, openModel } from './model/open.ts';
 export { type RestorationStage, readStages, type SegmentationStage, STAGES_FILE, type Stages } from './model/stages.ts';
 export { type TextModel, textModel } from './model/text-model.ts';
-export {
-  type ColourFix,
-  openPipeline,
-  type Pipeline,
-  type PipelineOptions,
-  type RestoreOptions,
-  type RestoreProgress,
-  type SegmentOptions,
-} from './pipeline.ts';
+export { openPipeline, type Pipeline, type PipelineOptions } from './pipeline.ts';
 export type { TagAttention } from './tags/attention.ts';
 export {
   type ClassArea,
@@ -23,3 +15,5 @@ export {
   type TagChoice,
   type Tagger,
 } from './tags/taggers.ts';
+export type { ColourFix, RestoreOptions, RestoreProgress } from './tasks/restore.ts';
+export type { SegmentOptions } from './tasks/segment.ts';

@@ -9,8 +9,9 @@ import { memory } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { padEdges } from './images/pad.ts';
 import { openPipeline as openPath, readStages } from './node.ts';
-import { openPipeline, type Pipeline, type RestoreProgress } from './pipeline.ts';
+import { openPipeline, type Pipeline } from './pipeline.ts';
 import { STAGES, smallModelFiles } from './small-model.test-support.ts';
+import type { RestoreProgress } from './tasks/restore.ts';
 
 const photograph = (width: number, height: number): RgbImage => drawScene({ seed: 3, width, height }).image;
 

@@ -1,4 +1,4 @@
-import { addAdapter, type LoraOptions } from '@rass/lora';
+import { addAdapter, type FileAdapter } from '@rass/lora';
 import type { ParamSource } from '@rass/nn';
 import type { Unet } from '@rass/unet';
 
@@ -31,22 +31,32 @@ export interface StageLoraOptions {
   readonly from?: ParamSource;
 }
 
-function loraOptions(part: AdapterPart, targets: readonly string[], options: StageLoraOptions): LoraOptions {
-  const { rank = 4, alpha = 8 } = options;
-  const endings = targets.map((name) => name.replaceAll('.', '\\.')).join('|');
-  return { targets: `(?=${PLACES[part]}$)(.*\\.)?(${endings})`, rank, alpha, init: 'gaussian' };
-}
-
-async function addParts(
-  unet: Unet,
+function adaptersOf(
   targets: readonly string[],
   nameOf: (part: AdapterPart) => string,
-  options: StageLoraOptions,
-): Promise<Unet> {
+  { rank = 4, alpha = 8 }: Pick<StageLoraOptions, 'rank' | 'alpha'>,
+): FileAdapter[] {
+  const endings = targets.map((name) => name.replaceAll('.', '\\.')).join('|');
+  return PARTS.map((part) => ({
+    name: nameOf(part),
+    targets: `(?=${PLACES[part]}$)(.*\\.)?(${endings})`,
+    rank,
+    alpha,
+  }));
+}
+
+/** The SCR LoRA's three adapters. */
+export const scrAdapters = (options: Pick<StageLoraOptions, 'rank' | 'alpha'> = {}): FileAdapter[] =>
+  adaptersOf(SCR_TARGETS, (part) => `default_${part}`, options);
+
+/** The Seg LoRA's three adapters. */
+export const segAdapters = (options: Pick<StageLoraOptions, 'rank' | 'alpha'> = {}): FileAdapter[] =>
+  adaptersOf(SEG_TARGETS, (part) => `default_${part}_s2`, options);
+
+async function addAll(unet: Unet, adapters: readonly FileAdapter[], { seed, from }: StageLoraOptions): Promise<Unet> {
   let tree = unet;
-  for (const part of PARTS) {
-    const { seed, from } = options;
-    tree = await addAdapter(tree, loraOptions(part, targets, options), { name: nameOf(part), seed, from });
+  for (const { name, ...adapter } of adapters) {
+    tree = await addAdapter(tree, { ...adapter, init: 'gaussian' }, { name, seed, from });
   }
   return tree;
 }
@@ -55,12 +65,12 @@ async function addParts(
  * the last convolution, which change nothing at first. The hyper-parameters are OSEDiff's: RASS's own are not published.
  * @source OSEDiff osediff.py, arXiv 2406.08177 */
 export const addScrLora = (unet: Unet, options: StageLoraOptions = {}): Promise<Unet> =>
-  addParts(unet, SCR_TARGETS, (part) => `default_${part}`, options);
+  addAll(unet, scrAdapters(options), options);
 
 /** The UNet with a fresh Seg LoRA: three adapters, `default_encoder_s2`, `default_decoder_s2` and `default_others_s2`, which change nothing
  * at first. @source github.com/Ka1Guan/RASS Generator_with_pretrain.unet_lora */
 export const addSegLora = (unet: Unet, options: StageLoraOptions = {}): Promise<Unet> =>
-  addParts(unet, SEG_TARGETS, (part) => `default_${part}_s2`, options);
+  addAll(unet, segAdapters(options), options);
 
 const IN_ADAPTER = /\.lora_[AB]\./;
 const CONV_IN = /^conv_in\.(weight|bias)$/;

@@ -1,4 +1,12 @@
-export { type AdapterPart, addScrLora, addSegLora, isTrainedInStage, type StageLoraOptions } from './adapters.ts';
+export {
+  type AdapterPart,
+  addScrLora,
+  addSegLora,
+  isTrainedInStage,
+  type StageLoraOptions,
+  scrAdapters,
+  segAdapters,
+} from './adapters.ts';
 export {
   type FeatureFusion,
   type FeatureFusionConfig,

@@ -11,6 +11,7 @@ import {
   type VaeOptions,
   vaeDecode,
   vaeEncode,
+  vaeEncodeWhole,
   vaeParams,
 } from './index.ts';
 
@@ -46,6 +47,16 @@ describeOnBackends('vae, errors', () => {
     expect(() => sampleLatents(posterior, { seed: Number.NaN })).toThrow('a seed is a whole number; got NaN');
     expect(() => sampleLatents(posterior, { noise: image(2, 3, 4) })).toThrow(
       "sampleLatents: the noise has the latents' shape; got noise [1,2,3,4], latents [1,2,2,4]; draw one value for each",
+    );
+  });
+
+  it('encodes whole what is not to be tiled, and refuses to tile there', async () => {
+    const vae = vaeParams(randomParams(1), config);
+    const [whole, usual] = [vaeEncodeWhole, vaeEncode].map((encode) => encode(vae, image(16, 24)).posterior.mean);
+    expect(await whole!.data()).toEqual(await usual!.data());
+    const tiled = { tiling: 'exact' } as VaeOptions;
+    expect(() => vaeEncodeWhole(vae, image(16, 16), tiled)).toThrow(
+      "vae: images go whole here; got tiling 'exact'; use vaeEncode or vaeDecode",
     );
   });
 

@@ -1,3 +1,4 @@
+export type { ExactTiling } from './bands/exact.ts';
 export { parseVaeConfig, type VaeConfig, type VaeConfigOptions } from './config.ts';
 export {
   klDivergence,
@@ -22,15 +23,11 @@ export {
   vaeEncoderParams,
   vaeParams,
 } from './params.ts';
-export type { BlendTiling, ExactTiling, VaeOptions } from './pass.ts';
+export type { VaeOptions } from './pass.ts';
+export type { Decoded, Encoded } from './passes.ts';
 export { type TapName, tapNames } from './taps.ts';
-export {
-  type Decoded,
-  type Encoded,
-  type VaeAsyncOptions,
-  vaeDecode,
-  vaeDecodeAsync,
-  vaeEncode,
-  vaeEncodeAsync,
-} from './vae.ts';
+export type { BlendTiling } from './tiles.ts';
+export { vaeDecode, vaeEncode } from './vae.ts';
+export { type VaeAsyncOptions, vaeDecodeAsync, vaeEncodeAsync } from './vae-async.ts';
+export { vaeEncodeWhole } from './vae-whole.ts';
 export type { Progress } from './work.ts';

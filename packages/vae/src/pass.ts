@@ -1,25 +1,13 @@
-import { backend, slice, type Tensor4D } from '@tensorflow/tfjs-core';
-import { bandedChain } from './bands/chain.ts';
+import { slice, type Tensor4D } from '@tensorflow/tfjs-core';
+import type { ExactTiling } from './bands/exact.ts';
 import { scaleOf, type VaeConfig } from './config.ts';
 import { checkpointedLayer, wholeLayer } from './layers.ts';
-import { chainCost, channelsOf, type Size, type Stage, sizeAfter } from './stages.ts';
+import type { Chain, ChainInput, ChainPlan, Direction, Tiler } from './plan.ts';
+import { chainCost, type Stage } from './stages.ts';
 import { joinBatch, Taps } from './taps.ts';
-import { needsTiles, type TileGrid, type TileOptions, tiledChain, tileGrid, tilesCost } from './tiles.ts';
+import type { BlendTiling } from './tiles.ts';
 import { wholeChain } from './whole.ts';
 import type { Held, Work } from './work.ts';
-
-/** In horizontal bands, layer by layer, with the whole image's norms and attention: no seams, the untiled result. */
-export interface ExactTiling {
-  readonly kind: 'exact';
-  /** No tensor but the input, the result, taps and weights is larger. Default: 8 MiB, or 16 rows of the largest features
-   * where that is more, and never more than the GPU binds. */
-  readonly maxTensorBytes?: number;
-}
-
-/** diffusers' tiling: overlapping tiles, each normalised by itself, blended. Cheaper on giant images, not seamless. */
-export interface BlendTiling extends TileOptions {
-  readonly kind: 'blend';
-}
 
 export interface VaeOptions<Tap extends string = never> {
   /** Modules whose outputs to return too, in diffusers' spelling: `encoder.down_blocks.1`, `decoder.mid_block`. */
@@ -38,30 +26,10 @@ export interface Pass {
   readonly cost: number;
 }
 
-type Direction = 'encode' | 'decode';
-
-/** Larger bands measured no faster on native TensorFlow, and take more memory. */
-const BAND_BYTES = 8 * 2 ** 20;
-/** With fewer, the two rows that a band takes from its neighbours cost too much. */
-const BAND_ROWS = 16;
-
-/** Bytes of a row of the largest features that go into or come out of a stage. */
-function widestRow(stages: readonly Stage[], size: Size): number {
-  let at = size;
-  return Math.max(
-    ...stages.map(({ layer }) => {
-      const [inputs, outputs] = channelsOf(layer);
-      const before = at[1];
-      at = sizeAfter(layer, at);
-      return 4 * Math.max(before * inputs, at[1] * outputs);
-    }),
-  );
-}
-
-function defaultMaxTensorBytes(stages: readonly Stage[], size: Size): number {
-  const { device } = backend() as { device?: { limits?: { maxStorageBufferBindingSize?: number } } };
-  const wanted = Math.max(BAND_BYTES, BAND_ROWS * widestRow(stages, size));
-  return Math.min(wanted, device?.limits?.maxStorageBufferBindingSize ?? wanted);
+/** What cuts images, by the kind of tiling: given by who starts the pass, so that what never tiles need not load it. */
+export interface Tilers {
+  readonly exact?: Tiler<ExactTiling>;
+  readonly blend?: Tiler<BlendTiling>;
 }
 
 function checkInput(direction: Direction, config: VaeConfig, { rank, shape }: Tensor4D): void {
@@ -92,40 +60,36 @@ function checkOptions(options: VaeOptions<string>, kind: 'none' | 'exact' | 'ble
   }
 }
 
-/** How one image, or with neither tiling nor slicing the batch, goes through the chain. */
-type Chain = (x_BHWC: Tensor4D, taps: Taps, held: Held) => Work<Tensor4D>;
+type Tiling = ExactTiling | BlendTiling;
 
-function chainOf(
-  stages: readonly Stage[],
-  config: VaeConfig,
-  direction: Direction,
-  size: Size,
-  options: VaeOptions<string>,
-): { chain: Chain; costPerImage: number; perImage: boolean } {
-  const tiling = typeof options.tiling === 'string' ? { kind: options.tiling } : options.tiling;
-  if (tiling !== undefined && tiling.kind !== 'exact' && tiling.kind !== 'blend') {
-    throw new Error(
-      `vae: tiling is 'exact', 'blend' or an object of that kind; got ${JSON.stringify(options.tiling)}; leave it out for the whole image at once`,
-    );
-  }
-  checkOptions(options, tiling?.kind ?? 'none');
-  const perImage = options.slicing === true;
-  if (tiling?.kind === 'exact') {
-    const { maxTensorBytes = defaultMaxTensorBytes(stages, size) } = tiling as ExactTiling;
-    const chain: Chain = (x, taps, held) => bandedChain(stages, x, taps, held, maxTensorBytes);
-    return { chain, costPerImage: chainCost(stages, size), perImage: true };
-  }
-  if (tiling?.kind === 'blend') {
-    const grid: TileGrid = tileGrid(config, direction, tiling as BlendTiling);
-    const smallest = direction === 'encode' ? scaleOf(config) : 1;
-    if (needsTiles(grid, size)) {
-      const chain: Chain = (x, _taps, held) => tiledChain(stages, x, grid, smallest, held);
-      return { chain, costPerImage: tilesCost(stages, size, grid, smallest), perImage };
-    }
-  }
-  const layer = options.checkpointing ? checkpointedLayer : wholeLayer;
+/** @throws when it is none */
+export function tilingOf({ tiling: given }: VaeOptions<string>): Tiling | undefined {
+  const tiling = typeof given === 'string' ? { kind: given } : given;
+  if (tiling === undefined || tiling.kind === 'exact' || tiling.kind === 'blend') return tiling;
+  throw new Error(
+    `vae: tiling is 'exact', 'blend' or an object of that kind; got ${JSON.stringify(given)}; leave it out for the whole image at once`,
+  );
+}
+
+function tiledPlan(input: ChainInput, tiling: Tiling, { exact, blend }: Tilers): ChainPlan | undefined {
+  if (tiling.kind === 'exact' && exact !== undefined) return exact(input, tiling);
+  if (tiling.kind === 'blend' && blend !== undefined) return blend(input, tiling);
+  throw new Error(`vae: images go whole here; got tiling '${tiling.kind}'; use vaeEncode or vaeDecode`);
+}
+
+function wholePlan({ stages, size }: ChainInput, checkpointing: boolean | undefined): ChainPlan {
+  const layer = checkpointing ? checkpointedLayer : wholeLayer;
   const chain: Chain = (x, taps, held) => wholeChain(stages, x, taps, held, layer);
-  return { chain, costPerImage: chainCost(stages, size), perImage };
+  return { chain, costPerImage: chainCost(stages, size), perImage: false };
+}
+
+function planOf(input: ChainInput, options: VaeOptions<string>, tilers: Tilers): ChainPlan {
+  const tiling = tilingOf(options);
+  checkOptions(options, tiling?.kind ?? 'none');
+  const { checkpointing, slicing = false } = options;
+  const tiled = tiling && tiledPlan(input, tiling, tilers);
+  const plan = tiled ?? wholePlan(input, checkpointing);
+  return { ...plan, perImage: plan.perImage || slicing };
 }
 
 /** Checks what is asked for and chooses how to do it. */
@@ -135,10 +99,12 @@ export function passOf(
   direction: Direction,
   x_BHWC: Tensor4D,
   options: VaeOptions<string>,
+  tilers: Tilers,
 ): Pass {
   checkInput(direction, config, x_BHWC);
   const [batch, height, width] = x_BHWC.shape;
-  const { chain, costPerImage, perImage } = chainOf(stages, config, direction, [height, width], options);
+  const input: ChainInput = { stages, config, direction, size: [height, width] };
+  const { chain, costPerImage, perImage } = planOf(input, options, tilers);
   const where = direction === 'encode' ? 'vaeEncode' : 'vaeDecode';
   const { taps: wanted = [] } = options;
   function* start(held: Held): ReturnType<Pass['start']> {

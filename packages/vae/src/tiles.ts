@@ -1,12 +1,13 @@
 import { add, concat, mul, slice, sub, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
 import { scaleOf, type VaeConfig } from './config.ts';
+import type { Chain, ChainInput, ChainPlan } from './plan.ts';
 import { chainCost, type Size, type Stage } from './stages.ts';
 import { Taps } from './taps.ts';
 import { wholeChain } from './whole.ts';
 import type { Held, Work } from './work.ts';
 
 /** Where tiles start, what they overlap in, and what is left of each. In pixels of what goes in or comes out. */
-export interface TileGrid {
+interface TileGrid {
   /** Side of a tile, and distance from one to the next, going in. */
   readonly tile: number;
   readonly step: number;
@@ -15,18 +16,23 @@ export interface TileGrid {
   readonly kept: number;
 }
 
-export interface TileOptions {
+interface TileOptions {
   /** Side of a tile in image pixels; default the configuration's sample size. */
   readonly tileSize?: number;
   /** The share of a tile that overlaps the next; default 0.25. */
   readonly overlap?: number;
 }
 
+/** diffusers' tiling: overlapping tiles, each normalised by itself, blended. Cheaper on giant images, not seamless. */
+export interface BlendTiling extends TileOptions {
+  readonly kind: 'blend';
+}
+
 const DEFAULT_OVERLAP = 0.25;
 
 /** @throws when tiles would not meet: what a tile leaves out must be whole latent pixels
  * @source diffusers AutoencoderKL.tiled_decode, _tiled_encode */
-export function tileGrid(config: VaeConfig, direction: 'encode' | 'decode', options: TileOptions): TileGrid {
+function tileGrid(config: VaeConfig, direction: 'encode' | 'decode', options: TileOptions): TileGrid {
   const { tileSize = config.sampleSize, overlap = DEFAULT_OVERLAP } = options;
   const scale = scaleOf(config);
   if (!(Number.isInteger(tileSize) && tileSize >= scale)) {
@@ -52,7 +58,7 @@ export function tileGrid(config: VaeConfig, direction: 'encode' | 'decode', opti
 }
 
 /** Whether the image is larger than one tile; else diffusers does not tile it. */
-export function needsTiles({ tile }: TileGrid, [height, width]: Size): boolean {
+function needsTiles({ tile }: TileGrid, [height, width]: Size): boolean {
   return height > tile || width > tile;
 }
 
@@ -110,7 +116,7 @@ function kept(tiles: readonly Tensor4D[], most: number): Tensor4D {
 
 /** The chain over overlapping tiles, each normalised by itself, blended linearly where they overlap.
  * @shape [B, H, W, C] -> [B, H', W', C'] @source diffusers AutoencoderKL.tiled_decode, _tiled_encode */
-export function* tiledChain(
+function* tiledChain(
   stages: readonly Stage[],
   x_BHWC: Tensor4D,
   grid: TileGrid,
@@ -139,8 +145,17 @@ export function* tiledChain(
 }
 
 /** Multiplications of one image's tiles. */
-export function tilesCost(stages: readonly Stage[], [height, width]: Size, grid: TileGrid, smallest: number): number {
+function tilesCost(stages: readonly Stage[], [height, width]: Size, grid: TileGrid, smallest: number): number {
   const sides = (length: number): number[] =>
     starts(length, grid, smallest).map((start) => Math.min(grid.tile, length - start));
   return sides(height).reduce((sum, h) => sum + sides(width).reduce((row, w) => row + chainCost(stages, [h, w]), 0), 0);
+}
+
+/** The plan of a pass over tiles; undefined for an image that is no larger than one. */
+export function blendPlan({ stages, config, direction, size }: ChainInput, tiling: BlendTiling): ChainPlan | undefined {
+  const grid = tileGrid(config, direction, tiling);
+  if (!needsTiles(grid, size)) return undefined;
+  const smallest = direction === 'encode' ? scaleOf(config) : 1;
+  const chain: Chain = (x, _taps, held) => tiledChain(stages, x, grid, smallest, held);
+  return { chain, costPerImage: tilesCost(stages, size, grid, smallest), perImage: false };
 }

@@ -1,9 +1,7 @@
 import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from './error.ts';
 import { type OpenOptions, openCheckpoint } from './open.ts';
-import { renamedCheckpoint, viewCheckpoint } from './rename/view.ts';
 import { type ByteFolder, readJson, readText, urlFolder } from './source/folder.ts';
-import { OLD_VAE_ATTENTION } from './stable-diffusion/vae-names.ts';
 
 /** A component of a pipeline: its configuration, read unchanged, and its weights, not read yet. */
 export interface DiffusersComponent {
@@ -56,6 +54,11 @@ const TOKENIZER_FILES = [
   'added_tokens.json',
   'tokenizer.json',
 ];
+
+// Attention had other names in VAEs saved before diffusers 0.17, which are still published so.
+const OLD_VAE_KEY = /\.attentions\.[^.]+\.(query|key|value|proj_attn)\.[^.]+$/;
+// Older transformers saved the numbers 0 to 76 with the weights; nothing asks for them.
+const POSITION_IDS = /(^|\.)embeddings\.position_ids$/;
 
 // `model.fp16.safetensors`, but `model.safetensors.index.fp16.json`, as both libraries spell them.
 function withVariant(file: string, variant: string): string {
@@ -122,18 +125,18 @@ export async function openDiffusersFolder(
     if (found !== undefined) opened.push(found);
     return found;
   };
-  // Attention had other names in VAEs saved before diffusers 0.17, which are still published so.
   const vae = async () => {
     const found = await component('vae');
-    return found && { ...found, checkpoint: renamedCheckpoint(found.checkpoint, OLD_VAE_ATTENTION) };
+    if (found === undefined || !found.checkpoint.keys().some((key) => OLD_VAE_KEY.test(key))) return found;
+    const { renamedVae } = await import('./stable-diffusion/old-names.ts');
+    return { ...found, checkpoint: renamedVae(found.checkpoint) };
   };
-  // Older transformers saved the numbers 0 to 76 with the weights; nothing asks for them.
   const textEncoder = async () => {
     const found = await component('text_encoder');
-    const keys = found?.checkpoint.keys().filter((key) => !/(^|\.)embeddings\.position_ids$/.test(key)) ?? [];
-    return (
-      found && { ...found, checkpoint: viewCheckpoint(found.checkpoint, new Map(keys.map((key) => [key, { key }]))) }
-    );
+    const isUnwanted = (key: string) => POSITION_IDS.test(key);
+    if (found === undefined || !found.checkpoint.keys().some(isUnwanted)) return found;
+    const { withoutKeys } = await import('./stable-diffusion/old-names.ts');
+    return { ...found, checkpoint: withoutKeys(found.checkpoint, isUnwanted) };
   };
   try {
     const scheduler = await readJson(folder, 'scheduler/scheduler_config.json');

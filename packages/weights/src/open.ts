@@ -1,8 +1,7 @@
 import type { Checkpoint } from './checkpoint.ts';
 import { WeightsError } from './error.ts';
-import { QUANTIZATION } from './quantized/metadata.ts';
+import { QUANTIZATION } from './quantized/key.ts';
 import { openSafetensors } from './safetensors/read.ts';
-import { openSharded } from './sharded.ts';
 import { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
 import { type ByteFolder, urlFolder } from './source/folder.ts';
 import { type UrlSourceOptions, urlSource } from './source/url-source.ts';
@@ -89,6 +88,7 @@ async function openIndex(source: ByteSource, options: OpenOptions): Promise<Chec
     throw new WeightsError('NoFolder', `${source.name}: an index needs its shards; got no folder; pass options.folder`);
   }
   const shards = folder ?? urlFolder(new URL('.', source.name), options);
+  const { openSharded } = await import('./sharded.ts');
   const sharded = await openSharded(source, shards, (shard) => openDetected(shard, options, true), options.signal);
   const { shardMetadata, ...checkpoint } = sharded;
   return expanded(checkpoint, [...shardMetadata]);

@@ -1,4 +1,4 @@
-import { scaleFor } from '../config.ts';
+import { scaleFor } from '../product.ts';
 import type { HostTensor, LayerUpdate, LohaUpdate, LokrUpdate, LoraUpdate } from '../state.ts';
 import { multiplyInto } from './matrix.ts';
 

@@ -1,5 +1,5 @@
 import { updateShape } from '../algebra/delta.ts';
-import { scaleFor } from '../config.ts';
+import { scaleFor } from '../product.ts';
 import type { HostTensor, LayerUpdate, LohaUpdate } from '../state.ts';
 import type { Part } from './parts.ts';
 

@@ -1,4 +1,4 @@
-import { mergeAndUnload } from '@rass/lora';
+import { adapterFactors, type FileAdapter, mergeFactors } from '@rass/lora';
 import {
   disposeParams,
   type Leaf,
@@ -8,7 +8,7 @@ import {
   namedTensors,
   type ParamSource,
 } from '@rass/nn';
-import { addScrLora, addSegLora, isTrainedInStage } from '@rass/rass';
+import { isTrainedInStage, scrAdapters, segAdapters } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { type Checkpoint, loadParams } from '@rass/weights';
 import type { Tensor } from '@tensorflow/tfjs-core';
@@ -31,6 +31,18 @@ function ask(from: ParamSource, { key, tensor, layout }: NamedTensor): Tensor {
   return from.at(key.replace(/\.weight$/, '')).conv2d(inputs, outputs, { kernel, bias: false }).weight;
 }
 
+type Values = Readonly<Record<string, Tensor>>;
+
+const askAll = (from: ParamSource, tensors: readonly NamedTensor[]): Values =>
+  Object.fromEntries(tensors.map((named) => [named.key, ask(from, named)]));
+
+/** A tree with other values in place of its own, which are freed. */
+function replaced<Tree>(tree: Tree, asked: readonly NamedTensor[], values: Values): Tree {
+  const loaded = mapTensors(tree, ({ key, tensor }) => values[key] ?? tensor);
+  for (const { tensor } of asked) tensor.dispose();
+  return loaded;
+}
+
 /** A tree with the values of a checkpoint in place of its own, which are freed: all that `choose` says, and nothing else is in it.
  * @throws LoadError when keys or shapes differ */
 export async function loadStageFrom<Tree>(
@@ -39,42 +51,55 @@ export async function loadStageFrom<Tree>(
   choose: (key: string) => boolean,
 ): Promise<Tree> {
   const asked = namedTensors(tree).filter(({ key }) => choose(key));
-  const build = (from: ParamSource) => Object.fromEntries(asked.map((named) => [named.key, ask(from, named)]));
-  const { params } = await loadParams(checkpoint, build);
-  const loaded = mapTensors(tree, ({ key, tensor }) => (choose(key) ? (params[key] as Tensor) : tensor));
-  for (const { tensor } of asked) tensor.dispose();
-  return loaded;
+  const { params } = await loadParams(checkpoint, (from) => askAll(from, asked));
+  return replaced(tree, asked, params);
 }
 
-/** The same from a file of a model's folder. A tree whose file cannot be read is freed. */
-async function loadStage<Tree>(
+/** A file of a stage. */
+interface StageFile {
+  readonly file: string;
+  readonly adapters: readonly FileAdapter[];
+}
+
+/** The UNet with a stage's LoRA merged and its first convolution, and the trees beside it, which are in the file, too. What is given is used
+ * up, whatever happens. @throws LoadError when keys or shapes differ */
+async function withStage<Beside>(
   model: Model,
-  file: string,
-  tree: Tree,
-  choose: (key: string) => boolean,
-): Promise<Tree> {
-  try {
+  { unet, beside }: { readonly unet: Unet; readonly beside: Beside },
+  { file, adapters }: StageFile,
+): Promise<{ unet: Unet; beside: Beside }> {
+  const ofUnet = namedTensors(unet).filter(({ key }) => isTrainedInStage(key));
+  const ofOthers = namedTensors(beside);
+  const build = (from: ParamSource) => ({
+    own: askAll(from, ofUnet),
+    factors: adapters.flatMap((adapter) => adapterFactors(from, unet, adapter)),
+    others: askAll(from, ofOthers),
+  });
+  const loading = async () => {
     const checkpoint = await model.openWeights(file);
     try {
-      return await loadStageFrom(checkpoint, tree, choose);
+      return (await loadParams(checkpoint, build)).params;
     } finally {
       await checkpoint.close();
     }
+  };
+  const { own, factors, others } = await loading().catch((error) => {
+    disposeParams([unet, beside]);
+    throw error;
+  });
+  const loaded = replaced(beside, ofOthers, others);
+  try {
+    return { unet: await mergeFactors(replaced(unet, ofUnet, own), factors), beside: loaded };
   } catch (error) {
-    disposeParams(tree);
+    disposeParams(loaded);
     throw error;
   }
 }
 
-/** The UNet with the SCR LoRA of a model. The UNet given is used up. */
-async function withRestoration(model: Model, unet: Unet, stage: RestorationStage): Promise<Unet> {
-  const added = await addScrLora(unet, { rank: stage.rank, alpha: stage.alpha });
-  return loadStage(model, stage.file, added, isTrainedInStage);
-}
-
 /** The UNet with the SCR LoRA merged. The UNet given is used up, whatever happens. */
 export async function restoringUnet(model: Model, unet: Unet, stage: RestorationStage): Promise<Unet> {
-  return mergeAndUnload(await withRestoration(model, unet, stage), { consume: true });
+  const merged = await withStage(model, { unet, beside: [] }, { file: stage.file, adapters: scrAdapters(stage) });
+  return merged.unet;
 }
 
 /** What is loaded of stage 2: the UNet with its LoRA merged, and the trees beside it. */
@@ -90,9 +115,7 @@ export async function segmentingUnet<Head>(
   head: Head,
   stage: SegmentationStage,
 ): Promise<LoadedSegmentation<Head>> {
-  const added = await addSegLora(unet, { rank: stage.rank, alpha: stage.alpha });
-  const ofHead = new Set(namedTensors(head).map(({ key }) => key));
-  const choose = (key: string) => ofHead.has(key) || isTrainedInStage(key);
-  const loaded = await loadStage(model, stage.file, { unet: added, head }, choose);
-  return { unet: await mergeAndUnload(loaded.unet, { consume: true }), head: loaded.head };
+  const file: StageFile = { file: stage.file, adapters: segAdapters(stage) };
+  const merged = await withStage(model, { unet, beside: head }, file);
+  return { unet: merged.unet, head: merged.beside };
 }

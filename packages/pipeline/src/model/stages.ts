@@ -5,7 +5,7 @@ import * as v from 'valibot';
 export const STAGES_FILE = 'rass.json';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const lora = { file: v.string(), rank: count, alpha: v.number() };
+const lora = { file: v.string(), rank: count, alpha: v.pipe(v.number(), v.gtValue(0)) };
 const restoration = v.strictObject({
   ...lora,
   latentUpdate: v.picklist(['residual', 'ddpm']),

@@ -1,4 +1,4 @@
-import { type TagPrompt, tagPrompt } from '@rass/attention-alignment';
+import type { TagPrompt } from '@rass/attention-alignment';
 import { disposeParams } from '@rass/nn';
 import {
   type ClipText,
@@ -140,6 +140,7 @@ export async function openTagModel(encoder: DiffusersComponent, files: Tokenizer
         return NO_TAGS;
       }
       const { tokenize } = tokenizer ?? (await load());
+      const { tagPrompt } = await import('../tags/tag-prompt.ts');
       return tagPrompt(tags, tokenize);
     },
     embed: ({ text }) =>

@@ -1,6 +1,6 @@
 import type { FeaturePyramid } from '@rass/mask2former';
 import { type Unet, unet } from '@rass/unet';
-import { sampleLatents, scaleLatents, type VaeEncoder, vaeEncode } from '@rass/vae';
+import { sampleLatents, scaleLatents, type VaeEncoder, vaeEncodeWhole } from '@rass/vae';
 import { type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { type FeatureFusion, featureFusion } from './fusion.ts';
 import { type FeatureTap, RASS_TAPS, tapsOf } from './taps.ts';
@@ -32,7 +32,7 @@ export function stableDiffusionTaps(
 ): Record<string, Tensor4D> {
   const { timestep = 1, latentSeed, checkpointing, taps = RASS_TAPS } = options;
   return tidy(() => {
-    const encoded = vaeEncode(vae, image_BHWC, { taps: tapsOf(taps, 'vae.') });
+    const encoded = vaeEncodeWhole(vae, image_BHWC, { taps: tapsOf(taps, 'vae.') });
     const latents =
       latentSeed === undefined ? encoded.posterior.mean : sampleLatents(encoded.posterior, { seed: latentSeed });
     const { taps: ofUnet } = unet(denoiser, {

@@ -1,9 +1,6 @@
 import { WeightsError } from '../error.ts';
 import type { AffineOptions } from './affine.ts';
 
-/** The text of a safetensors file that says which of its tensors are quantized. */
-export const QUANTIZATION = 'rass.quantization';
-
 /** What a file says of its quantized tensors. */
 export interface Quantization extends AffineOptions {
   /** The shape that each has as a whole, by key: of convolutions [O, I, Kh, Kw]. */

@@ -2,7 +2,8 @@ import { type Checkpoint, readFloat32, type TensorInfo, tensorNotFound } from '.
 import { byteLengthOf } from '../dtype/dtype.ts';
 import { WeightsError } from '../error.ts';
 import { dequantizeAffine } from './affine.ts';
-import { mergeQuantization, parseQuantization, partsOf, QUANTIZATION, type Quantization } from './metadata.ts';
+import { QUANTIZATION } from './key.ts';
+import { mergeQuantization, parseQuantization, partsOf, type Quantization } from './metadata.ts';
 import { cutRows, rowsOf } from './rows.ts';
 
 function checkPart(below: Checkpoint, key: string, columns: number, isCodes: boolean, rows: number): void {

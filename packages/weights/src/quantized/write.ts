@@ -3,7 +3,8 @@ import { fromFloat32 } from '../dtype/encode.ts';
 import { WeightsError } from '../error.ts';
 import type { TensorSpec, TensorWriter } from '../writer.ts';
 import { type AffineCodes, type AffineOptions, dequantizeAffine, quantizeAffine } from './affine.ts';
-import { partsOf, QUANTIZATION, quantizationText } from './metadata.ts';
+import { QUANTIZATION } from './key.ts';
+import { partsOf, quantizationText } from './metadata.ts';
 import { cutRows, padRows, rowsOf } from './rows.ts';
 
 /** Whether codes of a tensor of this shape are smaller than F16 is: short rows are filled up to whole groups. */

@@ -1,0 +1,90 @@
+import { shortestEdge } from '@rass/datasets';
+import { type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
+import { resize } from '@rass/kernels';
+import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
+import { randomParams } from '@rass/nn';
+import { type FeatureFusion, rassFeatures, rassHeadParams, semanticInferenceAsync } from '@rass/rass';
+import type { Unet } from '@rass/unet';
+import { argMax, dispose, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { imageBatch } from '../images/tensors.ts';
+import { restoringUnet, segmentingUnet } from '../model/load-stage.ts';
+import type { Model } from '../model/open.ts';
+import type { SegmentationStage } from '../model/stages.ts';
+import { SHORT_SIDE, type SharedModels } from './task.ts';
+
+export interface SegmentOptions {
+  readonly tags?: readonly string[];
+  /** The shorter side as the model sees it; default what it was trained with, or 512. */
+  readonly shortSide?: number;
+  /** Also the mirror image, averaged. */
+  readonly flip?: boolean;
+  /** Also these sizes, averaged; default [1]. */
+  readonly scales?: readonly number[];
+  /** Ends the work after the window that it is at; nothing stays in memory then. */
+  readonly signal?: AbortSignal;
+}
+
+/** Scores above this are not brought to the photograph's size; labels are. */
+const MOST_SCORES = 2 ** 27;
+
+/** What segments. */
+export interface Segmenting {
+  readonly unet: Unet;
+  readonly head: { readonly fusion: FeatureFusion; readonly head: Mask2FormerHead };
+  readonly stage: SegmentationStage;
+  segment(shared: SharedModels, image: RgbImage, options: SegmentOptions): Promise<LabelMap>;
+}
+
+async function scoresOf(
+  { unet, head, stage }: Segmenting,
+  { vae, text: tags }: SharedModels,
+  image: RgbImage,
+  options: SegmentOptions,
+): Promise<Tensor4D> {
+  const text = tags.embed(await tags.prompt(options.tags ?? []));
+  const batch = imageBatch([image]);
+  const segmenter = {
+    features: (window: Tensor4D) =>
+      rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
+    head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
+  };
+  const { flip = false, scales = [1], signal } = options;
+  try {
+    return await semanticInferenceAsync(segmenter, batch, { flip, scales, ...(signal && { signal }) });
+  } finally {
+    dispose([text, batch]);
+  }
+}
+
+/** Loads what segments of a model. @throws when it was not trained to */
+export async function loadSegmenting(model: Model): Promise<Segmenting> {
+  const { segmentation: stage, restoration } = model.stages;
+  if (stage === undefined) {
+    throw new Error(`model: ${model.name}: to segment it has a head; got none; train it by rass train seg`);
+  }
+  const loaded = await model.loadUnet();
+  const base =
+    stage.mergesRestoration && restoration !== undefined ? await restoringUnet(model, loaded, restoration) : loaded;
+  const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(stage.head), stage.fusion);
+  const { unet, head } = await segmentingUnet(model, base, start, stage);
+  const segmenting: Segmenting = {
+    unet,
+    head,
+    stage,
+    async segment(shared, image, options) {
+      const size = shortestEdge(image, options.shortSide ?? stage.size ?? SHORT_SIDE, Number.POSITIVE_INFINITY);
+      const isOwn = size.width === image.width && size.height === image.height;
+      const scores = await scoresOf(segmenting, shared, isOwn ? image : resizeImage(image, size), options);
+      const own = image.width * image.height * stage.classes.length <= MOST_SCORES;
+      const best = tidy(() => {
+        const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;
+        return argMax(sized, 3);
+      });
+      const data = Uint8Array.from(await best.data());
+      dispose([scores, best]);
+      if (own) return { width: image.width, height: image.height, data };
+      return resizeLabels({ ...size, data }, image);
+    },
+  };
+  return segmenting;
+}

@@ -6,10 +6,10 @@ import type { BackendName } from '@rass/kernels';
 import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
 import { duel, soloRuns } from './duel.ts';
-import { type ModelRow, modelList, trainingList } from './model-list.ts';
+import { type ModelRow, modelList, trainingList, webgpuList } from './model-list.ts';
 import { degradationLines } from './rows/degradation.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
-import { deformableRows, type OpRow, opRows, opTitle } from './rows/op-list.ts';
+import { deformableRows, type OpRow, opRows, opTitle, webgpuRows } from './rows/op-list.ts';
 import { type Line, table, writeBetweenMarks } from './table.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -108,6 +108,30 @@ async function* deformableLines(settings: Settings): AsyncGenerator<Line> {
   for (const backend of ['native', 'wasm', 'webgpu'] as const) yield* opLines(deformableRows, { ...settings, backend });
 }
 
+/** Both sides are ours on the same adapter, with our shaders and with TensorFlow.js's. */
+async function* webgpuLines(settings: Settings): AsyncGenerator<Line> {
+  const side = (fused: boolean): Contestant =>
+    new Contestant(fused ? 'ours' : 'TensorFlow.js', process.execPath, [file('./ours.ts')], {
+      RASS_BENCH_BACKEND: 'webgpu',
+      RASS_BENCH_FUSED: String(fused),
+    });
+  const rows = [
+    ...webgpuRows.map((row) => ({ row, title: opTitle(row), rounds: 5 })),
+    ...webgpuList.map(({ name, title }) => ({ row: name, title, rounds: 3 })),
+  ];
+  for (const { row, title, rounds } of rows) {
+    const [ours, theirs] = [side(true), side(false)];
+    try {
+      const { ours: adapter, node } = (await ours.prepare(row)).versions;
+      await theirs.prepare(row);
+      versions = { 'both on': adapter, node };
+      yield { title, result: await duel(ours, theirs, { rounds: settings.rounds ?? rounds, secondsPerTurn: 0.05 }) };
+    } finally {
+      await Promise.all([ours.close(), theirs.close()]);
+    }
+  }
+}
+
 async function* mergeLines({ rounds = 3 }: Settings): AsyncGenerator<Line> {
   versions = { node: process.version, mergekit: mergekitVersion() };
   yield { title: 'Linear merge of two UNets, 3.46 GB each', result: await mergeDuel(rounds, console.log) };
@@ -138,6 +162,7 @@ async function main(): Promise<void> {
   const names = [
     'ops',
     'deformable',
+    'webgpu',
     'merge',
     'steps',
     'degradation',
@@ -146,7 +171,8 @@ async function main(): Promise<void> {
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
-  if (python === undefined && positionals.join() !== 'merge') {
+  const withoutPython = positionals.length > 0 && positionals.every((name) => ['merge', 'webgpu'].includes(name));
+  if (python === undefined && !withoutPython) {
     throw new Error(
       'bench: it compares with PyTorch; no Python is set up; set RASS_PYTHON to one that has ' +
         'test-fixtures/make/requirements.txt, or run `pnpm golden` once',
@@ -155,6 +181,9 @@ async function main(): Promise<void> {
   const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python: python ?? '' }; // biome-ignore format: one line
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
   if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
+  if (positionals.includes('webgpu')) {
+    await report('webgpu', 'ms', webgpuLines(settings), settings, true, 'TensorFlow.js');
+  }
   if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
   if (positionals.includes('degradation')) {
     const programs = {

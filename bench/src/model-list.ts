@@ -21,3 +21,10 @@ export const trainingList: readonly ModelRow[] = [
   { name: 'scr-step', title: 'Stage 1, one step: 512 x 512, batch 1; L2, LPIPS (VGG), CSD, attention alignment; SCR LoRA, clipping, AdamW' },
   { name: 'seg-step', title: 'Stage 2, one step: 512 x 512, batch 1; Seg LoRA, fusion, Mask2Former head, 150 classes; clipping, AdamW' },
 ]; // biome-ignore format: a table
+
+/** What is run on WebGPU with our shaders and with TensorFlow.js's own. */
+export const webgpuList: readonly ModelRow[] = [
+  { name: 'tiny-unet', title: 'UNet step of models/tiny-base, 32 x 32 latents' },
+  { name: 'tiny-vae-decode', title: 'VAE decode of models/tiny-base, 32 x 32 latents' },
+  { name: 'unet-16', title: "Stable Diffusion 2.1's UNet step, 16 x 16 latents" },
+]; // biome-ignore format: a table

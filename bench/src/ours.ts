@@ -30,7 +30,9 @@ async function once(run: Timed): Promise<number> {
   return seconds;
 }
 
-const { description } = await selectBackend((process.env.RASS_BENCH_BACKEND ?? 'native') as BackendName);
+const { RASS_BENCH_BACKEND = 'native', RASS_BENCH_FUSED } = process.env;
+const fused = RASS_BENCH_FUSED !== 'false';
+const { description } = await selectBackend(RASS_BENCH_BACKEND as BackendName, { webgpu: { fused } });
 const versions = { ours: description, node: process.version };
 let run: Timed | undefined;
 engine().startScope();

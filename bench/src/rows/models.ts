@@ -45,6 +45,27 @@ function textRow(): ReturnType<Row> {
   };
 }
 
+/** The model that is shipped in models/, with random weights. */
+function tinyConfig(part: 'unet' | 'vae'): unknown {
+  return JSON.parse(readFileSync(new URL(`../../../models/tiny-base/${part}/config.json`, import.meta.url), 'utf8'));
+}
+
+function tinyUnetRow(size: number): ReturnType<Row> {
+  const given = tinyConfig('unet') as { cross_attention_dim: number };
+  const config = parseUnetConfig(given);
+  const model = unetParams(randomParams(SEED), config);
+  const sample_BHWC = random<Tensor4D>(1, size, size, config.inChannels);
+  const text_BTD = random<Tensor3D>(1, 77, given.cross_attention_dim);
+  return () => [unet(model, { sample_BHWC, text_BTD, timestep: TIMESTEP }).sample];
+}
+
+function tinyDecodeRow(size: number): ReturnType<Row> {
+  const config = parseVaeConfig(tinyConfig('vae'));
+  const model = vaeDecoderParams(randomParams(SEED), config);
+  const latents = random<Tensor4D>(1, size, size, config.latentChannels);
+  return () => [vaeDecode(model, latents).image];
+}
+
 function unetRow(size: number): ReturnType<Row> {
   const model = unetModel();
   const sample_BHWC = random<Tensor4D>(1, size, size, 4);
@@ -129,5 +150,8 @@ export const modelRows: Readonly<Record<string, Row>> = {
   'unet-training': () => trainingRow(32, false),
   mask2former: mask2FormerRow,
   'mask2former-training': headRow,
+  'unet-16': () => unetRow(16),
+  'tiny-unet': () => tinyUnetRow(32),
+  'tiny-vae-decode': () => tinyDecodeRow(32),
   'unet-lora': () => adapterRow(32),
 };

@@ -78,6 +78,20 @@ export const deformableRows: readonly OpRow[] = [
   { op: 'deformableAttentionGradients', ...pixelDecoder },
 ];
 
+/** Those of our shaders, at sizes that a software adapter gets through. */
+export const webgpuRows: readonly OpRow[] = [
+  conv(32, 320, 320),
+  conv(8, 1280, 1280),
+  conv(128, 128, 128),
+  { op: 'linear', rows: 1024, inputs: 320, outputs: 1280 },
+  attention(1024, 1024, 5),
+  attention(1024, 77, 5),
+  { op: 'groupNormSilu', size: 64, channels: 320 },
+  { op: 'layerNorm', rows: 1024, channels: 320 },
+  { op: 'geglu', rows: 1024, channels: 1280 },
+  { op: 'silu', rows: 1024, channels: 1280 },
+];
+
 /** A row's name: the op and its numbers. */
 export function opTitle({ op, ...numbers }: OpRow): string {
   const words = Object.entries(numbers).map(([name, value]) => `${name} ${value}`);

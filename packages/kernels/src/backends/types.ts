@@ -45,6 +45,8 @@ export interface WebgpuOptions {
   powerPreference?: 'high-performance' | 'low-power';
   /** Let small tensors be computed on the CPU, as TensorFlow.js does by default; off here, so that a choice is kept. */
   cpuForward?: boolean;
+  /** Compute with the shaders of this package where there is one; default true. Off, TensorFlow.js's own compute: to compare. */
+  fused?: boolean;
   /** Bytes of freed GPU buffers that are kept for the next tensors of the same size; the rest goes back. */
   poolBytes?: number;
   /** Allow `dataSync` in browsers, which cannot notice a failed computation. */

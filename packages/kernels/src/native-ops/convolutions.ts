@@ -7,17 +7,13 @@ import {
   type NamedTensorInfoMap,
   registerKernel,
   type TensorInfo,
-  unregisterKernel,
 } from '@tensorflow/tfjs-core';
+import { type KernelCall as Call, wrapKernel } from '../wrapped-kernel.ts';
 
-type Call = Parameters<KernelConfig['kernelFunc']>[0];
 type Attributes = Record<string, unknown>;
 
 /** With fewer channels on a side the transforms cost more than the multiplications that they save. */
 const LEAST_CHANNELS = 16;
-
-// Symbol.for: a second copy of this package must not wrap a wrapped kernel.
-const wrappedKey = Symbol.for('@rass/kernels native convolution');
 
 const isOne = (value: unknown): boolean =>
   value === undefined || (Array.isArray(value) ? value.every((each) => each === 1) : value === 1);
@@ -51,24 +47,16 @@ function run(
   return kernel.kernelFunc({ inputs: inputs as NamedTensorInfoMap, attrs: attrs as never, backend }) as TensorInfo;
 }
 
-function wrap(kernelName: string, backendName: string, own: (call: Call) => TensorInfo | undefined): void {
-  const stock = getKernel(kernelName, backendName) as (KernelConfig & { [wrappedKey]?: true }) | undefined;
-  if (stock === undefined || stock[wrappedKey]) return;
-  unregisterKernel(kernelName, backendName);
-  const kernelFunc: KernelConfig['kernelFunc'] = (call) => own(call) ?? stock.kernelFunc(call);
-  registerKernel({ ...stock, kernelFunc, [wrappedKey]: true } as KernelConfig);
-}
-
 /** Lets the addon's 3 x 3 convolution take over from TensorFlow's kernels where it can, forward and by the image, and
  * registers RassConv2d, which adds a bias in the same pass. Idempotent. */
 export function registerConvolutions(backendName: string): void {
   const enabled = (): boolean => getKernel('RassConv3x3', backendName) !== undefined;
-  wrap(Conv2D, backendName, (call) => {
+  wrapKernel(Conv2D, backendName, (call) => {
     const { x, filter } = call.inputs as { x: TensorInfo; filter: TensorInfo };
     if (!enabled() || !fits(x, filter, call.attrs ?? {})) return undefined;
     return run(backendName, 'RassConv3x3', { x, weight: filter }, call, { transposed: false });
   });
-  wrap(Conv2DBackpropInput, backendName, (call) => {
+  wrapKernel(Conv2DBackpropInput, backendName, (call) => {
     const { dy, filter } = call.inputs as { dy: TensorInfo; filter: TensorInfo };
     if (!enabled() || !fits(dy, filter, call.attrs ?? {})) return undefined;
     return run(backendName, 'RassConv3x3', { x: dy, weight: filter }, call, { transposed: true });

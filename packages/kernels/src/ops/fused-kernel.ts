@@ -1,7 +1,8 @@
 import { engine, getKernel, type NamedAttrMap, type Tensor } from '@tensorflow/tfjs-core';
 
 /** Runs a kernel of ours by name where the current backend has registered one, else returns undefined, and the
- * caller composes the result from TensorFlow.js ops. Called where nothing is recorded, as inside a customGrad. */
+ * caller composes the result from TensorFlow.js ops; so too where the kernel's answer is empty, because it cannot
+ * take these inputs. Called where nothing is recorded, as inside a customGrad. */
 export function runFusedKernel(
   name: string,
   inputs: Record<string, Tensor>,
@@ -9,7 +10,8 @@ export function runFusedKernel(
 ): Tensor[] | undefined {
   if (getKernel(name, engine().backendName) === undefined) return undefined;
   const out = engine().runKernel(name, inputs, attrs) as Tensor | Tensor[];
-  return Array.isArray(out) ? out : [out];
+  if (!Array.isArray(out)) return [out];
+  return out.length === 0 ? undefined : out;
 }
 
 /** Whether what is computed now goes on a gradient tape. Fused ops must not: their gradients in tfjs-core compute

@@ -2,6 +2,7 @@ import { WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
 import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
 import { type DataType, engine, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { WebgpuOptions } from '../types.ts';
+import { adapterNames, isSoftwareAdapter } from './adapter.ts';
 import { type BufferLimits, BufferPool } from './buffer-pool.ts';
 import { effectiveLimits } from './device.ts';
 import { byteText, DeviceError } from './device-errors.ts';
@@ -47,6 +48,10 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
   readonly limits: Readonly<Record<string, number>>;
   /** The TensorFlow.js kernel that is running, for messages; a program alone only knows its own class. */
   currentKernel: string | undefined;
+  /** Whether our shaders compute what they can; else TensorFlow.js's own do. */
+  fused: boolean;
+  /** Whether the adapter is a program on the CPU, for which other sizes are the fast ones. */
+  readonly isSoftware: boolean;
   private readonly places = new WeakMap<DataId, number>();
   private readonly syncReads: boolean;
   /** The place of the tensor whose read is being started. */
@@ -58,6 +63,8 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
     this.watch = new ErrorWatch(device, () => this.pool.retire());
     this.pool = new BufferPool(device, this.limits as unknown as BufferLimits, options.poolBytes);
     this.bufferManager = this.pool as unknown as typeof this.bufferManager;
+    this.isSoftware = isSoftwareAdapter(adapterNames({ info } as GPUAdapter));
+    this.fused = options.fused ?? true;
     this.syncReads = options.syncReads ?? false;
   }
 

@@ -60,11 +60,11 @@ export async function loadWebgpu(options: WebgpuOptions = {}, hardwareOnly = fal
   if (hardwareOnly) refuseSoftware(describe(adapter, {}));
   // TensorFlow.js's package registers its backend and kernels as it loads, and only where navigator.gpu is there.
   const checked = await loadPeer('webgpu', PACKAGE, () => import('./checked-backend.ts'));
-  const { registerDeformableAttention } = await import('./programs/deformable-attention.ts');
+  const { installPrograms } = await import('./programs/install.ts');
   const { nameKernels } = await import('./kernel-names.ts');
   const device = await requestDevice(adapter, options);
   if (findBackendFactory(ENGINE_NAME)) removeBackend(ENGINE_NAME);
-  registerDeformableAttention(ENGINE_NAME);
+  installPrograms(ENGINE_NAME);
   nameKernels(ENGINE_NAME);
   const backend = new checked.CheckedWebGPUBackend(device, adapter.info, options);
   registerBackend(ENGINE_NAME, () => backend, 3);

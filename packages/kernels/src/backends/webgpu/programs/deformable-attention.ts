@@ -1,17 +1,5 @@
-import { type WebGPUBackend, webgpu_util } from '@tensorflow/tfjs-backend-webgpu';
-import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
-import {
-  engine,
-  fill,
-  getKernel,
-  type KernelConfig,
-  registerKernel,
-  reshape,
-  slice,
-  type Tensor,
-  type TensorInfo,
-  util,
-} from '@tensorflow/tfjs-core';
+import { engine, fill, reshape, slice, type Tensor, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { type Call, type Components, FLAT_INDEX, folded, runProgram, THREADS, typeOf, vectorOf } from './program.ts';
 
 /** The sizes of everything, by the shape of the value or of its gradient. A row is a query's head. */
 const sizesBy = (shape: 'valueShape' | 'outShape'): string => `
@@ -51,50 +39,16 @@ const forPoints = (body: string): string => `
     start += i32(sizes[2 * level]) * i32(sizes[2 * level + 1]);
   }`;
 
-/** A thread for each of `threads` places of the output, or of whatever `code` makes of its index. */
-class Program implements WebGPUProgram {
-  readonly variableNames: string[];
-  readonly outputShape: number[];
-  readonly shaderKey: string;
-  readonly dispatchLayout: { x: number[] };
-  readonly dispatch: [number, number, number];
-  readonly workgroupSize: [number, number, number] = [64, 1, 1];
-  readonly uniforms = 'threads : i32,';
-  readonly #code: string;
-
-  constructor(name: string, variables: string[], shape: number[], threads: number, code: string) {
-    this.variableNames = variables;
-    this.outputShape = shape;
-    this.shaderKey = `rass_${name}`;
-    this.dispatchLayout = webgpu_util.flatDispatchLayout([threads]);
-    this.dispatch = webgpu_util.computeDispatch(this.dispatchLayout, [threads], this.workgroupSize);
-    this.#code = code;
-  }
-
-  getUserCode(): string {
-    return `
-      fn main(index : i32) {
-        if (index >= uniforms.threads) { return; }
-        ${this.#code}
-      }`;
-  }
-}
-
 const VARIABLES = ['value', 'sizes', 'locations', 'weights'];
 
-/** Channels that a thread takes: their points are worked out once. */
-const channelsOf = (channels: number): number => (channels % 4 === 0 ? 4 : 1);
-
-const forwardCode = (width: number): string => `${sizesBy('valueShape')}
-  let groups = K / ${width}; let k = (index % groups) * ${width}; let row = index / groups;
-  let base = (row / (L * N)) * S * N * K + (row % N) * K + k;
-  var total : array<f32, ${width}>;
+const forwardCode = (vector: Components): string => `${sizesBy('valueShape')}
+  let V = K / ${vector}; let k = index % V; let row = index / V;
+  let base = (row / (L * N)) * S * N * V + (row % N) * V + k;
+  var total = ${typeOf(vector)}(0.0);
   ${forPoints(`
     let weight = weights[row * P + p];
-    ${forCorners(`
-      let at = base + pixel * N * K; let share = weight * ofX * ofY;
-      for (var c = 0; c < ${width}; c++) { total[c] += share * value[at + c]; }`)}`)}
-  for (var c = 0; c < ${width}; c++) { result[row * K + k + c] = total[c]; }`;
+    ${forCorners('total += weight * ofX * ofY * value[base + pixel * N * V];')}`)}
+  result[row * V + k] = total;`;
 
 /** Queries for which a channel gets another thread, as long as the maps of all threads fit in SUMS values. */
 const QUERIES_PER_PART = 256;
@@ -102,25 +56,24 @@ const SUMS = 1 << 24;
 
 /** Points share the value's pixels and WGSL adds no floats atomically: a thread alone adds a part of the queries into maps of its own, in
  * their order, and so the result is the same each time. The output is [parts B, S, N, K]. */
-const valueGradientCode = (width: number): string => `${sizesBy('outShape')}
+const valueGradientCode = (vector: Components): string => `${sizesBy('outShape')}
   let B = uniforms.weightsShape.x; let parts = uniforms.outShape.x / B;
-  let groups = K / ${width}; let k = (index % groups) * ${width}; let map = index / groups;
+  let V = K / ${vector}; let k = index % V; let map = index / V;
   let head = map % N; let image = (map / N) % B; let part = map / (N * B);
-  let base = (part * B + image) * S * N * K + head * K + k;
+  let base = (part * B + image) * S * N * V + head * V + k;
   for (var query = L * part / parts; query < L * (part + 1) / parts; query++) {
     let row = (image * L + query) * N + head;
+    let slope = dout[row * V + k];
     ${forPoints(`
       let weight = weights[row * P + p];
-      ${forCorners(`
-        let at = base + pixel * N * K; let share = weight * ofX * ofY;
-        for (var c = 0; c < ${width}; c++) { result[at + c] += share * dout[row * K + k + c]; }`)}`)}
+      ${forCorners('result[base + pixel * N * V] += weight * ofX * ofY * slope;')}`)}
   }`;
 
 /** The sum over the parts, in their order. */
 const PARTS_SUM = `
   let parts = uniforms.sumsShape.x;
   var total = 0.0;
-  for (var part = 0; part < parts; part++) { total += sums[part * uniforms.threads + index]; }
+  for (var part = 0; part < parts; part++) { total += sums[part * uniforms.values + index]; }
   result[index] = total;`;
 
 /** Of each point the gradients by its weight and by its x and y. */
@@ -142,28 +95,49 @@ const POINT_GRADIENTS = `${sizesBy('valueShape')}
   result[3 * index + 1] = byX * width * weights[index];
   result[3 * index + 2] = byY * height * weights[index];`;
 
-type Inputs = Record<string, TensorInfo>;
-interface Call {
-  readonly inputs: Inputs;
-  readonly backend: WebGPUBackend;
+type Inputs = Readonly<Record<'value' | 'locations' | 'weights', TensorInfo>>;
+type Sizes = [batch: number, pixels: number, heads: number, channels: number];
+
+/** The inputs that are read by vectors of channels. */
+const OF_CHANNELS: ReadonlySet<string> = new Set(['value', 'dout']);
+
+/** A thread for each of so many values of the output, or of whatever the code makes of its index. */
+interface Part {
+  readonly name: string;
+  /** Channels that a thread takes: their points are worked out once. */
+  readonly vector?: Components;
+  readonly variables: readonly string[];
+  readonly shape: readonly number[];
+  readonly threads: number;
+  readonly code: string;
 }
 
-const run = ({ inputs, backend }: Call, program: Program, threads: number, output?: TensorInfo): TensorInfo =>
-  backend.runWebGPUProgram(
-    program,
-    program.variableNames.map((name) => inputs[name === 'dout' ? 'dy' : name]),
-    'float32',
-    [{ type: 'int32', data: [threads] }],
+const run = ({ inputs, backend }: Pick<Call, 'inputs' | 'backend'>, part: Part, output?: TensorInfo): TensorInfo => {
+  const { vector = 1 } = part;
+  return runProgram(
+    { inputs: { ...inputs, ...(inputs['dy'] && { dout: inputs['dy'] }) }, backend },
+    {
+      key: part.name,
+      inputs: Object.fromEntries(part.variables.map((name) => [name, OF_CHANNELS.has(name) ? vector : 1])),
+      shape: part.shape,
+      output: vector,
+      workgroup: [THREADS, 1, 1],
+      groups: folded(part.threads),
+      numbers: { values: part.threads },
+      main: `${FLAT_INDEX}\n${part.code}`,
+    },
     output,
   );
+};
 
 function forward(call: Call): TensorInfo {
-  const { value, weights } = call.inputs;
-  const [batch, , heads, channels] = value.shape;
-  const shape = [batch, weights.shape[1], heads * channels];
-  const width = channelsOf(channels);
-  const threads = util.sizeFromShape(shape) / width;
-  return run(call, new Program(`deformable_${width}`, VARIABLES, shape, threads, forwardCode(width)), threads);
+  const { value, weights } = call.inputs as Inputs;
+  const [batch, , heads, channels] = value.shape as Sizes;
+  const shape = [batch, weights.shape[1]!, heads * channels];
+  const vector = vectorOf(channels);
+  const threads = util.sizeFromShape(shape) / vector;
+  const name = `deformable_${vector}`;
+  return run(call, { name, vector, variables: VARIABLES, shape, threads, code: forwardCode(vector) });
 }
 
 /** One part of the last axis. */
@@ -173,43 +147,38 @@ function component(both: Tensor, from: number, shape: number[]): Tensor {
   return reshape(slice(both, begin, size), shape);
 }
 
-function valueGradient({ inputs, backend }: Call): TensorInfo {
-  const { shape } = inputs.value;
-  const [batch, , heads, channels] = shape;
+function valueGradient(call: Call): TensorInfo {
+  const { value, weights } = call.inputs as Inputs;
+  const { shape } = value;
+  const [batch, , heads, channels] = shape as Sizes;
   const size = util.sizeFromShape(shape);
-  const queries = inputs.weights.shape[1];
-  const parts = Math.max(1, Math.min(Math.ceil(queries / QUERIES_PER_PART), Math.floor(SUMS / size)));
-  const width = channelsOf(channels);
-  const threads = (parts * batch * heads * channels) / width;
+  const parts = Math.max(1, Math.min(Math.ceil(weights.shape[1]! / QUERIES_PER_PART), Math.floor(SUMS / size)));
+  const vector = vectorOf(channels);
   const all = [parts * batch, ...shape.slice(1)];
-  const variables = ['sizes', 'locations', 'weights', 'dout'];
-  const program = new Program(`deformable_value_${width}`, variables, all, threads, valueGradientCode(width));
   const maps = fill(all as [number], 0);
-  const sums = run({ inputs, backend }, program, threads, maps);
+  const variables = ['sizes', 'locations', 'weights', 'dout'];
+  const threads = (parts * batch * heads * channels) / vector;
+  const name = `deformable_value_${vector}`;
+  const sums = run(call, { name, vector, variables, shape: all, threads, code: valueGradientCode(vector) }, maps);
   if (parts === 1) return sums;
-  const joined = new Program('deformable_parts', ['sums'], shape, size, PARTS_SUM);
-  const dvalue = run({ inputs: { sums: { ...sums, shape: [parts, size] } }, backend }, joined, size);
+  const inputs = { sums: { ...sums, shape: [parts, size] } };
+  const joined: Part = { name: 'deformable_parts', variables: ['sums'], shape, threads: size, code: PARTS_SUM };
+  const dvalue = run({ inputs, backend: call.backend }, joined);
   maps.dispose();
   return dvalue;
 }
 
 function backward(call: Call): TensorInfo[] {
-  const { locations, weights } = call.inputs;
+  const { locations, weights } = call.inputs as Inputs;
   const dvalue = valueGradient(call);
-  const points = util.sizeFromShape(weights.shape);
+  const threads = util.sizeFromShape(weights.shape);
   const variables = [...VARIABLES, 'dout'];
-  const ofPoints = new Program('deformable_points', variables, [...weights.shape, 3], points, POINT_GRADIENTS);
-  const both = engine().makeTensorFromTensorInfo(run(call, ofPoints, points));
+  const shape = [...weights.shape, 3];
+  const points = run(call, { name: 'deformable_points', variables, shape, threads, code: POINT_GRADIENTS });
+  const both = engine().makeTensorFromTensorInfo(points);
   const [dweights, dlocations] = [component(both, 0, weights.shape), component(both, 1, locations.shape)];
   both.dispose();
   return [dvalue, dlocations, dweights];
 }
 
-/** Gives the backend its own deformable attention. Idempotent. */
-export function registerDeformableAttention(backendName: string): void {
-  const kernels = { RassDeformableAttention: forward, RassDeformableAttentionGrad: backward };
-  for (const [kernelName, kernelFunc] of Object.entries(kernels)) {
-    if (getKernel(kernelName, backendName) !== undefined) continue;
-    registerKernel({ kernelName, backendName, kernelFunc: kernelFunc as unknown as KernelConfig['kernelFunc'] });
-  }
-}
+export const deformableAttention = { RassDeformableAttention: forward, RassDeformableAttentionGrad: backward };

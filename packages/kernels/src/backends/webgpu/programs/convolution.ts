@@ -1,0 +1,87 @@
+import { backend_util, type TensorInfo } from '@tensorflow/tfjs-core';
+import { type Call, deviceOf, runProgram } from './program.ts';
+import { addRowsOfWeights, closeTile, openTile, tileFor, WORKGROUP, workgroupsOf } from './tiles.ts';
+
+/** How a convolution goes over an image, in the words of TensorFlow.js's kernels. */
+export interface Geometry {
+  readonly strides: number | [number, number];
+  readonly pad: 'valid' | 'same' | number;
+  readonly dilations: number | [number, number];
+}
+
+interface Convolution {
+  /** [B, H, W, I] */
+  readonly x: TensorInfo;
+  /** [Kh, Kw, I, O] */
+  readonly weight: TensorInfo;
+  /** [O] */
+  readonly bias?: TensorInfo;
+}
+
+/** Whether the program can compute it: it reads and writes vectors of four channels. */
+export function canConvolve({ x, weight, bias }: Convolution): boolean {
+  const all = [x, weight, ...(bias === undefined ? [] : [bias])];
+  const [, , inputs, outputs] = weight.shape;
+  return inputs! % 4 === 0 && outputs! % 4 === 0 && all.every(({ dtype }) => dtype === 'float32');
+}
+
+/** The product of each pixel's surroundings, which are read where they lie, with the weights. @shape [B, H', W', O] */
+export function convolve(backend: Call['backend'], { x, weight, bias }: Convolution, geometry: Geometry): TensorInfo {
+  const info = backend_util.computeConv2DInfo(
+    x.shape as [number, number, number, number],
+    weight.shape as [number, number, number, number],
+    geometry.strides,
+    geometry.dilations,
+    geometry.pad,
+  );
+  const rows = info.outHeight * info.outWidth;
+  const columns = info.outChannels / 4;
+  const tile = tileFor({ images: info.batchSize, rows, columns }, deviceOf(backend));
+  const ofRows = (line: (i: number) => string): string =>
+    Array.from({ length: tile.rows }, (_, i) => line(i)).join('\n');
+  const { strideHeight, strideWidth, dilationHeight, dilationWidth, filterHeight, filterWidth } = info;
+  const main = `${openTile(tile)}
+  ${ofRows(
+    (i) => `
+  let top${i} = (row${i} / uniforms.outWidth) * ${strideHeight} - uniforms.padTop;
+  let left${i} = (row${i} % uniforms.outWidth) * ${strideWidth} - uniforms.padLeft;`,
+  )}
+  for (var line = 0; line < ${filterHeight}; line++) {
+    for (var place = 0; place < ${filterWidth}; place++) {
+      let tap = (line * ${filterWidth} + place) * 4 * uniforms.inner * uniforms.columns;
+      ${ofRows(
+        (i) => `
+      let down${i} = top${i} + line * ${dilationHeight};
+      let across${i} = left${i} + place * ${dilationWidth};
+      let inside${i} = down${i} >= 0 && down${i} < uniforms.height && across${i} >= 0 && across${i} < uniforms.width;
+      let base${i} = select(0, ((image * uniforms.height + down${i}) * uniforms.width + across${i}) * uniforms.inner, inside${i});`,
+      )}
+      for (var k = 0; k < uniforms.inner; k++) {
+        ${addRowsOfWeights(tile, (i) => `select(vec4<f32>(0.0), x[base${i} + k], inside${i})`, 'tap + 4 * k * uniforms.columns')}
+      }
+    }
+  }
+  ${closeTile(tile, bias !== undefined)}`;
+  return runProgram(
+    { inputs: bias === undefined ? { x, weight } : { x, weight, bias }, backend },
+    {
+      key: `convolution_${tile.rows}x${tile.vectors}_${filterHeight}x${filterWidth}_${strideHeight}x${strideWidth}_${dilationHeight}x${dilationWidth}`,
+      inputs: { x: 4, weight: 4, ...(bias && { bias: 4 }) },
+      shape: info.outShape,
+      output: 4,
+      workgroup: WORKGROUP,
+      groups: workgroupsOf({ images: info.batchSize, rows, columns }, tile),
+      numbers: {
+        rows,
+        columns,
+        inner: info.inChannels / 4,
+        height: info.inHeight,
+        width: info.inWidth,
+        outWidth: info.outWidth,
+        padTop: info.padInfo.top,
+        padLeft: info.padInfo.left,
+      },
+      main,
+    },
+  );
+}

@@ -1,0 +1,99 @@
+import {
+  _FusedMatMul,
+  BatchMatMul,
+  Conv2D,
+  FusedConv2D,
+  getKernel,
+  type KernelConfig,
+  registerKernel,
+  type TensorInfo,
+  util,
+} from '@tensorflow/tfjs-core';
+import { type KernelCall, wrapKernel } from '../../../wrapped-kernel.ts';
+import type { CheckedWebGPUBackend } from '../checked-backend.ts';
+import { attention } from './attention.ts';
+import { canConvolve, convolve, type Geometry } from './convolution.ts';
+import { deformableAttention } from './deformable-attention.ts';
+import { elementwise, geglu } from './elementwise.ts';
+import { groupNorm, layerNorm } from './normalisation.ts';
+import { canMultiply, multiply } from './products.ts';
+import type { Call } from './program.ts';
+
+interface MatMulAttributes {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly activation?: string;
+}
+
+interface ConvolutionAttributes extends Geometry {
+  readonly dataFormat?: string;
+  readonly activation?: string;
+}
+
+const backendOf = ({ backend }: KernelCall): Call['backend'] => backend as Call['backend'];
+const isPlain = ({ activation }: { activation?: string }): boolean =>
+  activation === undefined || activation === 'linear';
+
+function matMul(call: KernelCall): TensorInfo | undefined {
+  const attrs = call.attrs as unknown as MatMulAttributes;
+  const { a, b, bias } = call.inputs as Record<string, TensorInfo | undefined> & { a: TensorInfo; b: TensorInfo };
+  if (attrs.transposeA || !isPlain(attrs) || (bias != null && bias.shape.length !== 1)) return undefined;
+  const [rows, inner] = a.shape.slice(-2) as [number, number];
+  const batch = a.shape.slice(0, -2);
+  if (b.shape.length > a.shape.length) return undefined;
+  const isShared = util.sizeFromShape(b.shape.slice(0, -2)) === 1;
+  if (!isShared && !util.arraysEqual(batch, b.shape.slice(0, -2))) return undefined;
+  const images = util.sizeFromShape(batch);
+  const product = {
+    // Matrices that share their weights are one tall matrix.
+    x: { ...a, shape: isShared ? [1, images * rows, inner] : [images, rows, inner] },
+    weight: { ...b, shape: [isShared ? 1 : images, ...b.shape.slice(-2)] },
+    transposed: attrs.transposeB,
+    ...(bias != null && { bias }),
+  };
+  if (!canMultiply(product)) return undefined;
+  return { ...multiply(backendOf(call), product), shape: [...batch, rows, b.shape.at(attrs.transposeB ? -2 : -1)!] };
+}
+
+function conv2d(call: KernelCall): TensorInfo | undefined {
+  const attrs = call.attrs as unknown as ConvolutionAttributes;
+  const { x, filter, bias } = call.inputs as Record<string, TensorInfo | undefined> & {
+    x: TensorInfo;
+    filter: TensorInfo;
+  };
+  if (!isPlain(attrs) || (attrs.dataFormat ?? 'NHWC') !== 'NHWC' || Array.isArray(attrs.pad)) return undefined;
+  const convolution = { x, weight: filter, ...(bias != null && { bias }) };
+  if (!canConvolve(convolution)) return undefined;
+  return convolve(backendOf(call), convolution, attrs);
+}
+
+type Own = (call: never) => TensorInfo | TensorInfo[];
+
+/** The kernels that TensorFlow.js has no name for. An op composes its result where the answer is empty. */
+const OWN: Readonly<Record<string, Own>> = {
+  RassAttention: attention,
+  RassGroupNorm: groupNorm,
+  RassLayerNorm: layerNorm,
+  RassSilu: elementwise('silu'),
+  RassGelu: elementwise('gelu'),
+  RassQuickGelu: elementwise('quickGelu'),
+  RassGeglu: geglu,
+  ...deformableAttention,
+};
+
+const isFused = (call: { backend: unknown }): boolean => (call.backend as CheckedWebGPUBackend).fused;
+
+/** Puts our shaders before TensorFlow.js's, and before what ops are composed of. Idempotent. */
+export function installPrograms(backendName: string): void {
+  for (const name of [BatchMatMul, _FusedMatMul]) {
+    wrapKernel(name, backendName, (call) => (isFused(call) ? matMul(call) : undefined));
+  }
+  for (const name of [Conv2D, FusedConv2D]) {
+    wrapKernel(name, backendName, (call) => (isFused(call) ? conv2d(call) : undefined));
+  }
+  for (const [kernelName, own] of Object.entries(OWN)) {
+    if (getKernel(kernelName, backendName) !== undefined) continue;
+    const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isFused(call) ? own(call as never) : []);
+    registerKernel({ kernelName, backendName, kernelFunc });
+  }
+}

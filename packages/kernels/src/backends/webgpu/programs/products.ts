@@ -1,0 +1,63 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { type Call, deviceOf, runProgram } from './program.ts';
+import {
+  addColumnsOfWeights,
+  addRowsOfWeights,
+  closeTile,
+  openTile,
+  tileFor,
+  WORKGROUP,
+  workgroupsOf,
+} from './tiles.ts';
+
+/** y = x W + bias for each of `images` matrices. */
+export interface Product {
+  /** [images, rows, inner] */
+  readonly x: TensorInfo;
+  /** [images or 1, inner, outputs], or [images or 1, outputs, inner] where it is transposed */
+  readonly weight: TensorInfo;
+  readonly transposed: boolean;
+  /** [outputs] */
+  readonly bias?: TensorInfo;
+}
+
+/** Whether the program can compute it: it reads and writes vectors of four. */
+export function canMultiply({ x, weight, transposed, bias }: Product): boolean {
+  const [inner, outputs] = transposed ? [weight.shape[2], weight.shape[1]] : [weight.shape[1], weight.shape[2]];
+  const all = [x, weight, ...(bias === undefined ? [] : [bias])];
+  return inner! % 4 === 0 && outputs! % 4 === 0 && inner! > 0 && all.every(({ dtype }) => dtype === 'float32');
+}
+
+/** @shape [images, rows, outputs] */
+export function multiply(backend: Call['backend'], { x, weight, transposed, bias }: Product): TensorInfo {
+  const [images, rows, length] = x.shape as [number, number, number];
+  const outputs = weight.shape[transposed ? 1 : 2]!;
+  const inner = length / 4;
+  const columns = outputs / 4;
+  const tile = tileFor({ images, rows, columns }, deviceOf(backend));
+  const isShared = weight.shape[0] === 1;
+  const start = isShared
+    ? '0'
+    : `image * ${transposed ? '4 * uniforms.columns' : '4 * uniforms.inner'} * ${transposed ? 'uniforms.inner' : 'uniforms.columns'}`;
+  const value = (i: number): string => `x[base${i} + k]`;
+  const main = `${openTile(tile)}
+  ${Array.from({ length: tile.rows }, (_, i) => `let base${i} = (image * uniforms.rows + row${i}) * uniforms.inner;`).join('\n')}
+  let start = ${start};
+  for (var k = 0; k < uniforms.inner; k++) {
+    ${transposed ? addColumnsOfWeights(tile, value, 'start', 'k') : addRowsOfWeights(tile, value, 'start + 4 * k * uniforms.columns')}
+  }
+  ${closeTile(tile, bias !== undefined)}`;
+  return runProgram(
+    { inputs: bias === undefined ? { x, weight } : { x, weight, bias }, backend },
+    {
+      key: `product_${tile.rows}x${tile.vectors}_${transposed}_${isShared}`,
+      inputs: { x: 4, weight: 4, ...(bias && { bias: 4 }) },
+      shape: [images, rows, outputs],
+      output: 4,
+      workgroup: WORKGROUP,
+      groups: workgroupsOf({ images, rows, columns }, tile),
+      numbers: { rows, columns, inner },
+      main,
+    },
+  );
+}

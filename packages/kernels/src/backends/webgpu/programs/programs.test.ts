@@ -1,0 +1,141 @@
+import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
+import {
+  backend,
+  conv2d as stockConv2d,
+  type Tensor,
+  type Tensor4D,
+  tensor,
+  tensor1d,
+  tensor3d,
+  tidy,
+} from '@tensorflow/tfjs-core';
+import { expect, it, vi } from 'vitest';
+import { attention } from '../../../ops/attention.ts';
+import { cases, compare } from '../../../ops/comparison.test-support.ts';
+import { conv2d } from '../../../ops/conv2d.ts';
+import { groupNorm, layerNorm } from '../../../ops/norm.ts';
+import type { CheckedWebGPUBackend } from '../checked-backend.ts';
+
+const TOLERANCE = 1e-5;
+const webgpu = (): CheckedWebGPUBackend => backend() as CheckedWebGPUBackend;
+const setFused = (isFused: boolean): void => {
+  webgpu().fused = isFused;
+};
+
+const random = (shape: number[], seed = 1): Tensor =>
+  tensor(
+    randomValues(
+      shape.reduce((a, b) => a * b, 1),
+      { seed, low: -2, high: 3 },
+    ),
+    shape,
+  );
+
+/** The names of the programs that run. */
+function programsOf(run: () => void): string[] {
+  const spy = vi.spyOn(webgpu(), 'runWebGPUProgram');
+  try {
+    run();
+    return spy.mock.calls.map(([program]) => program.shaderKey);
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+describeOnBackends('the shaders', () => {
+  it.each(cases.map((one) => [one.name, one] as const))('%s: as composed', async (_, one) => {
+    // Gradients are composed, but for those of deformable attention, which has tests of its own.
+    for (const share of await compare(one, setFused, { gradients: false })) expect(share).toBeLessThan(TOLERANCE);
+  });
+
+  it.each([
+    [{ stride: 2, padding: 1 }],
+    [{ dilation: 2, padding: 2 }],
+    [
+      {
+        stride: 2,
+        padding: [
+          [0, 1],
+          [0, 1],
+        ] as const,
+      },
+    ],
+    [
+      {
+        padding: [
+          [2, 0],
+          [0, 3],
+        ] as const,
+      },
+    ],
+  ])('convolve with %o as TensorFlow.js does', async (options) => {
+    const x = random([2, 11, 9, 8]) as Tensor4D;
+    const weight = random([3, 3, 8, 12], 2) as Tensor4D;
+    const ours = conv2d(x, weight, options);
+    setFused(false);
+    const stock = await conv2d(x, weight, options).data();
+    setFused(true);
+    await expectClose(ours, stock, { relative: TOLERANCE });
+  });
+
+  it('compute in one pass each, and leave what they cannot to others', () => {
+    const x = random([1, 6, 6, 8]) as Tensor4D;
+    const odd = random([1, 6, 6, 3]) as Tensor4D;
+    expect(programsOf(() => tidy(() => conv2d(x, random([3, 3, 8, 4]) as Tensor4D, { padding: 1 })))).toEqual([
+      expect.stringContaining('rass_convolution'),
+    ]);
+    const others = programsOf(() => tidy(() => conv2d(odd, random([3, 3, 3, 4]) as Tensor4D, { padding: 1 })));
+    expect(others.join()).not.toContain('rass_');
+    expect(others).not.toEqual([]);
+    const q = random([1, 5, 16]) as never;
+    expect(programsOf(() => tidy(() => attention(q, q, q, { heads: 2 })))).toEqual([
+      expect.stringContaining('rass_attention'),
+    ]);
+    const wide = random([1, 5, 512]) as never;
+    const composed = programsOf(() => tidy(() => attention(wide, wide, wide, { heads: 1 })));
+    expect(composed.length).toBeGreaterThan(1);
+  });
+
+  it('leave everything to TensorFlow.js where they are turned off', () => {
+    setFused(false);
+    const x = random([1, 6, 6, 8]) as Tensor4D;
+    const names = programsOf(() =>
+      tidy(() => {
+        const y = stockConv2d(x, random([3, 3, 8, 8]) as Tensor4D, 1, 'same');
+        return groupNorm(y, tensor1d(new Float32Array(8)), tensor1d(new Float32Array(8)), { groups: 2 });
+      }),
+    );
+    setFused(true);
+    expect(names.length).toBeGreaterThan(3);
+    for (const name of names) expect(name).not.toContain('rass_');
+  });
+
+  it('normalise values far from zero, where squares would cancel', async () => {
+    const values = randomValues(400 * 8, { seed: 3 });
+    const far = values.map((value) => 10_000 + Math.round(value * 64));
+    const [one, zero] = [tensor1d(new Float32Array(8).fill(1)), tensor1d(new Float32Array(8))];
+    const x = tensor3d(far, [1, 400, 8]);
+    const near = tensor3d(
+      far.map((value) => value - 10_000),
+      [1, 400, 8],
+    );
+    const options = { groups: 2, epsilon: 0 };
+    await expectClose(groupNorm(x, one, zero, options), await groupNorm(near, one, zero, options).data(), {
+      relative: TOLERANCE,
+    });
+    await expectClose(layerNorm(x, one, zero, 0), await layerNorm(near, one, zero, 0).data(), { relative: TOLERANCE });
+  });
+
+  it('put scores of any size through the softmax', async () => {
+    const q = tensor3d([3e4, 0, 0, 0, -3e4, 0, 0, 0], [1, 2, 4]);
+    const k = tensor3d([1, 0, 0, 0, -1, 0, 0, 0, 0.5, 0, 0, 0], [1, 3, 4]);
+    const v = tensor3d([1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4], [1, 3, 4]);
+    await expectClose(attention(q, k, v, { heads: 1 }), [1, 1, 1, 1, 2, 2, 2, 2]);
+  });
+
+  it('leave no tensor behind', async () => {
+    const x = random([1, 4, 4, 8]);
+    const [w, b] = [tensor1d(new Float32Array(8)), tensor1d(new Float32Array(8))];
+    await expectNoLeaks(() => tidy(() => groupNorm(x, w, b, { groups: 2 })).dispose());
+  });
+}, ['webgpu']);

@@ -7,7 +7,7 @@ export default defineRecipe({
   about: 'Stage 2 of rass-tiny: the Seg LoRA, the fusion of features and a small head, on degraded scenes.',
   model: 'runs/tiny-scr/model',
   degradation: fileURLToPath(new URL('degradation.yml', import.meta.url)),
-  steps: 3000,
+  steps: 6500,
   batch: 4,
   logEvery: 20,
   data: {

@@ -46,6 +46,7 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
   let top${i} = (row${i} / uniforms.outWidth) * ${strideHeight} - uniforms.padTop;
   let left${i} = (row${i} % uniforms.outWidth) * ${strideWidth} - uniforms.padLeft;`,
   )}
+  let extent = vec2<u32>(vec2<i32>(uniforms.height, uniforms.width));
   for (var line = 0; line < ${filterHeight}; line++) {
     for (var place = 0; place < ${filterWidth}; place++) {
       let tap = (line * ${filterWidth} + place) * 4 * uniforms.inner * uniforms.columns;
@@ -53,7 +54,7 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
         (i) => `
       let down${i} = top${i} + line * ${dilationHeight};
       let across${i} = left${i} + place * ${dilationWidth};
-      let inside${i} = down${i} >= 0 && down${i} < uniforms.height && across${i} >= 0 && across${i} < uniforms.width;
+      let inside${i} = all(vec2<u32>(vec2<i32>(down${i}, across${i})) < extent);
       let base${i} = select(0, ((image * uniforms.height + down${i}) * uniforms.width + across${i}) * uniforms.inner, inside${i});`,
       )}
       for (var k = 0; k < uniforms.inner; k++) {

@@ -57,7 +57,10 @@ export function adapterFactors(from: ParamSource, tree: unknown, adapter: FileAd
 }
 
 async function checkFinite(path: string, weight: Tensor): Promise<void> {
-  const values = await weight.data();
+  // Read from a result of it: what is read of a tensor itself stays in the host's memory as long as the tensor.
+  const probe = tidy(() => mul(weight, 1));
+  const values = await probe.data();
+  probe.dispose();
   const at = values.findIndex((value: number) => !Number.isFinite(value));
   if (at < 0) return;
   throw new Error(`lora: merged weights are finite; got ${values[at]} at ${at} of ${path}.weight; look at the adapter`);

@@ -27,6 +27,7 @@ interface MatMulAttributes {
 
 interface ConvolutionAttributes extends Geometry {
   readonly dataFormat?: string;
+  readonly dimRoundingMode?: string;
   readonly activation?: string;
 }
 
@@ -34,19 +35,29 @@ const backendOf = ({ backend }: KernelCall): Call['backend'] => backend as Call[
 const isPlain = ({ activation }: { activation?: string }): boolean =>
   activation === undefined || activation === 'linear';
 
+/** Whether there is no bias, or one value of it for each output: TensorFlow.js broadcasts others. */
+const hasOneForEach = (outputs: number, bias: TensorInfo | null | undefined): boolean =>
+  bias == null || (bias.shape.length === 1 && bias.shape[0] === outputs);
+
+/** Rows that one matrix may have: a workgroup takes 64 of them in a large product. */
+const MOST_ROWS = 64 * 65_535;
+
 function matMul(call: KernelCall): TensorInfo | undefined {
   const attrs = call.attrs as unknown as MatMulAttributes;
   const { a, b, bias } = call.inputs as Record<string, TensorInfo | undefined> & { a: TensorInfo; b: TensorInfo };
-  if (attrs.transposeA || !isPlain(attrs) || (bias != null && bias.shape.length !== 1)) return undefined;
+  if (attrs.transposeA || !isPlain(attrs) || !hasOneForEach(b.shape.at(attrs.transposeB ? -2 : -1)!, bias))
+    return undefined;
   const [rows, inner] = a.shape.slice(-2) as [number, number];
   const batch = a.shape.slice(0, -2);
-  if (b.shape.length > a.shape.length) return undefined;
+  // Matrices that do not fit are refused by TensorFlow.js's kernel.
+  if (b.shape.length > a.shape.length || inner !== b.shape.at(attrs.transposeB ? -1 : -2)) return undefined;
   const isShared = util.sizeFromShape(b.shape.slice(0, -2)) === 1;
   if (!isShared && !util.arraysEqual(batch, b.shape.slice(0, -2))) return undefined;
   const images = util.sizeFromShape(batch);
+  const isTall = isShared && images * rows <= MOST_ROWS;
   const product = {
     // Matrices that share their weights are one tall matrix.
-    x: { ...a, shape: isShared ? [1, images * rows, inner] : [images, rows, inner] },
+    x: { ...a, shape: isTall ? [1, images * rows, inner] : [images, rows, inner] },
     weight: { ...b, shape: [isShared ? 1 : images, ...b.shape.slice(-2)] },
     transposed: attrs.transposeB,
     ...(bias != null && { bias }),
@@ -62,6 +73,7 @@ function conv2d(call: KernelCall): TensorInfo | undefined {
     filter: TensorInfo;
   };
   if (!isPlain(attrs) || (attrs.dataFormat ?? 'NHWC') !== 'NHWC' || Array.isArray(attrs.pad)) return undefined;
+  if (attrs.dimRoundingMode != null || !hasOneForEach(filter.shape[3]!, bias)) return undefined;
   const convolution = { x, weight: filter, ...(bias != null && { bias }) };
   if (!canConvolve(convolution)) return undefined;
   return convolve(backendOf(call), convolution, attrs);
@@ -81,6 +93,12 @@ const OWN: Readonly<Record<string, Own>> = {
   ...deformableAttention,
 };
 
+/** Our shaders read floats, and have nothing to do without values. */
+const canRead = ({ inputs }: KernelCall): boolean =>
+  Object.values(inputs as Record<string, TensorInfo>).every(
+    ({ dtype, shape }) => dtype === 'float32' && util.sizeFromShape(shape) > 0,
+  );
+
 const isFused = (call: { backend: unknown }): boolean => (call.backend as CheckedWebGPUBackend).fused;
 
 /** Puts our shaders before TensorFlow.js's, and before what ops are composed of. Idempotent. */
@@ -93,7 +111,7 @@ export function installPrograms(backendName: string): void {
   }
   for (const [kernelName, own] of Object.entries(OWN)) {
     if (getKernel(kernelName, backendName) !== undefined) continue;
-    const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isFused(call) ? own(call as never) : []);
+    const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isFused(call) && canRead(call) ? own(call as never) : []);
     registerKernel({ kernelName, backendName, kernelFunc });
   }
 }

@@ -6,7 +6,7 @@ export interface Tile {
   readonly vectors: number;
 }
 
-/** The sizes of a product of `images` matrices; columns and the inner axis in vectors of four. */
+/** The sizes of what `images` products give, with columns in vectors of four. */
 export interface ProductSizes {
   readonly images: number;
   readonly rows: number;

@@ -77,17 +77,20 @@ export async function openPipeline(
   root: string | URL | ByteFolder,
   { restore, segment, ...options }: PipelineOptions,
 ): Promise<Pipeline> {
-  const [model, restorer, segmenter] = await Promise.all([
-    openModel(root, options),
+  const tasks = Promise.all([
     restore ? import('./tasks/restore.ts') : undefined,
     segment ? import('./tasks/segment.ts') : undefined,
   ]);
+  // Said below, once the model is open.
+  tasks.catch(() => {});
+  const model = await openModel(root, options);
   const loaded: unknown[] = [];
   const kept = <T extends object>(tree: T): T => {
     loaded.push(tree);
     return tree;
   };
   try {
+    const [restorer, segmenter] = await tasks;
     const restoring = restorer && kept(await restorer.loadRestoring(model));
     const segmenting = segmenter && kept(await segmenter.loadSegmenting(model));
     const vae = kept(await model.loadVae());

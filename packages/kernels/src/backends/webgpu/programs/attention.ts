@@ -1,5 +1,5 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { type Call, deviceOf, runProgram } from './program.ts';
+import { type Call, deviceOf, each, runProgram } from './program.ts';
 
 /** Threads of a workgroup, each with its own queries. */
 const THREADS = 64;
@@ -18,11 +18,6 @@ interface AttentionAttributes {
   readonly scale: number;
   readonly causal: boolean;
 }
-
-const each = (count: number, line: (i: number) => string): string =>
-  Array.from({ length: count }, (_, i) => line(i)).join('\n');
-const joined = (count: number, part: (i: number) => string, by: string): string =>
-  Array.from({ length: count }, (_, i) => part(i)).join(by);
 
 /** Goes once over the keys with the softmax's maximum and sum so far, and rescales what was added up when the maximum grows.
  * Exponents are of base 2, which is what GPUs compute. @source arXiv 2205.14135, FlashAttention */
@@ -55,13 +50,13 @@ const code = (queries: number, vectors: number, causal: boolean): string => `
     ${each(KEYS, (j) => `most${i} = max(most${i}, score${i}_${j});`)}
     ${each(KEYS, (j) => `score${i}_${j} = exp2(score${i}_${j} - most${i});`)}
     let share${i} = exp2(before${i} - most${i});
-    sum${i} = sum${i} * share${i} + ${joined(KEYS, (j) => `score${i}_${j}`, ' + ')};`,
+    sum${i} = sum${i} * share${i} + ${each(KEYS, (j) => `score${i}_${j}`, ' + ')};`,
     )}
     ${each(
       vectors,
       (d) => `{
       ${each(KEYS, (j) => `let v${j} = v[ofKey${j} + ${d}];`)}
-      ${each(queries, (i) => `out${i}_${d} = out${i}_${d} * share${i} + ${joined(KEYS, (j) => `score${i}_${j} * v${j}`, ' + ')};`)}
+      ${each(queries, (i) => `out${i}_${d} = out${i}_${d} * share${i} + ${each(KEYS, (j) => `score${i}_${j} * v${j}`, ' + ')};`)}
     }`,
     )}
   }

@@ -1,5 +1,5 @@
 import { backend_util, type TensorInfo } from '@tensorflow/tfjs-core';
-import { type Call, deviceOf, runProgram } from './program.ts';
+import { type Call, deviceOf, each, runProgram } from './program.ts';
 import { addRowsOfWeights, closeTile, openTile, tileFor, WORKGROUP, workgroupsOf } from './tiles.ts';
 
 /** How a convolution goes over an image, in the words of TensorFlow.js's kernels. */
@@ -19,10 +19,8 @@ interface Convolution {
 }
 
 /** Whether the program can compute it: it reads and writes vectors of four channels. */
-export function canConvolve({ x, weight, bias }: Convolution): boolean {
-  const all = [x, weight, ...(bias === undefined ? [] : [bias])];
-  const [, , inputs, outputs] = weight.shape;
-  return inputs! % 4 === 0 && outputs! % 4 === 0 && all.every(({ dtype }) => dtype === 'float32');
+export function canConvolve({ weight }: Convolution): boolean {
+  return weight.shape[2]! % 4 === 0 && weight.shape[3]! % 4 === 0;
 }
 
 /** The product of each pixel's surroundings, which are read where they lie, with the weights. @shape [B, H', W', O] */
@@ -37,8 +35,7 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
   const rows = info.outHeight * info.outWidth;
   const columns = info.outChannels / 4;
   const tile = tileFor({ images: info.batchSize, rows, columns }, deviceOf(backend));
-  const ofRows = (line: (i: number) => string): string =>
-    Array.from({ length: tile.rows }, (_, i) => line(i)).join('\n');
+  const ofRows = (line: (i: number) => string): string => each(tile.rows, line);
   const { strideHeight, strideWidth, dilationHeight, dilationWidth, filterHeight, filterWidth } = info;
   const main = `${openTile(tile)}
   ${ofRows(
@@ -64,7 +61,7 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
   }
   ${closeTile(tile, bias !== undefined)}`;
   return runProgram(
-    { inputs: bias === undefined ? { x, weight } : { x, weight, bias }, backend },
+    { inputs: { x, weight, ...(bias && { bias }) }, backend },
     {
       key: `convolution_${tile.rows}x${tile.vectors}_${filterHeight}x${filterWidth}_${strideHeight}x${strideWidth}_${dilationHeight}x${dilationWidth}`,
       inputs: { x: 4, weight: 4, ...(bias && { bias: 4 }) },

@@ -1,5 +1,5 @@
 import { engine, fill, reshape, slice, type Tensor, type TensorInfo, util } from '@tensorflow/tfjs-core';
-import { type Call, type Components, FLAT_INDEX, folded, runProgram, THREADS, typeOf, vectorOf } from './program.ts';
+import { type Call, type Components, runFlat, typeOf, vectorOf } from './program.ts';
 
 /** The sizes of everything, by the shape of the value or of its gradient. A row is a query's head. */
 const sizesBy = (shape: 'valueShape' | 'outShape'): string => `
@@ -73,7 +73,7 @@ const valueGradientCode = (vector: Components): string => `${sizesBy('outShape')
 const PARTS_SUM = `
   let parts = uniforms.sumsShape.x;
   var total = 0.0;
-  for (var part = 0; part < parts; part++) { total += sums[part * uniforms.values + index]; }
+  for (var part = 0; part < parts; part++) { total += sums[part * uniforms.threads + index]; }
   result[index] = total;`;
 
 /** Of each point the gradients by its weight and by its x and y. */
@@ -114,17 +114,15 @@ interface Part {
 
 const run = ({ inputs, backend }: Pick<Call, 'inputs' | 'backend'>, part: Part, output?: TensorInfo): TensorInfo => {
   const { vector = 1 } = part;
-  return runProgram(
+  return runFlat(
     { inputs: { ...inputs, ...(inputs['dy'] && { dout: inputs['dy'] }) }, backend },
     {
       key: part.name,
       inputs: Object.fromEntries(part.variables.map((name) => [name, OF_CHANNELS.has(name) ? vector : 1])),
       shape: part.shape,
       output: vector,
-      workgroup: [THREADS, 1, 1],
-      groups: folded(part.threads),
-      numbers: { values: part.threads },
-      main: `${FLAT_INDEX}\n${part.code}`,
+      threads: part.threads,
+      main: part.code,
     },
     output,
   );

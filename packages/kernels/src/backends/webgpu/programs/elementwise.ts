@@ -1,5 +1,5 @@
 import { type TensorInfo, util } from '@tensorflow/tfjs-core';
-import { type Call, FLAT_INDEX, folded, runProgram, THREADS, typeOf, vectorOf } from './program.ts';
+import { type Call, runFlat, typeOf, vectorOf } from './program.ts';
 
 /** OpenAI's slope. */
 const QUICK_GELU_SLOPE = 1.702;
@@ -24,19 +24,16 @@ export function elementwise(name: keyof typeof BODIES) {
     const { x } = inputs as { x: TensorInfo };
     const all = util.sizeFromShape(x.shape);
     const components = vectorOf(all);
-    const values = all / components;
-    const y = runProgram(
+    const y = runFlat(
       { inputs: { x: { ...x, shape: [1, all] } }, backend },
       {
         key: `${name}_${components}`,
         inputs: { x: components },
         shape: [1, all],
         output: components,
-        workgroup: [THREADS, 1, 1],
-        groups: folded(values),
-        numbers: { values },
+        threads: all / components,
         declarations: name === 'gelu' ? ERF(typeOf(components)) : '',
-        main: `${FLAT_INDEX}
+        main: `
         let x_ = x[index];
         result[index] = ${BODIES[name]};`,
       },
@@ -52,19 +49,17 @@ export function geglu({ inputs, backend }: Call): TensorInfo {
   const all = util.sizeFromShape(shape);
   const components = vectorOf(shape.at(-1)!);
   const width = shape.at(-1)! / components;
-  const values = all / components;
-  const y = runProgram(
+  const y = runFlat(
     { inputs: { x: { ...x, shape: [1, 2 * all] } }, backend },
     {
       key: `geglu_${components}`,
       inputs: { x: components },
       shape: [1, all],
       output: components,
-      workgroup: [THREADS, 1, 1],
-      groups: folded(values),
-      numbers: { values, width },
+      threads: all / components,
+      numbers: { width },
       declarations: ERF(typeOf(components)),
-      main: `${FLAT_INDEX}
+      main: `
       let at = (index / uniforms.width) * 2 * uniforms.width + index % uniforms.width;
       let x_ = x[at + uniforms.width];
       result[index] = x[at] * ${BODIES.gelu};`,

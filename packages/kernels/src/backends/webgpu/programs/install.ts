@@ -93,25 +93,24 @@ const OWN: Readonly<Record<string, Own>> = {
   ...deformableAttention,
 };
 
-/** Our shaders read floats, and have nothing to do without values. */
-const canRead = ({ inputs }: KernelCall): boolean =>
-  Object.values(inputs as Record<string, TensorInfo>).every(
-    ({ dtype, shape }) => dtype === 'float32' && util.sizeFromShape(shape) > 0,
+/** Whether our shaders are to compute, and can: they read floats, and have nothing to do without values. */
+const isOurs = ({ backend, inputs }: KernelCall): boolean =>
+  (backend as CheckedWebGPUBackend).fused &&
+  Object.values(inputs as Record<string, TensorInfo | null | undefined>).every(
+    (input) => input == null || (input.dtype === 'float32' && util.sizeFromShape(input.shape) > 0),
   );
-
-const isFused = (call: { backend: unknown }): boolean => (call.backend as CheckedWebGPUBackend).fused;
 
 /** Puts our shaders before TensorFlow.js's, and before what ops are composed of. Idempotent. */
 export function installPrograms(backendName: string): void {
   for (const name of [BatchMatMul, _FusedMatMul]) {
-    wrapKernel(name, backendName, (call) => (isFused(call) ? matMul(call) : undefined));
+    wrapKernel(name, backendName, (call) => (isOurs(call) ? matMul(call) : undefined));
   }
   for (const name of [Conv2D, FusedConv2D]) {
-    wrapKernel(name, backendName, (call) => (isFused(call) ? conv2d(call) : undefined));
+    wrapKernel(name, backendName, (call) => (isOurs(call) ? conv2d(call) : undefined));
   }
   for (const [kernelName, own] of Object.entries(OWN)) {
     if (getKernel(kernelName, backendName) !== undefined) continue;
-    const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isFused(call) && canRead(call) ? own(call as never) : []);
+    const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isOurs(call) ? own(call as never) : []);
     registerKernel({ kernelName, backendName, kernelFunc });
   }
 }

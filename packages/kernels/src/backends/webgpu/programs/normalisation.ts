@@ -1,5 +1,5 @@
 import { type TensorInfo, util } from '@tensorflow/tfjs-core';
-import { type Call, type Components, FLAT_INDEX, folded, runProgram, THREADS, typeOf, vectorOf } from './program.ts';
+import { type Call, type Components, folded, runFlat, runProgram, THREADS, typeOf, vectorOf } from './program.ts';
 
 /** Values that a thread of the first pass takes at least, and threads that are enough for any GPU. */
 const [LEAST_VALUES, ENOUGH_THREADS] = [16, 16_384];
@@ -71,7 +71,6 @@ const STATISTICS = `
   }`;
 
 const APPLY = (components: Components, silu: boolean): string => `
-${FLAT_INDEX}
   let channel = index % uniforms.channels;
   let at = 2 * (index / (uniforms.pixels * uniforms.channels)) * uniforms.channels + channel;
   let value = (x[index] - affine[at]) * affine[at + uniforms.channels] + bias[channel];
@@ -126,17 +125,15 @@ export function groupNorm({ inputs, attrs, backend }: Call<GroupNormAttributes>)
       main: STATISTICS,
     },
   );
-  const values = images * pixels * channels;
-  const y = runProgram(
+  const y = runFlat(
     { inputs: { x: flat, affine, bias }, backend },
     {
       key: `group_norm_apply_${components}_${silu}`,
       inputs: { x: components, affine: components, bias: components },
       shape: flat.shape,
       output: components,
-      workgroup: [THREADS, 1, 1],
-      groups: folded(values),
-      numbers: { values, channels, pixels },
+      threads: images * pixels * channels,
+      numbers: { channels, pixels },
       main: APPLY(components, silu),
     },
   );

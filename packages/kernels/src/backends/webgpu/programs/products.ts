@@ -1,5 +1,5 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { type Call, deviceOf, runProgram } from './program.ts';
+import { type Call, deviceOf, each, runProgram } from './program.ts';
 import {
   addColumnsOfWeights,
   addRowsOfWeights,
@@ -22,10 +22,8 @@ export interface Product {
 }
 
 /** Whether the program can compute it: it reads and writes vectors of four. */
-export function canMultiply({ x, weight, transposed, bias }: Product): boolean {
-  const [inner, outputs] = transposed ? [weight.shape[2], weight.shape[1]] : [weight.shape[1], weight.shape[2]];
-  const all = [x, weight, ...(bias === undefined ? [] : [bias])];
-  return inner! % 4 === 0 && outputs! % 4 === 0 && inner! > 0 && all.every(({ dtype }) => dtype === 'float32');
+export function canMultiply({ weight }: Product): boolean {
+  return weight.shape[1]! % 4 === 0 && weight.shape[2]! % 4 === 0;
 }
 
 /** @shape [images, rows, outputs] */
@@ -36,19 +34,17 @@ export function multiply(backend: Call['backend'], { x, weight, transposed, bias
   const columns = outputs / 4;
   const tile = tileFor({ images, rows, columns }, deviceOf(backend));
   const isShared = weight.shape[0] === 1;
-  const start = isShared
-    ? '0'
-    : `image * ${transposed ? '4 * uniforms.columns' : '4 * uniforms.inner'} * ${transposed ? 'uniforms.inner' : 'uniforms.columns'}`;
+  const start = isShared ? '0' : 'image * 4 * uniforms.inner * uniforms.columns';
   const value = (i: number): string => `x[base${i} + k]`;
   const main = `${openTile(tile)}
-  ${Array.from({ length: tile.rows }, (_, i) => `let base${i} = (image * uniforms.rows + row${i}) * uniforms.inner;`).join('\n')}
+  ${each(tile.rows, (i) => `let base${i} = (image * uniforms.rows + row${i}) * uniforms.inner;`)}
   let start = ${start};
   for (var k = 0; k < uniforms.inner; k++) {
-    ${transposed ? addColumnsOfWeights(tile, value, 'start', 'k') : addRowsOfWeights(tile, value, 'start + 4 * k * uniforms.columns')}
+    ${transposed ? addColumnsOfWeights(tile, value, 'start + k') : addRowsOfWeights(tile, value, 'start + 4 * k * uniforms.columns')}
   }
   ${closeTile(tile, bias !== undefined)}`;
   return runProgram(
-    { inputs: bias === undefined ? { x, weight } : { x, weight, bias }, backend },
+    { inputs: { x, weight, ...(bias && { bias }) }, backend },
     {
       key: `product_${tile.rows}x${tile.vectors}_${transposed}_${isShared}`,
       inputs: { x: 4, weight: 4, ...(bias && { bias: 4 }) },

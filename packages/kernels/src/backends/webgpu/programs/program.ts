@@ -15,6 +15,10 @@ export type Components = 1 | 4;
 export type Device = 'hardware' | 'software';
 export const deviceOf = ({ isSoftware }: CheckedWebGPUBackend): Device => (isSoftware ? 'software' : 'hardware');
 
+/** A line of code for each of so many, or parts of one. */
+export const each = (count: number, line: (i: number) => string, by = '\n'): string =>
+  Array.from({ length: count }, (_, i) => line(i)).join(by);
+
 export const vectorOf = (size: number): Components => (size % 4 === 0 ? 4 : 1);
 export const typeOf = (components: Components): string => (components === 4 ? 'vec4<f32>' : 'f32');
 
@@ -27,11 +31,6 @@ export function folded(threads: number): [number, number, number] {
   const rows = Math.ceil(groups / 65_535);
   return [Math.ceil(groups / rows), rows, 1];
 }
-
-/** The number of a thread of such workgroups, as `index`; those past `uniforms.values` have nothing to do. */
-export const FLAT_INDEX = `
-  let index = i32(workgroupId.y * numWorkgroups.x + workgroupId.x) * ${THREADS} + i32(localIndex);
-  if (index >= uniforms.values) { return; }`;
 
 export interface ProgramParts {
   /** Names every constant that is written into the code: programs of one key are compiled once. */
@@ -101,4 +100,23 @@ export function runProgram(
     Object.values(values).map((value) => ({ type, data: [value] }));
   const uniforms = [...typed(parts.numbers, 'int32'), ...typed(parts.fractions, 'float32')];
   return backend.runWebGPUProgram(program, tensors, 'float32', uniforms, output);
+}
+
+/** Runs a program with so many threads in a row: the code finds a thread's number as `index`. */
+export function runFlat(
+  call: Pick<Call, 'inputs' | 'backend'>,
+  { threads, numbers, main, ...parts }: Omit<ProgramParts, 'workgroup' | 'groups'> & { readonly threads: number },
+  output?: TensorInfo,
+): TensorInfo {
+  const flat: ProgramParts = {
+    ...parts,
+    workgroup: [THREADS, 1, 1],
+    groups: folded(threads),
+    numbers: { threads, ...numbers },
+    main: `
+  let index = i32(workgroupId.y * numWorkgroups.x + workgroupId.x) * ${THREADS} + i32(localIndex);
+  if (index >= uniforms.threads) { return; }
+  ${main}`,
+  };
+  return runProgram(call, flat, output);
 }

@@ -136,6 +136,10 @@ describeOnBackends('the shaders', () => {
   it('leave no tensor behind', async () => {
     const x = random([1, 4, 4, 8]);
     const [w, b] = [tensor1d(new Float32Array(8)), tensor1d(new Float32Array(8))];
-    await expectNoLeaks(() => tidy(() => groupNorm(x, w, b, { groups: 2 })).dispose());
+    const run = (): void => tidy(() => groupNorm(x, w, b, { groups: 2 })).dispose();
+    await expectNoLeaks(run);
+    const before = webgpu().numDataIds();
+    run();
+    expect(webgpu().numDataIds()).toBe(before);
   });
 }, ['webgpu']);

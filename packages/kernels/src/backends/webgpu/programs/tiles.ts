@@ -1,4 +1,4 @@
-import type { Device } from './program.ts';
+import { type Device, each } from './program.ts';
 
 /** How many results a thread of a product computes: rows, and vectors of four columns. */
 export interface Tile {
@@ -27,9 +27,6 @@ const TILES: readonly Tile[] = [
 
 /** Fewer leave a GPU's processors, or a CPU's cores, idle. */
 const LEAST_WORKGROUPS = { hardware: 64, software: 8 } as const;
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-const each = (count: number, line: (i: number) => string): string => range(count).map(line).join('\n');
 
 export const WORKGROUP: readonly [number, number, number] = [WIDTH, HEIGHT, 1];
 
@@ -71,17 +68,13 @@ export function addRowsOfWeights({ rows, vectors }: Tile, x: (row: number) => st
     ${each(vectors, column)}`;
 }
 
-/** The same, where the weights of an output lie next to each other. @param k the place of the vector of inner values */
-export function addColumnsOfWeights(
-  { rows, vectors }: Tile,
-  x: (row: number) => string,
-  start: string,
-  k: string,
-): string {
+/** The same, where the weights of an output lie next to each other. @param weights the place of the first output's vector of weights */
+export function addColumnsOfWeights({ rows, vectors }: Tile, x: (row: number) => string, weights: string): string {
   const column = (c: number): string => `
-    ${each(4, (n) => `let w${n}_${c} = weight[${start} + (4 * column${c} + ${n}) * uniforms.inner + ${k}];`)}
+    ${each(4, (n) => `let w${n}_${c} = weight[at + (4 * column${c} + ${n}) * uniforms.inner];`)}
     ${each(rows, (i) => `sum${i}_${c} += vec4<f32>(dot(x${i}, w0_${c}), dot(x${i}, w1_${c}), dot(x${i}, w2_${c}), dot(x${i}, w3_${c}));`)}`;
   return `
+    let at = ${weights};
     ${each(rows, (i) => `let x${i} = ${x(i)};`)}
     ${each(vectors, column)}`;
 }

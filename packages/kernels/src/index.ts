@@ -26,5 +26,6 @@ export { type FeatureLevel, multiScaleDeformableAttention } from './ops/deformab
 export { linear } from './ops/linear.ts';
 export { type GroupNormOptions, groupNorm, layerNorm } from './ops/norm.ts';
 export { type ResizeMethod, type ResizeOptions, resize, upsampleNearest } from './ops/resize.ts';
+export { canPack, isPacked, type PackedLayout, type PackedValues, packedTensor } from './packed-tensor.ts';
 export { type Piece, type PieceOptions, runAtOnce, runInPieces } from './pieces.ts';
 export { registerRepairedKernels } from './repaired-kernels/all.ts';

@@ -1,5 +1,7 @@
+import { isPacked } from '@rass/kernels';
 import { disposeParams, type Leaf, mapLeaves, type ParamSource } from '@rass/nn';
 import { add, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
+import { withBeside } from './beside.ts';
 import { layersOf } from './names.ts';
 import { product, scaleFor } from './product.ts';
 import type { Factors } from './shares.ts';
@@ -66,15 +68,17 @@ async function checkFinite(path: string, weight: Tensor): Promise<void> {
   throw new Error(`lora: merged weights are finite; got ${values[at]} at ${at} of ${path}.weight; look at the adapter`);
 }
 
+const factorsIn = (all: readonly AdapterFactors[]): unknown => all.map(({ factors: { down, up } }) => [down, up]);
+
 /** The tree with products added to its weights: what addAdapter, loading and mergeAndUnload give, without a tree of adapters in between, so
- * that a page which runs a trained model loads none of what adapters can do. Tree and factors are used up, whatever happens.
- * @throws when a merged weight is not finite */
+ * that a page which runs a trained model loads none of what adapters can do. Weights that stay packed in memory are left as they are, and the
+ * products computed beside them. Tree and factors are used up, whatever happens. @throws when a merged weight is not finite */
 export async function mergeFactors<Tree>(tree: Tree, all: readonly AdapterFactors[]): Promise<Tree> {
   const merged = new Map<string, Tensor>();
   try {
     for (const leaf of layersOf(tree)) {
       const own = all.filter(({ path }) => path === leaf.path);
-      if (own.length === 0 || !('weight' in leaf)) continue;
+      if (own.length === 0 || !('weight' in leaf) || isPacked(leaf.weight)) continue;
       const weight = tidy(() =>
         own.reduce((sum, { factors, scale }) => add(sum, mul(product(factors), scale)), leaf.weight as Tensor),
       );
@@ -84,12 +88,13 @@ export async function mergeFactors<Tree>(tree: Tree, all: readonly AdapterFactor
     }
   } catch (error) {
     for (const weight of merged.values()) weight.dispose();
-    disposeParams(tree);
+    disposeParams([tree, factorsIn(all)]);
     throw error;
-  } finally {
-    disposeParams(all.map(({ factors: { down, up } }) => [down, up]));
   }
-  return mapLeaves(tree, (leaf) =>
-    merged.has(leaf.path) ? ({ ...leaf, weight: merged.get(leaf.path) } as Leaf) : leaf,
-  );
+  disposeParams(factorsIn(all.filter(({ path }) => merged.has(path))));
+  return mapLeaves(tree, (leaf) => {
+    if (merged.has(leaf.path)) return { ...leaf, weight: merged.get(leaf.path) } as Leaf;
+    const own = all.filter(({ path }) => path === leaf.path);
+    return own.length === 0 ? leaf : withBeside(leaf, own);
+  });
 }

@@ -1,6 +1,6 @@
 import { type ByteFolder, WeightsError } from '@rass/weights';
 import { fileFolder } from '@rass/weights/node';
-import { type Model, openModel as openFolder } from './model/open.ts';
+import { type Model, type ModelOptions, openModel as openFolder } from './model/open.ts';
 import { readStages as readFolderStages, type Stages } from './model/stages.ts';
 import { openPipeline as openFolderPipeline, type Pipeline, type PipelineOptions } from './pipeline.ts';
 
@@ -14,7 +14,8 @@ async function explained<T>(path: string, opening: Promise<T>): Promise<T> {
 }
 
 /** Opens a model by the path of its folder. @throws when it is none */
-export const openModel = (path: string): Promise<Model> => explained(path, openFolder(fileFolder(path)));
+export const openModel = (path: string, options?: ModelOptions): Promise<Model> =>
+  explained(path, openFolder(fileFolder(path), options));
 
 /** What a model's folder has beside diffusers' parts, by its path. @throws when the file is none of this format */
 export const readStages = (path: string): Promise<Stages> => readFolderStages(fileFolder(path));

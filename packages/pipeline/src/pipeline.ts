@@ -1,8 +1,10 @@
 import type { DatasetClass } from '@rass/datasets';
 import type { LabelMap, RgbImage } from '@rass/images';
-import { disposeParams } from '@rass/nn';
-import type { ByteFolder, OpenOptions } from '@rass/weights';
-import { openModel } from './model/open.ts';
+import { disposeParams, mapTensors } from '@rass/nn';
+import type { Unet } from '@rass/unet';
+import type { ByteFolder } from '@rass/weights';
+import { clone, keep } from '@tensorflow/tfjs-core';
+import { type Model, type ModelOptions, openModel } from './model/open.ts';
 import type { TagAttention } from './tags/attention.ts';
 import type { RestoreOptions, Restoring } from './tasks/restore.ts';
 import type { Segmenting, SegmentOptions } from './tasks/segment.ts';
@@ -65,9 +67,28 @@ class LoadedPipeline implements Pipeline {
 }
 
 /** What is loaded of a model. */
-export interface PipelineOptions extends OpenOptions {
+export interface PipelineOptions extends Omit<ModelOptions, 'packed'> {
+  /** As of a model, but by default true: a pipeline trains nothing. */
+  readonly packed?: boolean;
   readonly restore: boolean;
   readonly segment: boolean;
+}
+
+/** The model with a UNet that is read once for two tasks, which share its tensors. What is left when not both took theirs is disposed of. */
+function readOnce(model: Model): Model & { disposeRest(): void } {
+  let rest: Unet | undefined;
+  return {
+    ...model,
+    async loadUnet() {
+      const own = rest;
+      rest = undefined;
+      if (own !== undefined) return own;
+      const first = await model.loadUnet();
+      rest = mapTensors(first, ({ tensor }) => keep(clone(tensor)));
+      return first;
+    },
+    disposeRest: () => disposeParams(rest),
+  };
 }
 
 /** Loads what restores, what segments, or both, of a model's folder: by its URL, or any folder of bytes; `@rass/pipeline/node` takes paths.
@@ -75,7 +96,7 @@ export interface PipelineOptions extends OpenOptions {
  * @throws when it is none, or was not trained for what is asked */
 export async function openPipeline(
   root: string | URL | ByteFolder,
-  { restore, segment, ...options }: PipelineOptions,
+  { restore, segment, packed = true, ...options }: PipelineOptions,
 ): Promise<Pipeline> {
   const tasks = Promise.all([
     restore ? import('./tasks/restore.ts') : undefined,
@@ -83,7 +104,8 @@ export async function openPipeline(
   ]);
   // Said below, once the model is open.
   tasks.catch(() => {});
-  const model = await openModel(root, options);
+  const opened = await openModel(root, { ...options, packed });
+  const model = restore && segment ? readOnce(opened) : { ...opened, disposeRest() {} };
   const loaded: unknown[] = [];
   const kept = <T extends object>(tree: T): T => {
     loaded.push(tree);
@@ -101,6 +123,7 @@ export async function openPipeline(
     disposeParams(loaded);
     throw error;
   } finally {
+    model.disposeRest();
     await model.close();
   }
 }

@@ -23,6 +23,18 @@ export interface ReadPartOptions extends ReadOptions {
   into?: Uint8Array<ArrayBuffer>;
 }
 
+/** A quantized tensor as it is stored: rows of codes, one for each output, with the scales and biases of their groups. The last group of
+ * a row may be filled up past the row's end. */
+export interface QuantizedData {
+  readonly bits: 4 | 8;
+  readonly groupSize: 32 | 64 | 128;
+  /** Packed from the lowest bits up. [rows, whole groups * bits / 32] */
+  readonly codes: Uint32Array<ArrayBuffer>;
+  /** Of float16, as their bits; value = scale * code + bias. [rows, groups] */
+  readonly scales: Uint16Array<ArrayBuffer>;
+  readonly biases: Uint16Array<ArrayBuffer>;
+}
+
 /** Named tensors, whatever the format. Nothing but the names, types and shapes is in memory until it is read. */
 export interface Checkpoint {
   /** The file, URL or folder, for messages. */
@@ -43,6 +55,8 @@ export interface Checkpoint {
   /** The elements from number `start` up to `start + count`, as read() gives them; absent where the format keeps no tensor in one
    * piece. Types of less than a byte are read whole. @throws like read, or WeightsError `RangeOutside` */
   readPart?(key: string, start: number, count: number, options?: ReadPartOptions): Promise<TensorArray>;
+  /** A quantized tensor that read() would expand; undefined for another, and where its scales are not of float16. @throws like read */
+  readQuantized?(key: string, options?: ReadOptions): Promise<QuantizedData | undefined>;
   close(): Promise<void>;
 }
 

@@ -3,6 +3,7 @@ import {
   disposeParams,
   type Leaf,
   leaves,
+  mapLeaves,
   mapTensors,
   type NamedTensor,
   namedTensors,
@@ -15,7 +16,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Model } from './open.ts';
 import type { RestorationStage, SegmentationStage } from './stages.ts';
 
-/** The leaf by itself, without the adapters that are on it. */
+/** The leaf by itself, without the adapter that is on it. */
 const alone = (leaf: Leaf): Leaf => ('adapter' in leaf ? ({ ...leaf, adapter: undefined } as Leaf) : leaf);
 
 /** The leaves of a UNet that a stage trains, which are what its file has: adapters and the first convolution. */
@@ -43,6 +44,14 @@ function replaced<Tree>(tree: Tree, asked: readonly NamedTensor[], values: Value
   return loaded;
 }
 
+/** The tree whose leaves of these paths have lost what is beside their weights. */
+const withoutBeside = <Tree>(tree: Tree, paths: ReadonlySet<string>): Tree =>
+  mapLeaves(tree, (leaf) => {
+    if (!paths.has(leaf.path) || !('adapter' in leaf)) return leaf;
+    disposeParams(leaf.adapter?.params);
+    return alone(leaf);
+  });
+
 /** A tree with the values of a checkpoint in place of its own, which are freed: all that `choose` says, and nothing else is in it.
  * @throws LoadError when keys or shapes differ */
 export async function loadStageFrom<Tree>(
@@ -68,7 +77,8 @@ async function withStage<Beside>(
   { unet, beside }: { readonly unet: Unet; readonly beside: Beside },
   { file, adapters }: StageFile,
 ): Promise<{ unet: Unet; beside: Beside }> {
-  const ofUnet = namedTensors(unet).filter(({ key }) => isTrainedInStage(key));
+  // Without the products of an earlier stage, which are beside packed weights.
+  const ofUnet = namedTensors(mapLeaves(unet, alone)).filter(({ key }) => isTrainedInStage(key));
   const ofOthers = namedTensors(beside);
   const build = (from: ParamSource) => ({
     own: askAll(from, ofUnet),
@@ -78,7 +88,7 @@ async function withStage<Beside>(
   const loading = async () => {
     const checkpoint = await model.openWeights(file);
     try {
-      return (await loadParams(checkpoint, build)).params;
+      return (await loadParams(checkpoint, build, model.loading)).params;
     } finally {
       await checkpoint.close();
     }
@@ -89,7 +99,8 @@ async function withStage<Beside>(
   });
   const loaded = replaced(beside, ofOthers, others);
   try {
-    return { unet: await mergeFactors(replaced(unet, ofUnet, own), factors), beside: loaded };
+    const bare = withoutBeside(unet, new Set(ofUnet.map(({ leaf }) => leaf.path)));
+    return { unet: await mergeFactors(replaced(bare, ofUnet, own), factors), beside: loaded };
   } catch (error) {
     disposeParams(loaded);
     throw error;

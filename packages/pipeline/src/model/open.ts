@@ -11,6 +11,7 @@ import {
   type ByteFolder,
   type Checkpoint,
   type DiffusersFolder,
+  type LoadOptions,
   loadParams,
   type OpenOptions,
   openCheckpoint,
@@ -24,6 +25,8 @@ import { openTagModel, openTextModel, type TagModel, type TextModel } from './te
 export interface Model {
   readonly name: string;
   readonly stages: Stages;
+  /** How loadParams is to load its weights. */
+  readonly loading: Pick<LoadOptions, 'packed'>;
   /** A file of weights beside diffusers' parts; the caller's to close. @throws when it is not there */
   openWeights(file: string): Promise<Checkpoint>;
   loadVae(): Promise<Vae>;
@@ -43,14 +46,23 @@ function partOf<K extends keyof DiffusersFolder>(folder: DiffusersFolder, part: 
   );
 }
 
+/** How a model is opened. */
+export interface ModelOptions extends OpenOptions {
+  /** Whether weights stay as they are stored in the device's memory, of float16, 8 or 4 bits, where the device's kernels read them so: WebGPU's
+   * do. Else they are float32, as what is trained has to be, and adapters are merged into them; default false. */
+  readonly packed?: boolean;
+}
+
 /** Opens a model: a folder in diffusers' layout, with the stages that were trained so far; by its URL, or any folder of bytes.
  * @throws when it is none, or a part that is asked for is not there */
-export async function openModel(root: string | URL | ByteFolder, options: OpenOptions = {}): Promise<Model> {
+export async function openModel(root: string | URL | ByteFolder, options: ModelOptions = {}): Promise<Model> {
+  const { packed = false } = options;
   const files = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
   const [folder, stages] = await Promise.all([openDiffusersFolder(files, options), readStages(files)]);
   return {
     name: files.name,
     stages,
+    loading: { packed },
     async openWeights(file) {
       const source = await files.open(file, options.signal);
       if (source !== undefined) return openCheckpoint(source, options);
@@ -61,15 +73,15 @@ export async function openModel(root: string | URL | ByteFolder, options: OpenOp
     async loadVae() {
       const { config, checkpoint } = partOf(folder, 'vae');
       const parsed = parseVaeConfig(config);
-      return (await loadParams(checkpoint, (from) => vaeParams(from, parsed))).params;
+      return (await loadParams(checkpoint, (from) => vaeParams(from, parsed), { packed })).params;
     },
     async loadUnet() {
       const { config, checkpoint } = partOf(folder, 'unet');
       const parsed = parseUnetConfig(config);
-      return (await loadParams(checkpoint, (from) => unetParams(from, parsed))).params;
+      return (await loadParams(checkpoint, (from) => unetParams(from, parsed), { packed })).params;
     },
-    loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer),
-    loadTags: () => openTagModel(partOf(folder, 'textEncoder'), folder.tokenizer),
+    loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer, { packed }),
+    loadTags: () => openTagModel(partOf(folder, 'textEncoder'), folder.tokenizer, { packed }),
     schedule: () => noiseSchedule(parseScheduleConfig(partOf(folder, 'scheduler'))),
     close: () => folder.close(),
   };

@@ -9,7 +9,7 @@ import {
   type TokenBatch,
   type Tokenizer,
 } from '@rass/text-encoder';
-import type { DiffusersComponent, TokenizerFiles } from '@rass/weights';
+import type { DiffusersComponent, LoadOptions, TokenizerFiles } from '@rass/weights';
 import { concat, keep, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
 
 /** Prompts to what the UNet conditions on. */
@@ -88,15 +88,18 @@ async function loadTokenizer(files: TokenizerFiles | undefined): Promise<Tokeniz
   return tokenizerFromFiles(files);
 }
 
-const loadParams = async ({ checkpoint, config }: DiffusersComponent): Promise<ClipText> =>
-  (await loadClipText(checkpoint, parseClipTextConfig(config))).params;
+type Loading = Pick<LoadOptions, 'packed'>;
+
+const loadParams = async ({ checkpoint, config }: DiffusersComponent, loading: Loading): Promise<ClipText> =>
+  (await loadClipText(checkpoint, parseClipTextConfig(config), loading)).params;
 
 /** Loads the text encoder and the tokenizer of a folder. */
 export async function openTextModel(
   encoder: DiffusersComponent,
   files: TokenizerFiles | undefined,
+  loading: Loading = {},
 ): Promise<TextModel> {
-  const params = await loadParams(encoder);
+  const params = await loadParams(encoder, loading);
   try {
     return textModel(params, await loadTokenizer(files));
   } catch (error) {
@@ -117,18 +120,22 @@ export interface TagModel {
 const NO_TAGS: TagPrompt = { text: '', tags: [], dropped: [] };
 
 /** Loads the text encoder of a folder, for tags. */
-export async function openTagModel(encoder: DiffusersComponent, files: TokenizerFiles | undefined): Promise<TagModel> {
-  const params = await loadParams(encoder);
+export async function openTagModel(
+  encoder: DiffusersComponent,
+  files: TokenizerFiles | undefined,
+  loading: Loading = {},
+): Promise<TagModel> {
+  const params = await loadParams(encoder, loading);
   const embeddings = new Embeddings(params);
   let tokenizer: Tokenizer | undefined;
-  let loading: Promise<Tokenizer> | undefined;
+  let asked: Promise<Tokenizer> | undefined;
   const load = async (): Promise<Tokenizer> => {
-    loading ??= loadTokenizer(files);
+    asked ??= loadTokenizer(files);
     try {
-      tokenizer = await loading;
+      tokenizer = await asked;
       return tokenizer;
     } finally {
-      loading = undefined;
+      asked = undefined;
     }
   };
   return {

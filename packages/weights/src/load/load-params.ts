@@ -30,6 +30,9 @@ export interface LoadOptions {
   allowWrongShape?: KeyNames;
   /** These may have values that are infinite or not numbers. */
   allowNonFinite?: KeyNames;
+  /** Whether weights stay in memory as they are stored, of float16 or quantized to 4 or 8 bits, where the backend's kernels expand what they read:
+   * on WebGPU, those of whole vectors. All others are float32, as all are by default. For inference: packed weights are not trained. */
+  packed?: boolean;
   /** For the initial values of what is not loaded; default 0. */
   seed?: number;
   onProgress?: (progress: LoadProgress) => void;
@@ -122,9 +125,16 @@ function countNonFinite(values: Float32Array): number {
   return count;
 }
 
-function makeTensor(values: Float32Array<ArrayBuffer>, { layout, shape, checkpointShape }: TensorRequest): Tensor {
-  const laidOut = layout === 'conv2d' ? toHwio(values, checkpointShape) : values;
-  return keep(tensor(laidOut, [...shape], 'float32'));
+/** A tensor that is loaded, and how many of its values are not finite. */
+interface LoadedTensor {
+  readonly tensor: Tensor;
+  readonly nonFinite: number;
+}
+
+async function readTensor(checkpoint: Checkpoint, request: TensorRequest, signal?: AbortSignal): Promise<LoadedTensor> {
+  const values = await readFloat32(checkpoint, request.key, { signal });
+  const laidOut = request.layout === 'conv2d' ? toHwio(values, request.checkpointShape) : values;
+  return { tensor: tensor(laidOut, [...request.shape], 'float32'), nonFinite: countNonFinite(values) };
 }
 
 /** Reads tensors one at a time, in the order of the file. */
@@ -133,18 +143,19 @@ async function readTensors(
   requests: ReadonlyMap<string, TensorRequest>,
   used: readonly string[],
   tensors: Map<string, Tensor>,
-  { signal, onProgress }: LoadOptions,
+  { signal, onProgress, packed = false }: LoadOptions,
 ): Promise<LoadReport['nonFinite']> {
+  const readPacked = packed ? (await import('./packed.ts')).readPacked : undefined;
   const nonFinite: { key: string; count: number }[] = [];
   const sizes = used.map((key) => elementCount(requests.get(key)!.shape));
   const parametersTotal = sizes.reduce((sum, size) => sum + size, 0);
   let parametersLoaded = 0;
   for (const [index, key] of used.entries()) {
     throwIfAborted(signal);
-    const values = await readFloat32(checkpoint, key, { signal });
-    const count = countNonFinite(values);
-    if (count > 0) nonFinite.push({ key, count });
-    tensors.set(key, makeTensor(values, requests.get(key)!));
+    const request = requests.get(key)!;
+    const read = (await readPacked?.(checkpoint, request, signal)) ?? (await readTensor(checkpoint, request, signal));
+    tensors.set(key, keep(read.tensor));
+    if (read.nonFinite > 0) nonFinite.push({ key, count: read.nonFinite });
     parametersLoaded += sizes[index];
     onProgress?.({ key, loaded: index + 1, total: used.length, parametersLoaded, parametersTotal });
   }
@@ -152,7 +163,7 @@ async function readTensors(
 }
 
 /** Loads a model's parameters. `build` is run twice: over shapes, to learn what it asks for, and over the loaded tensors.
- * Tensors are read one at a time, made float32, convolutions laid out [Kh, Kw, I, O], and kept: disposeParams frees them.
+ * Tensors are read one at a time, made float32 unless they are to stay packed, convolutions laid out [Kh, Kw, I, O], and kept: disposeParams frees them.
  * @throws LoadError, with a report, when keys are missing, unused, of another shape or not finite and not allowed by name */
 export async function loadParams<Tree>(
   checkpoint: Checkpoint,

@@ -1,4 +1,4 @@
-import { type Checkpoint, readFloat32, type TensorInfo, tensorNotFound } from '../checkpoint.ts';
+import { type Checkpoint, type QuantizedData, readFloat32, type TensorInfo, tensorNotFound } from '../checkpoint.ts';
 import { byteLengthOf } from '../dtype/dtype.ts';
 import { WeightsError } from '../error.ts';
 import { dequantizeAffine } from './affine.ts';
@@ -78,5 +78,15 @@ export function quantizedCheckpoint(below: Checkpoint, texts = [below.metadata[Q
       return { ...info, data: cutRows(values, info.shape, quantization) };
     },
     readPart: undefined,
+    async readQuantized(key, options) {
+      if (!infos.has(checked(key))) return undefined;
+      const parts = partsOf(key);
+      if ([parts.scales, parts.biases].some((part) => below.info(part).dtype !== 'F16')) return undefined;
+      const [codes, scales, biases] = await Promise.all(
+        [parts.codes, parts.scales, parts.biases].map(async (part) => (await below.read(part, options)).data),
+      );
+      const { groupSize } = quantization;
+      return { bits, groupSize, codes, scales, biases } as QuantizedData;
+    },
   };
 }

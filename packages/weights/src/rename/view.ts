@@ -1,4 +1,4 @@
-import { type Checkpoint, type TensorInfo, tensorNotFound } from '../checkpoint.ts';
+import { type Checkpoint, type ReadOptions, type TensorInfo, tensorNotFound } from '../checkpoint.ts';
 import { bitsOf, elementCount } from '../dtype/dtype.ts';
 import { WeightsError } from '../error.ts';
 import { type Renaming, renameKeys, type Unmatched } from './rules.ts';
@@ -55,6 +55,13 @@ export function viewCheckpoint(below: Checkpoint, entries: ReadonlyMap<string, V
       const perRow = data.length / shape[0];
       return { ...info, data: data.slice(rows[0] * perRow, rows[1] * perRow) };
     },
+    ...(below.readQuantized && {
+      async readQuantized(key: string, options?: ReadOptions) {
+        infoOf(key);
+        const { key: source, rows, shape } = entries.get(key)!;
+        return rows === undefined && shape === undefined ? below.readQuantized!(source, options) : undefined;
+      },
+    }),
     close: () => below.close(),
   };
 }

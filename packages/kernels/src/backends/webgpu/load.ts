@@ -59,14 +59,14 @@ export async function loadWebgpu(options: WebgpuOptions = {}, hardwareOnly = fal
   const adapter = await requestAdapter(options);
   if (hardwareOnly) refuseSoftware(describe(adapter, {}));
   // TensorFlow.js's package registers its backend and kernels as it loads, and only where navigator.gpu is there.
-  const checked = await loadPeer('webgpu', PACKAGE, () => import('./checked-backend.ts'));
+  const packing = await loadPeer('webgpu', PACKAGE, () => import('./packed/packing-backend.ts'));
   const { installPrograms } = await import('./programs/install.ts');
   const { nameKernels } = await import('./kernel-names.ts');
   const device = await requestDevice(adapter, options);
   if (findBackendFactory(ENGINE_NAME)) removeBackend(ENGINE_NAME);
   installPrograms(ENGINE_NAME);
   nameKernels(ENGINE_NAME);
-  const backend = new checked.CheckedWebGPUBackend(device, adapter.info, options);
+  const backend = new packing.PackingWebGPUBackend(device, adapter.info, options);
   registerBackend(ENGINE_NAME, () => backend, 3);
   env().set('WEBGPU_CPU_FORWARD', options.cpuForward ?? false);
   const info = describe(adapter, { ...backend.limits });

@@ -1,6 +1,7 @@
-import { backend_util, type TensorInfo } from '@tensorflow/tfjs-core';
+import { backend_util, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { type Call, deviceOf, each, runProgram } from './program.ts';
 import { addRowsOfWeights, closeTile, openTile, tileFor, WORKGROUP, workgroupsOf } from './tiles.ts';
+import { weightReader } from './weights.ts';
 
 /** How a convolution goes over an image, in the words of TensorFlow.js's kernels. */
 export interface Geometry {
@@ -35,6 +36,16 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
   const rows = info.outHeight * info.outWidth;
   const columns = info.outChannels / 4;
   const tile = tileFor({ images: info.batchSize, rows, columns }, deviceOf(backend));
+  const places = info.filterHeight * info.filterWidth;
+  const reader = weightReader(weight, backend.packedOf(weight), {
+    columns,
+    fits: ({ layout }, shape) => layout === 'hwio' && util.arraysEqual([...shape], weight.shape),
+  });
+  const terms = {
+    x: (i: number): string => `select(vec4<f32>(0.0), x[base${i} + k], inside${i})`,
+    weights: 'tap + 4 * k * uniforms.columns',
+    reader,
+  };
   const ofRows = (line: (i: number) => string): string => each(tile.rows, line);
   const { strideHeight, strideWidth, dilationHeight, dilationWidth, filterHeight, filterWidth } = info;
   const main = `${openTile(tile)}
@@ -55,16 +66,17 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
       let base${i} = select(0, ((image * uniforms.height + down${i}) * uniforms.width + across${i}) * uniforms.inner, inside${i});`,
       )}
       for (var k = 0; k < uniforms.inner; k++) {
-        ${addRowsOfWeights(tile, (i) => `select(vec4<f32>(0.0), x[base${i} + k], inside${i})`, 'tap + 4 * k * uniforms.columns')}
+        ${addRowsOfWeights(tile, terms, (k) => `(4 * k + ${k}) * ${places} + line * ${filterWidth} + place`)}
       }
     }
   }
   ${closeTile(tile, bias !== undefined)}`;
   return runProgram(
-    { inputs: { x, weight, ...(bias && { bias }) }, backend },
+    { inputs: { x, weight: reader.input, ...(bias && { bias }) }, backend },
     {
-      key: `convolution_${tile.rows}x${tile.vectors}_${filterHeight}x${filterWidth}_${strideHeight}x${strideWidth}_${dilationHeight}x${dilationWidth}`,
-      inputs: { x: 4, weight: 4, ...(bias && { bias: 4 }) },
+      key: `convolution_${tile.rows}x${tile.vectors}_${filterHeight}x${filterWidth}_${strideHeight}x${strideWidth}_${dilationHeight}x${dilationWidth}${reader.key}`,
+      declarations: reader.declarations,
+      inputs: { x: 4, weight: reader.components, ...(bias && { bias: 4 }) },
       shape: info.outShape,
       output: 4,
       workgroup: WORKGROUP,
@@ -78,6 +90,7 @@ export function convolve(backend: Call['backend'], { x, weight, bias }: Convolut
         outWidth: info.outWidth,
         padTop: info.padInfo.top,
         padLeft: info.padInfo.left,
+        ...reader.numbers,
       },
       main,
     },

@@ -3,6 +3,7 @@ import {
   BatchMatMul,
   Conv2D,
   FusedConv2D,
+  GatherV2,
   getKernel,
   type KernelConfig,
   registerKernel,
@@ -18,6 +19,7 @@ import { elementwise, geglu } from './elementwise.ts';
 import { groupNorm, layerNorm } from './normalisation.ts';
 import { canMultiply, multiply } from './products.ts';
 import type { Call } from './program.ts';
+import { canPickRows, rowsOfTable } from './rows.ts';
 
 interface MatMulAttributes {
   readonly transposeA: boolean;
@@ -79,6 +81,16 @@ function conv2d(call: KernelCall): TensorInfo | undefined {
   return convolve(backendOf(call), convolution, attrs);
 }
 
+/** Rows of a packed table; all others are TensorFlow.js's to gather. */
+function gatherRows(call: KernelCall): TensorInfo | undefined {
+  const { x, indices } = call.inputs as Record<'x' | 'indices', TensorInfo>;
+  const { axis, batchDims } = call.attrs as unknown as { axis: number; batchDims: number };
+  const table = backendOf(call).packedOf(x);
+  if (table === undefined || !canPickRows(table) || axis !== 0 || batchDims !== 0) return undefined;
+  if (util.sizeFromShape(indices.shape) === 0 || !util.arraysEqual(x.shape, [...table.shape])) return undefined;
+  return rowsOfTable(backendOf(call), table, indices);
+}
+
 type Own = (call: never) => TensorInfo | TensorInfo[];
 
 /** The kernels that TensorFlow.js has no name for. An op composes its result where the answer is empty. */
@@ -108,6 +120,7 @@ export function installPrograms(backendName: string): void {
   for (const name of [Conv2D, FusedConv2D]) {
     wrapKernel(name, backendName, (call) => (isOurs(call) ? conv2d(call) : undefined));
   }
+  wrapKernel(GatherV2, backendName, gatherRows);
   for (const [kernelName, own] of Object.entries(OWN)) {
     if (getKernel(kernelName, backendName) !== undefined) continue;
     const kernelFunc: KernelConfig['kernelFunc'] = (call) => (isOurs(call) ? own(call as never) : []);

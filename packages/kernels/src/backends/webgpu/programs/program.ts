@@ -1,16 +1,20 @@
 import type { WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program.d.ts';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { CheckedWebGPUBackend } from '../checked-backend.ts';
+import type { Packed } from '../packed/packed.ts';
+
+/** What runs programs, and knows which weights are packed. */
+export type ProgramBackend = CheckedWebGPUBackend & { packedOf(tensor: TensorInfo): Packed | undefined };
 
 /** What a kernel is called with. */
 export interface Call<Attributes = unknown> {
   readonly inputs: Readonly<Record<string, TensorInfo>>;
   readonly attrs: Attributes;
-  readonly backend: CheckedWebGPUBackend;
+  readonly backend: ProgramBackend;
 }
 
-/** Numbers that an element of a buffer has in the shader: one, or a vector of four. */
-export type Components = 1 | 4;
+/** Numbers that an element of a buffer has in the shader: one, or a vector. */
+export type Components = 1 | 2 | 4;
 
 export type Device = 'hardware' | 'software';
 export const deviceOf = ({ isSoftware }: CheckedWebGPUBackend): Device => (isSoftware ? 'software' : 'hardware');

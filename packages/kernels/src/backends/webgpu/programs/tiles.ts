@@ -1,4 +1,5 @@
 import { type Device, each } from './program.ts';
+import type { WeightReader } from './weights.ts';
 
 /** How many results a thread of a product computes: rows, and vectors of four columns. */
 export interface Tile {
@@ -56,11 +57,23 @@ export function openTile({ rows, vectors }: Tile): string {
   ${each(rows, (i) => each(vectors, (c) => `var sum${i}_${c} = vec4<f32>(0.0);`))}`;
 }
 
-/** Adds what four inner values give. The weights of an inner value lie next to each other.
- * @param x the vector of a row's four values @param weights the place of the first one's weights */
-export function addRowsOfWeights({ rows, vectors }: Tile, x: (row: number) => string, weights: string): string {
+/** What a product adds up. */
+interface Terms {
+  /** The vector of a row's four values. */
+  readonly x: (row: number) => string;
+  /** The place of the first one's weights. */
+  readonly weights: string;
+  readonly reader: Pick<WeightReader, 'at'>;
+}
+
+/** Adds what four inner values give. The weights of an inner value lie next to each other. @param row the number of the k-th inner value of a group */
+export function addRowsOfWeights(
+  { rows, vectors }: Tile,
+  { x, weights, reader }: Terms,
+  row: (k: number) => string,
+): string {
   const column = (c: number): string => `
-    ${each(4, (k) => `let w${k}_${c} = weight[at + ${k} * uniforms.columns + column${c}];`)}
+    ${each(4, (k) => `let w${k}_${c} = ${reader.at(`at + ${k} * uniforms.columns + column${c}`, row(k), `column${c}`)};`)}
     ${each(rows, (i) => `sum${i}_${c} += x${i}.x * w0_${c} + x${i}.y * w1_${c} + x${i}.z * w2_${c} + x${i}.w * w3_${c};`)}`;
   return `
     let at = ${weights};
@@ -68,10 +81,12 @@ export function addRowsOfWeights({ rows, vectors }: Tile, x: (row: number) => st
     ${each(vectors, column)}`;
 }
 
-/** The same, where the weights of an output lie next to each other. @param weights the place of the first output's vector of weights */
-export function addColumnsOfWeights({ rows, vectors }: Tile, x: (row: number) => string, weights: string): string {
+/** The same, where the weights of an output lie next to each other: `weights` is the place of the first output's vector. @param inner the number of
+ * that vector in its output's */
+export function addColumnsOfWeights({ rows, vectors }: Tile, { x, weights, reader }: Terms, inner: string): string {
+  const output = (c: number, n: number): string => `4 * column${c} + ${n}`;
   const column = (c: number): string => `
-    ${each(4, (n) => `let w${n}_${c} = weight[at + (4 * column${c} + ${n}) * uniforms.inner];`)}
+    ${each(4, (n) => `let w${n}_${c} = ${reader.at(`at + (${output(c, n)}) * uniforms.inner`, output(c, n), inner)};`)}
     ${each(rows, (i) => `sum${i}_${c} += vec4<f32>(dot(x${i}, w0_${c}), dot(x${i}, w1_${c}), dot(x${i}, w2_${c}), dot(x${i}, w3_${c}));`)}`;
   return `
     let at = ${weights};

@@ -19,7 +19,7 @@ const TASKS = {
 /** What is loaded only when it is asked for, by what asks for it. */
 const ASKED: Readonly<Record<string, readonly string[]>> = {
   'a WebGPU device': [
-    'packages/kernels/src/backends/webgpu/checked-backend.ts',
+    'packages/kernels/src/backends/webgpu/packed/packing-backend.ts',
     'packages/kernels/src/backends/webgpu/kernel-names.ts',
     'packages/kernels/src/backends/webgpu/programs/install.ts',
   ],
@@ -28,6 +28,7 @@ const ASKED: Readonly<Record<string, readonly string[]>> = {
   'attention to tags': ['packages/pipeline/src/tasks/attend.ts'],
   'a colour fix': ['packages/pipeline/src/tasks/colour-fix.ts'],
   'a photograph above a megapixel': ['packages/vae/src/bands/exact.ts'],
+  'weights that stay as they are stored': ['packages/weights/src/load/packed.ts'],
   'quantized weights': ['packages/weights/src/quantized/view.ts'],
   'weights in several files': ['packages/weights/src/sharded.ts'],
   'weights with names of older versions of diffusers': ['packages/weights/src/stable-diffusion/old-names.ts'],

@@ -9,6 +9,8 @@ export interface Turn {
   seconds: number[];
   /** The most memory that its process has held so far. */
   peakBytes: number;
+  /** What its tensors take of a GPU's memory now. */
+  deviceBytes?: number;
 }
 
 /** A process that has set up one or more rows and runs them when told to: one JSON object a line, both ways. */

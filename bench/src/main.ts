@@ -6,11 +6,12 @@ import type { BackendName } from '@rass/kernels';
 import { pythonExecutable } from '@rass/testkit/python';
 import { Contestant } from './contestant.ts';
 import { duel, soloRuns } from './duel.ts';
-import { type ModelRow, modelList, trainingList, webgpuList } from './model-list.ts';
+import { type ModelRow, modelList, packedList, trainingList, webgpuList } from './model-list.ts';
+import { browserTable } from './rows/browser.ts';
 import { degradationLines } from './rows/degradation.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { deformableRows, type OpRow, opRows, opTitle, webgpuRows } from './rows/op-list.ts';
-import { type Line, table, writeBetweenMarks } from './table.ts';
+import { type Line, type TableOptions, table, writeBetweenMarks } from './table.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -108,19 +109,20 @@ async function* deformableLines(settings: Settings): AsyncGenerator<Line> {
   for (const backend of ['native', 'wasm', 'webgpu'] as const) yield* opLines(deformableRows, { ...settings, backend });
 }
 
+const onWebgpu = (name: string, fused = true): Contestant =>
+  new Contestant(name, process.execPath, [file('./ours.ts')], {
+    RASS_BENCH_BACKEND: 'webgpu',
+    RASS_BENCH_FUSED: String(fused),
+  });
+
 /** Both sides are ours on the same adapter, with our shaders and with TensorFlow.js's. */
 async function* webgpuLines(settings: Settings): AsyncGenerator<Line> {
-  const side = (fused: boolean): Contestant =>
-    new Contestant(fused ? 'ours' : 'TensorFlow.js', process.execPath, [file('./ours.ts')], {
-      RASS_BENCH_BACKEND: 'webgpu',
-      RASS_BENCH_FUSED: String(fused),
-    });
   const rows = [
     ...webgpuRows.map((row) => ({ row, title: opTitle(row), rounds: 5 })),
     ...webgpuList.map(({ name, title }) => ({ row: name, title, rounds: 3 })),
   ];
   for (const { row, title, rounds } of rows) {
-    const [ours, theirs] = [side(true), side(false)];
+    const [ours, theirs] = [onWebgpu('ours'), onWebgpu('TensorFlow.js', false)];
     try {
       const { ours: adapter, node } = (await ours.prepare(row)).versions;
       await theirs.prepare(row);
@@ -128,6 +130,23 @@ async function* webgpuLines(settings: Settings): AsyncGenerator<Line> {
       yield { title, result: await duel(ours, theirs, { rounds: settings.rounds ?? rounds, secondsPerTurn: 0.05 }) };
     } finally {
       await Promise.all([ours.close(), theirs.close()]);
+    }
+  }
+}
+
+/** Packed weights, and the same model with weights of float32. */
+async function* packedLines(settings: Settings): AsyncGenerator<Line> {
+  for (const { name, title } of packedList) {
+    const [packed, plain] = [onWebgpu('packed'), onWebgpu('float32')];
+    try {
+      const { ours: adapter, node } = (await packed.prepare(name)).versions;
+      await plain.prepare('unet-16');
+      versions = { 'both on': adapter, node };
+      const result = await duel(packed, plain, { rounds: settings.rounds ?? 3, secondsPerTurn: 0.05 });
+      const [ours, theirs] = [await packed.run(0), await plain.run(0)].map(({ deviceBytes = 0 }) => deviceBytes);
+      yield { title, result: { ...result, ourPeakBytes: ours!, theirPeakBytes: theirs! } };
+    } finally {
+      await Promise.all([packed.close(), plain.close()]);
     }
   }
 }
@@ -143,15 +162,16 @@ async function report(
   source: AsyncIterable<Line>,
   settings: Settings,
   write: boolean,
-  theirs = 'PyTorch',
+  { theirs = 'PyTorch', memory }: Partial<Pick<TableOptions, 'theirs' | 'memory'>> = {},
 ): Promise<void> {
+  const columns = { unit, theirs, ...(memory && { memory }) };
   // biome-ignore format: one line
   const lines: Line[] = [];
   for await (const line of source) {
     lines.push(line);
-    console.log(table([line], { unit, theirs }).split('\n')[2]);
+    console.log(table([line], columns).split('\n')[2]);
   }
-  const text = `${table(lines, { unit, theirs })}\n\n${facts(settings)}`;
+  const text = `${table(lines, columns)}\n\n${facts(settings)}`;
   console.log(`\n${text}`);
   if (write) writeBetweenMarks(name, text);
 }
@@ -163,6 +183,8 @@ async function main(): Promise<void> {
     'ops',
     'deformable',
     'webgpu',
+    'browser',
+    'packed',
     'merge',
     'steps',
     'degradation',
@@ -182,9 +204,19 @@ async function main(): Promise<void> {
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
   if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
   if (positionals.includes('webgpu')) {
-    await report('webgpu', 'ms', webgpuLines(settings), settings, true, 'TensorFlow.js');
+    await report('webgpu', 'ms', webgpuLines(settings), settings, true, { theirs: 'TensorFlow.js' });
   }
-  if (positionals.includes('merge')) await report('merge', 's', mergeLines(settings), settings, true, 'mergekit');
+  if (positionals.includes('packed')) {
+    await report('packed', 's', packedLines(settings), settings, true, { theirs: 'float32', memory: 'in GPU' });
+  }
+  if (positionals.includes('browser')) {
+    const { table: text, facts: computed } = await browserTable(settings.python, settings.rounds ?? 3);
+    versions = { 'all on': computed };
+    writeBetweenMarks('browser', `${text}\n\n${facts(settings)}`);
+    console.log(text);
+  }
+  if (positionals.includes('merge'))
+    await report('merge', 's', mergeLines(settings), settings, true, { theirs: 'mergekit' });
   if (positionals.includes('degradation')) {
     const programs = {
       ours: file('./degradation-ours.ts'),

@@ -28,3 +28,10 @@ export const webgpuList: readonly ModelRow[] = [
   { name: 'tiny-vae-decode', title: 'VAE decode of models/tiny-base, 32 x 32 latents' },
   { name: 'unet-16', title: "Stable Diffusion 2.1's UNet step, 16 x 16 latents" },
 ]; // biome-ignore format: a table
+
+/** Stable Diffusion 2.1's UNet with weights that stay in GPU memory as they are stored; each is run beside the same of float32. */
+export const packedList: readonly ModelRow[] = [
+  { name: 'unet-16-half', title: 'UNet step, 16 x 16 latents, weights of float16' },
+  { name: 'unet-16-8-bits', title: 'The same, 8 bits in groups of 32' },
+  { name: 'unet-16-4-bits', title: 'The same, 4 bits in groups of 32' },
+]; // biome-ignore format: a table

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type BackendName, selectBackend } from '@rass/kernels';
-import { engine, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, memory, type Tensor } from '@tensorflow/tfjs-core';
 import { modelRows } from './rows/models.ts';
 import type { OpRow } from './rows/op-list.ts';
 import { opRow } from './rows/ops.ts';
@@ -50,5 +50,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
   const seconds: number[] = [];
   for (let i = 0; i < (question.run ?? 0); i++) seconds.push(await once(run!));
-  console.log(JSON.stringify({ seconds, peakBytes: peakBytes() }));
+  const { numBytesInGPU: deviceBytes = 0 } = memory() as { numBytesInGPU?: number };
+  console.log(JSON.stringify({ seconds, peakBytes: peakBytes(), deviceBytes }));
 }

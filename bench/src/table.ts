@@ -13,6 +13,8 @@ export interface TableOptions {
   /** `ms` for ops, `s` for models, whose memory is shown too. */
   unit: 'ms' | 's';
   theirs: string;
+  /** What the memory is; default that of the process at its peak. */
+  memory?: string;
 }
 
 const digits = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
@@ -26,8 +28,8 @@ function cells({ title, result }: Line, unit: 'ms' | 's'): string[] {
 }
 
 /** The lines as a Markdown table. */
-export function table(lines: readonly Line[], { unit, theirs }: TableOptions): string {
-  const memory = unit === 's' ? ['ours, peak GB', `${theirs}, peak GB`] : [];
+export function table(lines: readonly Line[], { unit, theirs, memory: what = 'peak' }: TableOptions): string {
+  const memory = unit === 's' ? [`ours, ${what} GB`, `${theirs}, ${what} GB`] : [];
   const head = ['', `ours, ${unit}`, `${theirs}, ${unit}`, 'time ratio', ...memory];
   const rows = [head, ['---', ...head.slice(1).map(() => '---:')], ...lines.map((line) => cells(line, unit))];
   return rows.map((row) => `| ${row.join(' | ')} |`).join('\n');

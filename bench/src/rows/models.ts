@@ -17,6 +17,7 @@ import { parseUnetConfig, unet, unetParams } from '@rass/unet';
 import { parseVaeConfig, vaeDecode, vaeDecoderParams, vaeEncode, vaeEncoderParams } from '@rass/vae';
 import { add, mean, square, type Tensor, type Tensor3D, type Tensor4D, tensor } from '@tensorflow/tfjs-core';
 import type { Row } from '../ours.ts';
+import { packedParams, type Stored } from './packed.ts';
 
 const SEED = 1;
 const TIMESTEP = 1;
@@ -34,7 +35,7 @@ const random = <T>(...shape: number[]): T =>
     shape,
   ) as T;
 
-const unetModel = () => unetParams(randomParams(SEED), parseUnetConfig(config('unet')));
+const unetModel = (from = randomParams(SEED)) => unetParams(from, parseUnetConfig(config('unet')));
 
 function textRow(): ReturnType<Row> {
   const model = clipTextParams(randomParams(SEED), parseClipTextConfig(config('text-encoder')));
@@ -66,8 +67,8 @@ function tinyDecodeRow(size: number): ReturnType<Row> {
   return () => [vaeDecode(model, latents).image];
 }
 
-function unetRow(size: number): ReturnType<Row> {
-  const model = unetModel();
+function unetRow(size: number, stored?: Stored): ReturnType<Row> {
+  const model = unetModel(stored && packedParams(stored));
   const sample_BHWC = random<Tensor4D>(1, size, size, 4);
   const text_BTD = random<Tensor3D>(1, 77, 1024);
   return () => [unet(model, { sample_BHWC, text_BTD, timestep: TIMESTEP }).sample];
@@ -151,6 +152,10 @@ export const modelRows: Readonly<Record<string, Row>> = {
   mask2former: mask2FormerRow,
   'mask2former-training': headRow,
   'unet-16': () => unetRow(16),
+  'unet-16-half': () => unetRow(16, 'half'),
+  'unet-16-8-bits': () => unetRow(16, '8-bits'),
+  'unet-16-4-bits': () => unetRow(16, '4-bits'),
+  'unet-half': () => unetRow(64, 'half'),
   'tiny-unet': () => tinyUnetRow(32),
   'tiny-vae-decode': () => tinyDecodeRow(32),
   'unet-lora': () => adapterRow(32),

@@ -48,6 +48,7 @@ type Served = Map<string, { type: string; body: string | Uint8Array }>;
 
 const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript',
+  mjs: 'text/javascript',
   wasm: 'application/wasm',
   map: 'application/json',
 };

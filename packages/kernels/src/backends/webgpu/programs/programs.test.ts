@@ -1,18 +1,24 @@
 import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
 import {
+  add,
   backend,
+  matMul,
   conv2d as stockConv2d,
   type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor3D,
   type Tensor4D,
   tensor,
   tensor1d,
   tensor3d,
   tidy,
 } from '@tensorflow/tfjs-core';
-import { expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { attention } from '../../../ops/attention.ts';
 import { cases, compare } from '../../../ops/comparison.test-support.ts';
 import { conv2d } from '../../../ops/conv2d.ts';
+import { linear } from '../../../ops/linear.ts';
 import { groupNorm, layerNorm } from '../../../ops/norm.ts';
 import type { CheckedWebGPUBackend } from '../checked-backend.ts';
 
@@ -141,5 +147,79 @@ describeOnBackends('the shaders', () => {
     const before = webgpu().numDataIds();
     run();
     expect(webgpu().numDataIds()).toBe(before);
+  });
+
+  describe('on a GPU', () => {
+    // The same adapter, for which sizes are chosen as for hardware.
+    const setSoftware = (isSoftware: boolean): void => {
+      (webgpu() as { isSoftware: boolean }).isSoftware = isSoftware;
+    };
+    beforeEach(() => setSoftware(false));
+    afterEach(() => setSoftware(true));
+
+    /** Rows and columns of a product that has just enough workgroups for a tile, or one too few for it. */
+    const sizesFor = (tile: string): [rows: number, columns: number] => {
+      const [rows, vectors] = tile.split('x').map(Number) as [number, number];
+      // 64 workgroups of 8 x 8 threads, the last of each side not full.
+      return [8 * (8 * rows) - 1, 8 * (8 * vectors * 4) - 4];
+    };
+
+    it.each(['8x2', '4x2', '4x1', '2x1', '1x1'])('products in tiles of %s: as composed', async (tile) => {
+      const [rows, columns] = sizesFor(tile);
+      const [x, weight] = [random([rows, 12]), random([columns, 12], 2) as Tensor2D];
+      const run = (): Tensor => linear(x, weight, random([columns], 3) as Tensor1D);
+      expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_product_${tile}_`)]);
+      const ours = run();
+      setFused(false);
+      const stock = await run().data();
+      setFused(true);
+      await expectClose(ours, stock, { relative: TOLERANCE });
+    });
+
+    it.each(['8x2', '4x2', '4x1', '2x1', '1x1'])('convolutions in tiles of %s: as composed', async (tile) => {
+      const [pixels, columns] = sizesFor(tile);
+      const height = Math.ceil(pixels / 8);
+      const [x, weight] = [random([1, height, 8, 4]) as Tensor4D, random([3, 3, 4, columns], 2) as Tensor4D];
+      const run = (): Tensor => conv2d(x, weight, { padding: 1, bias: random([columns], 3) as Tensor1D });
+      expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_convolution_${tile}_`)]);
+      const ours = run();
+      setFused(false);
+      const stock = await run().data();
+      setFused(true);
+      await expectClose(ours, stock, { relative: TOLERANCE });
+    });
+
+    it.each([
+      ['one query a thread', 1, [2, 300, 40], false],
+      ['two queries a thread', 2, [401, 41, 11], false],
+      ['two queries a thread, causal', 2, [401, 41, 11], true],
+      ['two queries a thread, causal, more keys than queries', 2, [401, 41, 50], true],
+    ] as const)('attention with %s: as composed', async (_, perThread, [images, queries, keys], causal) => {
+      const of = (length: number, seed: number) => random([images, length, 8], seed) as Tensor3D;
+      const [q, k, v] = [of(queries, 1), of(keys, 2), of(keys, 3)];
+      const run = (): Tensor => attention(q, k, v, { heads: 1, causal });
+      expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_attention_${perThread}_8_${causal}`)]);
+      const ours = run();
+      setFused(false);
+      const stock = await run().data();
+      setFused(true);
+      await expectClose(ours, stock, { relative: TOLERANCE });
+    });
+
+    it('products of matrices with weights of their own: as composed', async () => {
+      const [a, b] = [random([3, 70, 12]) as Tensor3D, random([3, 12, 20], 2) as Tensor3D];
+      const c = random([3, 20, 12], 3) as Tensor3D;
+      const run = (): Tensor => add(matMul(a, b), matMul(a, c, false, true));
+      const names = programsOf(() => tidy(run)).map((name) => name.split('_').slice(0, 5).join('_'));
+      expect(names.slice(0, 2)).toEqual([
+        expect.stringMatching(/^rass_product_\w+_false_false$/),
+        expect.stringMatching(/^rass_product_\w+_true_false$/),
+      ]);
+      const ours = run();
+      setFused(false);
+      const stock = await run().data();
+      setFused(true);
+      await expectClose(ours, stock, { relative: TOLERANCE });
+    });
   });
 }, ['webgpu']);

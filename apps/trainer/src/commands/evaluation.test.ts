@@ -213,6 +213,11 @@ it(
     }
     const off = restored[0]!.map((level, i) => Math.abs(level - restored[1]![i]!));
     expect(off.reduce((a, b) => a + b, 0) / off.length).toBeLessThan(1);
+    expect(readdirSync(out)).not.toContain('scr.safetensors');
+    expect(JSON.parse(readFileSync(join(out, 'rass.json'), 'utf8')).restoration).toEqual({
+      latentUpdate: 'residual',
+      timestep: 1,
+    });
     expect(JSON.parse(readFileSync(join(out, 'model_index.json'), 'utf8'))).not.toHaveProperty('tokenizer');
     const ofRun = rass('export', path('small-seg'), '--out', path('of-a-run'));
     expect([ofRun.status, ofRun.stderr]).toEqual([1, expect.stringContaining('of a run, give the model/ in it')]);
@@ -244,7 +249,7 @@ it(
       };
     };
     const compare = ['--compare', path('set'), '--samples', '1'];
-    const [same, eight, four] = [of('F32', ...compare), of('Q8'), of('Q4', ...compare)];
+    const [same, eight, four] = [of('F32', '--no-merge', ...compare), of('Q8'), of('Q4', ...compare)];
     expect(same).toMatchObject({ error: 0, agreement: 100, between: 100 });
     expect(same.miou?.[0]).toBe(same.miou?.[1]);
     expect(four.between).toBeLessThan(70);
@@ -264,6 +269,47 @@ it(
   },
   TIME,
 );
+
+it(
+  'export merges adapters, for all tasks or one, in shards or whole, without a difference',
+  () => {
+    const compare = ['--compare', path('set'), '--samples', '2'];
+    const of = (from: string, name: string, ...flags: string[]) => {
+      const { status, stdout, stderr } = rass('export', from, '--out', path(name), '--dtype', 'F32', ...flags);
+      expect([status, stderr]).toEqual([0, expect.anything()]);
+      const number = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? Number.NaN);
+      return { agreement: number(/same label +([\d.]+) %/), between: number(/both restore +([\d.]+) dB/) };
+    };
+    const files = (name: string): string[] => readdirSync(path(name), { recursive: true }).map(String);
+    const both = of(model, 'merged', ...compare);
+    expect(both.agreement).toBeGreaterThan(99.9);
+    expect(both.between).toBeGreaterThan(80);
+    const alone = of(model, 'segments', '--tasks', 'segment', '--shard-size', '0.1', ...compare);
+    expect(alone.agreement).toBeGreaterThan(99.9);
+    expect(alone.between).toBeNaN();
+    expect(files('segments').filter((file) => /^unet\/.*-of-\d+\.safetensors$/.test(file)).length).toBeGreaterThan(1);
+    expect(files('segments')).not.toContain('scr.safetensors');
+    // Shards into one file again, with nothing left to merge.
+    const again = of(path('segments'), 'again', ...compare);
+    expect(again.agreement).toBe(100);
+    expect(files('again')).toContain('unet/diffusion_pytorch_model.safetensors');
+    expect(files('again').filter((file) => file.endsWith('.index.json'))).toEqual([]);
+    expect(of(model, 'restores', '--tasks', 'restore', ...compare).between).toBeGreaterThan(80);
+    expect(files('restores')).not.toContain('seg.safetensors');
+    expect(rass('inspect', path('merged')).stdout).toContain('restores: LoRA merged, residual, timestep 1');
+  },
+  TIME,
+);
+
+it('export says which choices of tasks and adapters it cannot serve', () => {
+  const refused = (...flags: string[]) => rass('export', ...flags, '--out', path('refused')).stderr;
+  expect(refused(model, '--tasks', 'segment', '--no-merge')).toContain(
+    'what segments on the restoring UNet has its adapters merged',
+  );
+  expect(refused(model, '--tasks', 'restore,paint')).toContain('tasks are restore and segment, by commas; got "paint"');
+  expect(refused(path('restores'), '--tasks', 'segment')).toContain('got segment, which it was not trained to');
+  expect(existsSync(path('refused'))).toBe(false);
+});
 
 it(
   'demo writes a page of photographs and scenes',

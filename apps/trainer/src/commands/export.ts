@@ -1,20 +1,24 @@
 import { basename } from 'node:path';
 import { selectBackend } from '@rass/kernels';
 import { readStages } from '@rass/pipeline/node';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Comparison, type ComparisonOptions, compareModels } from '../export/compare.ts';
 import { PRECISIONS, type Precision } from '../export/convert.ts';
 import { exportModel } from '../export/export-model.ts';
+import { TASKS, type Task } from '../export/exported-stages.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { megabytes, percent, progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
-import { wholeOf } from './option-values.ts';
+import { numberOf, wholeOf } from './option-values.ts';
 
 interface ExportFlags {
   out: string;
   dtype: Precision;
   name?: string;
   tokenizer: boolean;
+  merge: boolean;
+  tasks?: Task[];
+  shardSize?: number;
   compare?: string;
   split?: string;
   samples: number;
@@ -67,11 +71,18 @@ async function comparisonOf(model: string, set: ComparisonSet, flags: ExportFlag
 }
 
 async function run(model: string, flags: ExportFlags): Promise<void> {
-  const { out, dtype, name = basename(out), tokenizer } = flags;
+  const { out, dtype, name = basename(out), tokenizer, merge, tasks, shardSize } = flags;
   // What is wrong with the comparison is told before anything is written.
   const set = await setOf(model, flags);
   if (set !== undefined) await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
-  const files = await exportModel(model, out, { precision: dtype, name, withoutTokenizer: !tokenizer });
+  const { files, unmerged } = await exportModel(model, out, {
+    precision: dtype,
+    name,
+    withoutTokenizer: !tokenizer,
+    merge,
+    ...(tasks && { tasks }),
+    ...(shardSize && { maxShardBytes: shardSize * 1e6 }),
+  });
   const rows = files.map(({ path, numbers, bytes, error }) => [
     path,
     numbers.toLocaleString('en'),
@@ -81,14 +92,24 @@ async function run(model: string, flags: ExportFlags): Promise<void> {
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const lead = ['file', 'numbers', 'size', 'relative error'];
   console.log(table([lead, ...rows, ['all', '', megabytes(total), '']]));
+  if (unmerged !== undefined) console.log(`\n${unmerged}`);
   if (set === undefined) return;
   for (const line of comparisonLines(await comparisonOf(model, set, flags))) console.log(line);
+}
+
+function tasksOf(text: string): Task[] {
+  const names = text.split(',').map((name) => name.trim());
+  const other = names.find((name) => !TASKS.includes(name as Task));
+  if (other === undefined) return names as Task[];
+  throw new InvalidArgumentError(`tasks are ${TASKS.join(' and ')}, by commas; got "${other}"`);
 }
 
 /** `rass export ...` */
 export const exportCommand = (): Command =>
   new Command('export')
-    .description("write a model's folder anew: weights in another precision, hashes, a model card")
+    .description(
+      "write a model's folder anew: adapters merged, weights in another precision, shards, hashes, a model card",
+    )
     .argument('<model>', "a model's folder, as rass train writes it")
     .requiredOption('--out <folder>', 'where it is written; what is there is replaced')
     .addOption(
@@ -98,6 +119,9 @@ export const exportCommand = (): Command =>
     )
     .option('--name <name>', "on the model card (default: the folder's)")
     .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
+    .option('--no-merge', 'leave adapters beside the UNet (default: merged where that serves every task)')
+    .addOption(new Option('--tasks <names>', 'what the model is to do (default: all it does)').argParser(tasksOf))
+    .option('--shard-size <MB>', 'of weights in one file at most, in millions of bytes (default: 2000)', numberOf)
     .option('--compare <path>', 'a data set on which the model is compared with what is written')
     .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)

@@ -9,6 +9,7 @@ import { openCheckpoint } from '@rass/weights/node';
 import { Command } from 'commander';
 import { readJsonFile } from '../files.ts';
 import { INDEX } from '../model/folder.ts';
+import { loraText } from '../model/lora-text.ts';
 import { megabytes, table } from '../terminal.ts';
 
 interface WeightsReport {
@@ -115,7 +116,7 @@ function modelLines({ files, stages: { restoration, segmentation } }: ModelRepor
     table([['weights', 'tensors', 'numbers', 'size'], ...rows]),
     restoration === undefined
       ? 'does not restore yet'
-      : `restores: LoRA of rank ${restoration.rank}, alpha ${restoration.alpha}, ${restoration.latentUpdate}, timestep ${restoration.timestep}`,
+      : `restores: LoRA ${loraText(restoration).replace('rank', 'of rank')}, ${restoration.latentUpdate}, timestep ${restoration.timestep}`,
     segmentation === undefined
       ? 'does not segment yet'
       : `segments ${segmentation.classes.length} classes on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model: ${segmentation.classes.map(({ name }) => name).join(', ')}`,

@@ -38,20 +38,31 @@ interface Outputs {
   readonly miou: number | undefined;
 }
 
+interface Tasks {
+  readonly restore: boolean;
+  readonly segment: boolean;
+}
+
+/** What both models do. */
+async function tasksOf(...models: string[]): Promise<Tasks> {
+  const all = await Promise.all(models.map((model) => readStages(model)));
+  return {
+    restore: all.every(({ restoration }) => restoration !== undefined),
+    segment: all.every(({ segmentation }) => segmentation !== undefined),
+  };
+}
+
 /** What a model makes of the set. One model is in memory at a time, whatever its size. */
 async function outputsOf(
   model: string,
   count: number,
+  { restore, segment }: Tasks,
   { dataset, settings }: ComparisonOptions,
   onImage: () => void,
 ): Promise<Outputs> {
-  const { restoration, segmentation } = await readStages(model);
-  const pipeline = await openPipeline(model, {
-    restore: restoration !== undefined,
-    segment: segmentation !== undefined,
-  });
+  const pipeline = await openPipeline(model, { restore, segment });
   try {
-    const hasTruth = segmentation !== undefined && dataset.classes.length > 0;
+    const hasTruth = segment && dataset.classes.length > 0;
     const matrix = hasTruth ? matrixFor(pipeline, dataset) : undefined;
     let labelled = 0;
     const [restored, labels, scores]: [RgbImage[], LabelMap[], number[]] = [[], [], []];
@@ -59,11 +70,11 @@ async function outputsOf(
       onImage();
       const sample = await dataset.get(i);
       const bad = degradedOf(sample, settings, i);
-      if (restoration !== undefined) {
+      if (restore) {
         restored.push(await pipeline.restore(bad));
         scores.push(psnrOf(restored[i]!, sample.image));
       }
-      if (segmentation !== undefined) {
+      if (segment) {
         labels.push(await pipeline.segment(bad));
         if (sample.labels === undefined) continue;
         matrix?.add(labels[i]!, sample.labels);
@@ -85,8 +96,9 @@ export async function compareModels(before: string, after: string, options: Comp
   const count = Math.min(options.samples, options.dataset.length ?? options.samples);
   let done = 0;
   const onImage = (): void => options.onSample?.(done++, 2 * count);
-  const a = await outputsOf(before, count, options, onImage);
-  const b = await outputsOf(after, count, options, onImage);
+  const tasks = await tasksOf(before, after);
+  const a = await outputsOf(before, count, tasks, options, onImage);
+  const b = await outputsOf(after, count, tasks, options, onImage);
   const pairs = Array.from({ length: count }, (_, i) => i);
   return {
     images: count,

@@ -1,16 +1,18 @@
-import { stat } from 'node:fs/promises';
 import {
   type AffineOptions,
+  byteLengthOf,
+  type Checkpoint,
   canQuantize,
   type EncodableDtype,
   fromFloat32,
   quantizedSpecs,
   readFloat32,
   type TensorSpec,
+  type TensorWriter,
   toFloat32,
   writeQuantized,
 } from '@rass/weights';
-import { createSafetensors, openCheckpoint } from '@rass/weights/node';
+import { createShardedSafetensors } from '@rass/weights/node';
 
 /** What weights are written in: a type, or codes of 8 or 4 bits beside numbers of F16. */
 export const PRECISIONS = ['F32', 'F16', 'BF16', 'Q8', 'Q4'] as const;
@@ -33,7 +35,7 @@ function quantizedShapes(
   return new Map([...shapes].filter(([key, shape]) => canQuantize(shape, codes) && !KEPT.test(key)));
 }
 
-/** What became of a file. */
+/** What became of a checkpoint. */
 export interface Converted {
   readonly numbers: number;
   readonly bytes: number;
@@ -41,56 +43,86 @@ export interface Converted {
   readonly error: number;
 }
 
-/** Copies a checkpoint with its numbers in another precision. The file is there whole or not at all.
- * @throws when a number is not finite in it, naming the file and the tensor */
-export async function convertFile(from: string, to: string, precision: Precision): Promise<Converted> {
+/** Where a checkpoint is written: `name`.safetensors, or shards with an index where it is larger than one may be. */
+export interface Place {
+  readonly folder: string;
+  readonly name: string;
+  readonly maxShardBytes: number;
+}
+
+interface Plan {
+  readonly dtype: EncodableDtype;
+  readonly codes: AffineOptions | undefined;
+  readonly quantized: ReadonlyMap<string, readonly number[]>;
+  readonly specs: ReadonlyMap<string, TensorSpec>;
+  readonly metadata: Record<string, string>;
+}
+
+/** What is written of each tensor. */
+function planOf(checkpoint: Checkpoint, keys: readonly string[], precision: Precision): Plan {
   const codes = CODES[precision];
   const dtype: EncodableDtype = codes ? 'F16' : (precision as EncodableDtype);
-  const checkpoint = await openCheckpoint(from);
-  const sums = { numbers: 0, given: 0, off: 0 };
-  const count = (given: Float32Array, kept: Float32Array): void => {
-    sums.numbers += given.length;
-    for (const [i, value] of given.entries()) {
-      sums.given += value ** 2;
-      sums.off += (value - kept[i]!) ** 2;
+  const shapes = new Map(keys.map((key) => [key, checkpoint.info(key).shape]));
+  const quantized = quantizedShapes(shapes, codes);
+  const plain = [...shapes].filter(([key]) => !quantized.has(key));
+  const specs = new Map<string, TensorSpec>(plain.map(([key, shape]) => [key, { dtype, shape }]));
+  const ofCodes = codes && quantized.size > 0 ? quantizedSpecs(quantized, codes) : undefined;
+  for (const [key, spec] of ofCodes?.specs ?? []) {
+    if (specs.has(key)) {
+      throw new Error(`${checkpoint.name}: a part of a quantized tensor has a name of its own; got "${key}"`);
     }
-  };
-  try {
-    const shapes = new Map(checkpoint.keys().map((key) => [key, checkpoint.info(key).shape]));
-    const quantized = quantizedShapes(shapes, codes);
-    const plain = [...shapes].filter(([key]) => !quantized.has(key));
-    const specs = new Map<string, TensorSpec>(plain.map(([key, shape]) => [key, { dtype, shape }]));
-    const ofCodes = codes && quantized.size > 0 ? quantizedSpecs(quantized, codes) : undefined;
-    for (const [key, spec] of ofCodes?.specs ?? []) {
-      if (specs.has(key)) throw new Error(`${from}: a part of a quantized tensor has a name of its own; got "${key}"`);
-      specs.set(key, spec);
-    }
-    const writer = await createSafetensors(to, specs, { metadata: { format: 'pt', ...ofCodes?.metadata } });
-    try {
-      for (const [key, shape] of shapes) {
-        const values = await readFloat32(checkpoint, key);
-        if (codes && quantized.has(key)) {
-          count(values, await writeQuantized(writer, key, values, shape, codes));
-          continue;
-        }
-        const encoded = fromFloat32(values, dtype);
-        const kept = toFloat32(dtype, encoded, shape);
-        const unfit = kept.findIndex((value) => !Number.isFinite(value));
-        if (unfit >= 0) {
-          const rule = `numbers are finite and fit ${dtype}`;
-          throw new Error(`${from}: "${key}": ${rule}; got ${values[unfit]}; take a wider type, or train it again`);
-        }
-        await writer.write(key, encoded);
-        count(values, kept);
-      }
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
-    await writer.finish();
-  } finally {
-    await checkpoint.close();
+    specs.set(key, spec);
   }
+  return { dtype, codes, quantized, specs, metadata: { format: 'pt', ...ofCodes?.metadata } };
+}
+
+/** Writes one tensor. @returns what will be read. @throws when a number is not finite in its new type */
+async function writeTensor(
+  { name }: Checkpoint,
+  writer: TensorWriter,
+  { dtype, codes, quantized }: Plan,
+  [key, values, shape]: [string, Float32Array<ArrayBuffer>, readonly number[]],
+): Promise<Float32Array> {
+  if (codes && quantized.has(key)) return writeQuantized(writer, key, values, shape, codes);
+  const encoded = fromFloat32(values, dtype);
+  const kept = toFloat32(dtype, encoded, shape);
+  const unfit = kept.findIndex((value) => !Number.isFinite(value));
+  if (unfit >= 0) {
+    const rule = `numbers are finite and fit ${dtype}`;
+    throw new Error(`${name}: "${key}": ${rule}; got ${values[unfit]}; take a wider type, or train it again`);
+  }
+  await writer.write(key, encoded);
+  return kept;
+}
+
+/** Copies a checkpoint, or some of its tensors, with its numbers in another precision. Each file is there whole or not at all.
+ * @throws when a number is not finite in it, naming the file and the tensor */
+export async function convertCheckpoint(
+  checkpoint: Checkpoint,
+  { folder, name, maxShardBytes }: Place,
+  precision: Precision,
+  keys: readonly string[] = checkpoint.keys(),
+): Promise<Converted> {
+  const plan = planOf(checkpoint, keys, precision);
+  const sums = { numbers: 0, given: 0, off: 0 };
+  const { specs, metadata } = plan;
+  const writer = await createShardedSafetensors(folder, specs, { metadata, maxShardBytes, baseName: name });
+  try {
+    for (const key of keys) {
+      const values = await readFloat32(checkpoint, key);
+      const kept = await writeTensor(checkpoint, writer, plan, [key, values, checkpoint.info(key).shape]);
+      sums.numbers += values.length;
+      for (const [i, value] of values.entries()) {
+        sums.given += value ** 2;
+        sums.off += (value - kept[i]!) ** 2;
+      }
+    }
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  await writer.finish();
   const { given, off, numbers } = sums;
-  return { numbers, bytes: (await stat(to)).size, error: given === 0 ? 0 : Math.sqrt(off / given) };
+  const bytes = [...specs.values()].reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0);
+  return { numbers, bytes, error: given === 0 ? 0 : Math.sqrt(off / given) };
 }

@@ -1,4 +1,5 @@
 import type { Stages } from '@rass/pipeline';
+import { loraText } from '../model/lora-text.ts';
 import { megabytes } from '../terminal.ts';
 import type { Converted, Precision } from './convert.ts';
 
@@ -38,13 +39,11 @@ export function modelCard(name: string, stages: Stages, files: readonly Exported
     ...rows,
     '',
     ...(restoration
-      ? [
-          `SCR LoRA: rank ${restoration.rank}, alpha ${restoration.alpha}, latents ${restoration.latentUpdate}, timestep ${restoration.timestep}.`,
-        ]
+      ? [`SCR LoRA: ${loraText(restoration)}, latents ${restoration.latentUpdate}, timestep ${restoration.timestep}.`]
       : []),
     ...(segmentation
       ? [
-          `Seg LoRA: rank ${segmentation.rank}, alpha ${segmentation.alpha}, on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model; trained at ${segmentation.size ?? 'unknown'} pixels.`,
+          `Seg LoRA: ${loraText(segmentation)}, on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model; trained at ${segmentation.size ?? 'unknown'} pixels.`,
         ]
       : []),
     '',

@@ -14,7 +14,7 @@ import type { Unet } from '@rass/unet';
 import { type Checkpoint, loadParams } from '@rass/weights';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Model } from './open.ts';
-import type { RestorationStage, SegmentationStage } from './stages.ts';
+import { type RestorationStage, type SegmentationStage, stageLora } from './stages.ts';
 
 /** The leaf by itself, without the adapter that is on it. */
 const alone = (leaf: Leaf): Leaf => ('adapter' in leaf ? ({ ...leaf, adapter: undefined } as Leaf) : leaf);
@@ -77,8 +77,9 @@ async function withStage<Beside>(
   { unet, beside }: { readonly unet: Unet; readonly beside: Beside },
   { file, adapters }: StageFile,
 ): Promise<{ unet: Unet; beside: Beside }> {
-  // Without the products of an earlier stage, which are beside packed weights.
-  const ofUnet = namedTensors(mapLeaves(unet, alone)).filter(({ key }) => isTrainedInStage(key));
+  // Without the products of an earlier stage, which are beside packed weights. A stage that is merged has its first convolution in the UNet, too.
+  const trained = namedTensors(mapLeaves(unet, alone)).filter(({ key }) => isTrainedInStage(key));
+  const ofUnet = adapters.length === 0 ? [] : trained;
   const ofOthers = namedTensors(beside);
   const build = (from: ParamSource) => ({
     own: askAll(from, ofUnet),
@@ -107,10 +108,12 @@ async function withStage<Beside>(
   }
 }
 
-/** The UNet with the SCR LoRA merged. The UNet given is used up, whatever happens. */
+/** The UNet with the SCR LoRA, which an exported one may have merged. The UNet given is used up, whatever happens. */
 export async function restoringUnet(model: Model, unet: Unet, stage: RestorationStage): Promise<Unet> {
-  const merged = await withStage(model, { unet, beside: [] }, { file: stage.file, adapters: scrAdapters(stage) });
-  return merged.unet;
+  const { file } = stage;
+  const lora = stageLora(stage);
+  if (file === undefined || lora === undefined) return unet;
+  return (await withStage(model, { unet, beside: [] }, { file, adapters: scrAdapters(lora) })).unet;
 }
 
 /** What is loaded of stage 2: the UNet with its LoRA merged, and the trees beside it. */
@@ -119,14 +122,15 @@ export interface LoadedSegmentation<Head> {
   readonly head: Head;
 }
 
-/** The UNet with the Seg LoRA merged, and the fusion and head. UNet and head given are used up, whatever happens. */
+/** The UNet with the Seg LoRA, which an exported one may have merged, and the fusion and head. UNet and head given are used up, whatever happens. */
 export async function segmentingUnet<Head>(
   model: Model,
   unet: Unet,
   head: Head,
   stage: SegmentationStage,
 ): Promise<LoadedSegmentation<Head>> {
-  const file: StageFile = { file: stage.file, adapters: segAdapters(stage) };
+  const lora = stageLora(stage);
+  const file: StageFile = { file: stage.file, adapters: lora === undefined ? [] : segAdapters(lora) };
   const merged = await withStage(model, { unet, beside: head }, file);
   return { unet: merged.unet, head: merged.beside };
 }

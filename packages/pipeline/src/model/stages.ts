@@ -5,14 +5,25 @@ import * as v from 'valibot';
 export const STAGES_FILE = 'rass.json';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
-const lora = { file: v.string(), rank: count, alpha: v.pipe(v.number(), v.gtValue(0)) };
-const restoration = v.strictObject({
-  ...lora,
-  latentUpdate: v.picklist(['residual', 'ddpm']),
-  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
-});
+/** Of adapters that are in a file; absent where they are merged into the UNet. */
+const lora = { rank: v.optional(count), alpha: v.optional(v.pipe(v.number(), v.gtValue(0))) };
+const restoration = v.pipe(
+  v.strictObject({
+    file: v.optional(v.string()),
+    ...lora,
+    latentUpdate: v.picklist(['residual', 'ddpm']),
+    timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  }),
+  v.check(
+    ({ file, rank, alpha }) =>
+      (file === undefined) === (rank === undefined) && (rank === undefined) === (alpha === undefined),
+    'adapters have a file, a rank and an alpha, and merged ones none of them',
+  ),
+);
 const colour = v.tuple([v.number(), v.number(), v.number()]);
 const segmentation = v.strictObject({
+  /** Of the head, and of the adapters where they are not merged. */
+  file: v.string(),
   ...lora,
   timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** Whether the restoration LoRA is merged before this one is added. */
@@ -33,6 +44,17 @@ const stages = v.strictObject({
   restoration: v.optional(restoration),
   segmentation: v.optional(segmentation),
 });
+
+/** The adapters that a stage has beside the UNet; none where they are merged into it. */
+export function stageLora({
+  rank,
+  alpha,
+}: {
+  rank?: number | undefined;
+  alpha?: number | undefined;
+}): { rank: number; alpha: number } | undefined {
+  return rank === undefined || alpha === undefined ? undefined : { rank, alpha };
+}
 
 export type RestorationStage = v.InferOutput<typeof restoration>;
 export type SegmentationStage = v.InferOutput<typeof segmentation>;

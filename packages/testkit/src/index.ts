@@ -1,5 +1,6 @@
 export { activateBackend, type BackendName, describeOnBackends, provideBackends } from './backends.ts';
 export { type ClosenessOptions, expectClose, expectTensorsClose } from './closeness.ts';
+export { expectNoLeaksOnFaults, type FaultOptions } from './faults.ts';
 export { type Golden, loadGolden } from './golden.ts';
 export { type GradientCheckOptions, gradientCheck } from './gradient-check.ts';
 export { expectNoLeaks } from './leaks.ts';

@@ -25,8 +25,9 @@ type Unary = (x: Tensor) => Tensor;
 /** An elementwise function that keeps only its input for the backward pass, where the composed ops would keep each step. */
 function elementwise(kernelName: string, forward: Unary, slope: Unary): <T extends Tensor>(x: T) => T {
   const op = customGrad((x, save) => {
-    (save as (tensors: Tensor[]) => void)([x as Tensor]);
     const value = runFusedKernel(kernelName, { x: x as Tensor }, {})?.[0] ?? tidy(() => forward(x as Tensor));
+    // Last: what was saved of an op that failed is never freed.
+    (save as (tensors: Tensor[]) => void)([x as Tensor]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor =>
       runFusedGradient(`${kernelName}Grad`, { x: saved[0], dy }, {})?.[0] ?? tidy(() => mul(dy, slope(saved[0])));
     return { value, gradFunc };
@@ -87,8 +88,8 @@ export function geglu<T extends Tensor>(x: T): T {
   }
   const op = customGrad((input, save) => {
     const t = input as Tensor;
-    (save as (tensors: Tensor[]) => void)([t]);
     const value = runFusedKernel('RassGeglu', { x: t }, {})?.[0] ?? tidy(() => gegluComposed(t));
+    (save as (tensors: Tensor[]) => void)([t]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor =>
       runFusedGradient('RassGegluGrad', { x: saved[0], dy }, {})?.[0] ??
       tidy(() => {

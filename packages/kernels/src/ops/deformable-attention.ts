@@ -75,12 +75,13 @@ export function multiScaleDeformableAttention(
     kernel(name, { ...inputs, sizes: levelSizes(levels) }, {});
   const op = customGrad((...args) => {
     const [value, locations, weights, save] = args as unknown as [Tensor, Tensor, Tensor, Save];
-    save([value, locations, weights]);
     const out = tidy(
       () =>
         run({ value, locations, weights }, 'RassDeformableAttention', runFusedKernel)?.[0] ??
         reshape(composedDeformableAttention(samplesOf(value, levels, locations, weights)), [B, L, N * K]),
     );
+    // Last: what was saved of an op that failed is never freed.
+    save([value, locations, weights]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
       tidy(() => {
         const [v, l, w] = saved;

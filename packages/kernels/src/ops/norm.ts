@@ -92,11 +92,12 @@ export function groupNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor
   const flat = [x.shape[0], -1, channels];
   const op = customGrad((...args) => {
     const [input, gamma, beta, save] = args as unknown as [Tensor, Tensor, Tensor, Save];
-    save([input, gamma, beta]);
     const attrs = { groups, epsilon, silu };
     const value =
       runFusedKernel('RassGroupNorm', { x: input, weight: gamma, bias: beta }, attrs)?.[0] ??
       tidy(() => reshape(groupNormForward(reshape(input, flat), gamma, beta, { groups, epsilon }, silu), input.shape));
+    // Last: what was saved of an op that failed is never freed.
+    save([input, gamma, beta]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
       runFusedGradient('RassGroupNormGrad', { x: saved[0], weight: saved[1], bias: saved[2], dy }, attrs) ??
       (tidy(() => {
@@ -136,7 +137,6 @@ export function layerNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor
   }
   const op = customGrad((...args) => {
     const [input, gamma, beta, save] = args as unknown as [Tensor, Tensor, Tensor, Save];
-    save([input, gamma]);
     const value =
       runFusedKernel('RassLayerNorm', { x: input, weight: gamma, bias: beta }, { epsilon })?.[0] ??
       tidy(() => {
@@ -144,6 +144,7 @@ export function layerNorm<T extends Tensor>(x: T, weight: Tensor1D, bias: Tensor
         const inverseDeviation = rsqrt(add(mean(square(centred), -1, true), epsilon));
         return add(mul(mul(centred, inverseDeviation), gamma), beta);
       });
+    save([input, gamma]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] =>
       runFusedGradient('RassLayerNormGrad', { x: saved[0], weight: saved[1], dy }, { epsilon }) ??
       (tidy(() => layerNormBackward(saved[0], saved[1], dy, epsilon)) as Tensor[]);

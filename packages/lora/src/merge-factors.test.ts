@@ -1,5 +1,5 @@
 import { disposeParams, ParamSource, randomParams } from '@rass/nn';
-import { describeOnBackends, expectNoLeaks } from '@rass/testkit';
+import { describeOnBackends, expectNoLeaks, expectNoLeaksOnFaults } from '@rass/testkit';
 import { randomNormal, type Tensor } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { byKey } from './golden.test-support.ts';
@@ -9,6 +9,8 @@ const ADAPTERS: readonly FileAdapter[] = [
   { name: 'first', targets: ['to_q', 'conv'], rank: 2, alpha: 3 },
   { name: 'second', targets: 'blocks\\.conv', rank: 1, alpha: 8 },
 ];
+/** Its product is infinite. */
+const LARGE: FileAdapter = { name: 'large', targets: ['to_q'], rank: 1, alpha: 1e39 };
 
 const model = () => {
   const from = randomParams(1);
@@ -50,20 +52,45 @@ describeOnBackends('products of a file', () => {
   it('are refused where a weight would not be finite, with nothing left', async () => {
     await expectNoLeaks(async () => {
       const plain = model();
-      const large = { name: 'large', targets: ['to_q'], rank: 1, alpha: 1e39 };
-      const factors = adapterFactors(trained(), plain, large);
+      const factors = adapterFactors(trained(), plain, LARGE);
       await expect(mergeFactors(plain, factors)).rejects.toThrow(
         /^lora: merged weights are finite; got -?Infinity at \d+ of blocks.to_q.weight; look at the adapter$/,
       );
     });
   });
+
+  it('are refused where their layer is not there, before anything is merged, with nothing left', async () => {
+    await expectNoLeaks(async () => {
+      const plain = model();
+      // Merged first, it would be refused for what it gives.
+      const [large] = adapterFactors(trained(), plain, LARGE);
+      const lost = ['blocks.to_qq', 'blocks.cnv', 'blocks.a', 'blocks.b'].map((path) => {
+        const [found] = adapterFactors(trained(), plain, LARGE);
+        return { ...found!, path };
+      });
+      await expect(mergeFactors(plain, [large!, ...lost])).rejects.toThrow(
+        'lora: products are merged into layers of the model; got products of "blocks.to_qq" (closest: blocks.to_q), ' +
+          '"blocks.cnv" (closest: blocks.conv), "blocks.a" (closest: blocks.to_q) and 1 more; ask adapterFactors for those of this model',
+      );
+    });
+  });
+
+  it('leave nothing where a kernel fails or a weight cannot be read', async () => {
+    await expectNoLeaksOnFaults(async () => {
+      const plain = model();
+      const factors = ADAPTERS.flatMap((adapter) => adapterFactors(trained(), plain, adapter));
+      disposeParams(await mergeFactors(plain, factors));
+    });
+  });
 });
 
-it('says what a file has no products for', () => {
+it('says what a file has no products for, before it is asked for any', async () => {
   const plain = model();
-  expect(() => adapterFactors(trained(), plain, { ...ADAPTERS[0]!, targets: ['norm'] })).toThrow(
-    'lora: products of a file are merged into linear layers and convolutions; got blocks.norm, a layerNorm; use addAdapter',
-  );
-  expect(() => adapterFactors(trained(), plain, { ...ADAPTERS[0]!, targets: ['to_qq'] })).toThrow('closest: to_q');
+  await expectNoLeaks(() => {
+    expect(() => adapterFactors(trained(), plain, { ...ADAPTERS[0]!, targets: ['to_q', 'norm'] })).toThrow(
+      'lora: products of a file are merged into linear layers and convolutions; got blocks.norm, a layerNorm; use addAdapter',
+    );
+    expect(() => adapterFactors(trained(), plain, { ...ADAPTERS[0]!, targets: ['to_qq'] })).toThrow('closest: to_q');
+  });
   disposeParams(plain);
 });

@@ -9,8 +9,7 @@ async function computed(tensor: Tensor): Promise<void> {
       tensor.shape.map(() => 1),
     ),
   );
-  await corner.data();
-  corner.dispose();
+  await corner.data().finally(() => corner.dispose());
 }
 
 /** One piece of a long work that has just been done. */

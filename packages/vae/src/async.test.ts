@@ -1,6 +1,6 @@
 import { randomParams } from '@rass/nn';
-import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
-import { keep, type Tensor4D, tensor4d } from '@tensorflow/tfjs-core';
+import { describeOnBackends, expectClose, expectNoLeaks, expectNoLeaksOnFaults, randomValues } from '@rass/testkit';
+import { dispose, keep, type Tensor4D, tensor4d } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import {
   type Progress,
@@ -72,6 +72,19 @@ describeOnBackends('asynchronous passes', (backend) => {
         await expect(run).rejects.toThrow('the page was closed');
         expect(pieces).toBe(5);
       });
+    });
+
+    // What is held and freed is the same on all backends.
+    it.skipIf(backend !== 'native')(`leaves nothing behind where a kernel fails: ${name}`, async () => {
+      const vae = vaeParams(randomParams(1), config);
+      const [image, latents] = [random([2, 20, 24, 3], 2), random([2, 10, 12, 4], 3)].map((x) => keep(x));
+      const taps = name === 'in blended tiles' ? [] : (['encoder.conv_in'] as const);
+      const passes = async (): Promise<void> => {
+        const { posterior, taps: found } = await vaeEncodeAsync(vae, image, { ...options, taps });
+        dispose([posterior, found]);
+        dispose((await vaeDecodeAsync(vae, latents, options)).image);
+      };
+      await expectNoLeaksOnFaults(passes, { places: 40 });
     });
   }
 

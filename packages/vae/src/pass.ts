@@ -119,7 +119,9 @@ export function passOf(
       images.push(yield* chain(image, taps, held));
       held.free(image);
     }
-    return { out: joinBatch(images, held), taps: taps.result() };
+    const out = joinBatch(images, held);
+    const found = taps.result();
+    return { out: held.release(out), taps: found };
   }
   return { start, cost: batch * costPerImage };
 }

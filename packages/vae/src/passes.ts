@@ -1,4 +1,4 @@
-import type { Tensor4D } from '@tensorflow/tfjs-core';
+import { dispose, type Tensor4D } from '@tensorflow/tfjs-core';
 import { distributionOf, type LatentDistribution } from './distribution.ts';
 import type { VaeDecoder, VaeEncoder } from './params.ts';
 import { type Pass, passOf, type Tilers, type VaeOptions } from './pass.ts';
@@ -29,9 +29,14 @@ export const decodePass = (p: VaeDecoder, latents: Tensor4D, options: VaeOptions
 
 /** What a pass of the encoder gives. */
 export function encodedOf<Tap extends string>({ out, taps }: Result): Encoded<Tap> {
-  const posterior = distributionOf(out);
-  out.dispose();
-  return { posterior, taps: taps as Record<Tap, Tensor4D> };
+  try {
+    return { posterior: distributionOf(out), taps: taps as Record<Tap, Tensor4D> };
+  } catch (error) {
+    dispose(taps);
+    throw error;
+  } finally {
+    out.dispose();
+  }
 }
 
 /** What a pass of the decoder gives. */

@@ -55,13 +55,15 @@ export class Taps {
   /** What was found, one tensor a name over the whole batch. They belong to the caller. */
   result(): Record<string, Tensor4D> {
     const joined = [...this.#found].map(([path, parts]) => [path, joinBatch(parts, this.#held)] as const);
+    for (const [, batch] of joined) this.#held.release(batch);
     return Object.fromEntries(joined);
   }
 }
 
-/** One batch of the samples, which are freed. */
+/** One batch of the samples, which are freed; it is held. */
 export function joinBatch(samples: readonly Tensor4D[], held: Held): Tensor4D {
-  const batch = samples.length === 1 ? samples[0] : tidy(() => concat([...samples], 0) as Tensor4D);
-  if (samples.length > 1) for (const sample of samples) held.free(sample);
-  return held.release(batch);
+  if (samples.length === 1) return samples[0];
+  const batch = held.hold(tidy(() => concat([...samples], 0) as Tensor4D));
+  for (const sample of samples) held.free(sample);
+  return batch;
 }

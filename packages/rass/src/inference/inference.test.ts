@@ -1,5 +1,5 @@
 import type { FeaturePyramid, Mask2FormerOutput } from '@rass/mask2former';
-import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, expectNoLeaksOnFaults, randomValues } from '@rass/testkit';
 import {
   add,
   avgPool,
@@ -233,3 +233,18 @@ describeOnBackends('semanticInference', () => {
     );
   });
 });
+
+// What is held and freed is the same on all backends.
+describeOnBackends('semanticInference with a fault', () => {
+  it('leaves nothing behind where a kernel fails or values cannot be read', async () => {
+    const x = image(32, 64);
+    const places = { places: 60 };
+    for (const average of ['features', 'scores'] as const) {
+      await expectNoLeaksOnFaults(async () => {
+        const scores = await semanticInferenceAsync(segmenter, x, { average, scales: [1, 2], multiple: 32 });
+        scores.dispose();
+      }, places);
+    }
+    x.dispose();
+  });
+}, ['cpu', 'native']);

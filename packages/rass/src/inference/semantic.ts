@@ -121,8 +121,10 @@ function* viewScores(
     const turned = mirrored ? (reverse(image, 2) as Tensor4D) : image;
     return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), o.multiple ?? 64);
   });
+  const held = [padded];
   try {
     const scores = yield* paddedScores(s, padded, o);
+    held.push(scores);
     return tidy(() => {
       const own = slice(scores, [0, 0, 0, 0], [B, size[0], size[1], scores.shape[3]]);
       const back = scale === 1 ? own : resize(own, [H, W], 'bilinear');
@@ -130,7 +132,7 @@ function* viewScores(
       return mirrored ? (reverse(back, 2) as Tensor4D) : back;
     });
   } finally {
-    padded.dispose();
+    dispose(held);
   }
 }
 
@@ -154,21 +156,25 @@ function* inferenceWork(
 ): Generator<Piece, Tensor4D, void> {
   const { scales = [1], flip = false } = options;
   const views = scales.flatMap((scale) => (flip ? [false, true] : [false]).map((mirrored) => ({ scale, mirrored })));
-  let sum: Tensor4D | undefined;
+  // The sum so far, and before it is added the next view's scores.
+  let held: Tensor4D[] = [];
   try {
     for (const { scale, mirrored } of views) {
-      const scores = yield* viewScores(segmenter, image_BHWC, scale, mirrored, options);
-      const before: Tensor4D | undefined = sum;
-      sum = before === undefined ? scores : add(before, scores);
-      if (before !== undefined) dispose([before, scores]);
-      yield { made: sum };
+      held.push(yield* viewScores(segmenter, image_BHWC, scale, mirrored, options));
+      const [before, scores] = held;
+      if (scores !== undefined) {
+        const sum: Tensor4D = add(before, scores);
+        dispose(held);
+        held = [sum];
+      }
+      yield { made: held[0] };
     }
-    const total = sum as Tensor4D;
-    const mean = views.length === 1 ? total : (div(total, views.length) as Tensor4D);
-    sum = mean === total ? undefined : total;
-    return mean;
+    const [total] = held;
+    if (views.length > 1) return div(total, views.length) as Tensor4D;
+    held = [];
+    return total;
   } finally {
-    sum?.dispose();
+    dispose(held);
   }
 }
 

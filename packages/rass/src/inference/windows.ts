@@ -50,34 +50,36 @@ export class WindowMean {
     this.#counts = new Float32Array(height * width);
   }
 
-  /** Takes the map, and frees it. */
+  /** Takes the map, and frees it, whatever happens. */
   add(map_BHWC: Tensor4D, { top, left, size }: Window): void {
     for (let row = top; row < top + size; row++) {
       const start = row * this.#width + left;
       for (let i = start; i < start + size; i++) this.#counts[i] += 1;
     }
     const before = this.#sum;
-    this.#sum = tidy(() => {
-      const placed = pad(map_BHWC, [
-        [0, 0],
-        [top, this.#height - top - size],
-        [left, this.#width - left - size],
-        [0, 0],
-      ]);
-      return before === undefined ? placed : add(before, placed);
-    });
-    before?.dispose();
-    map_BHWC.dispose();
+    try {
+      this.#sum = tidy(() => {
+        const placed = pad(map_BHWC, [
+          [0, 0],
+          [top, this.#height - top - size],
+          [left, this.#width - left - size],
+          [0, 0],
+        ]);
+        return before === undefined ? placed : add(before, placed);
+      });
+      before?.dispose();
+    } finally {
+      map_BHWC.dispose();
+    }
   }
 
   /** The means, the caller's to dispose of. Ends this object's use. */
   finish(): Tensor4D {
     const sum = this.#sum;
     if (sum === undefined) throw new Error('WindowMean: at least one map was added; got none; add one');
-    this.#sum = undefined;
     const shares = this.#counts.map((count) => 1 / count);
     const mean = tidy(() => mul(sum, tensor(shares, [1, this.#height, this.#width, 1])) as Tensor4D);
-    sum.dispose();
+    this.dispose();
     return mean;
   }
 
@@ -125,27 +127,30 @@ export function* slidingWork(
       );
       yield { made: means[0].sum! };
     }
-    const [res2, res3, res4, res5] = means.map((mean) => mean.finish());
+    const [res2, res3, res4, res5] = tidy(() => means.map((mean) => mean.finish()));
     return { res2, res3, res4, res5 };
   } finally {
     for (const mean of means) mean.dispose();
   }
 }
 
+/** Takes a window's features, and frees them, whatever happens. */
 function addLevels(means: readonly WindowMean[], found: FeaturePyramid, { top, left, size }: Window): void {
   const wrong = LEVELS.find((level) => {
     const [, rows, columns] = found[level].shape;
     return rows !== size / STRIDES[level] || columns !== size / STRIDES[level];
   });
-  if (wrong !== undefined) {
-    const got = `[${found[wrong].shape}]`;
+  try {
+    if (wrong !== undefined) {
+      throw new Error(
+        `slidingFeatures: ${wrong} of a window of ${size} pixels has ${size / STRIDES[wrong]} rows and columns; got [${found[wrong].shape}]; check the backbone`,
+      );
+    }
+    for (const [i, level] of LEVELS.entries()) {
+      const stride = STRIDES[level];
+      means[i].add(found[level], { top: top / stride, left: left / stride, size: size / stride });
+    }
+  } finally {
     dispose({ ...found });
-    throw new Error(
-      `slidingFeatures: ${wrong} of a window of ${size} pixels has ${size / STRIDES[wrong]} rows and columns; got ${got}; check the backbone`,
-    );
-  }
-  for (const [i, level] of LEVELS.entries()) {
-    const stride = STRIDES[level];
-    means[i].add(found[level], { top: top / stride, left: left / stride, size: size / stride });
   }
 }

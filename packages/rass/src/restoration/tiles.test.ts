@@ -1,4 +1,4 @@
-import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, expectNoLeaksOnFaults, randomValues } from '@rass/testkit';
 import { dispose, mul, ones, type Tensor4D, tensor, zeros } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { tiledLatents, tiledLatentsAsync } from './tiles.ts';
@@ -49,6 +49,17 @@ describeOnBackends('tiledLatents', () => {
       };
       expect(() => tiledLatents(whole, failing, tiling)).toThrow('broken');
     });
+    whole.dispose();
+  });
+
+  it('leaves nothing behind where a kernel fails or values cannot be read', async () => {
+    const whole = latents(23, 37);
+    for (const size of [16, 40]) {
+      await expectNoLeaksOnFaults(async () => {
+        const found = await tiledLatentsAsync(whole, (tile) => mul(tile, tile), { size, overlap: 6 });
+        found.dispose();
+      });
+    }
     whole.dispose();
   });
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
-import { disposeParams, randomParams } from '@rass/nn';
+import { disposeParams, type ParamSource } from '@rass/nn';
 import { rassFeatures, rassHeadParams, restoreLatents } from '@rass/rass';
 import { drawScene } from '@rass/scenes';
 import { activateBackend, describeOnBackends } from '@rass/testkit';
@@ -22,8 +22,9 @@ async function outputs(packed: boolean): Promise<Record<string, Float32Array>> {
   const [vae, text, schedule] = [await model.loadVae(), await model.loadTags(), model.schedule()];
   const unet = await restoringUnet(model, await model.loadUnet(), restoration);
   const base = await restoringUnet(model, await model.loadUnet(), restoration);
-  const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(segmentation.head), segmentation.fusion);
-  const segmenter = await segmentingUnet(model, base, start, segmentation);
+  const config = parseMask2FormerConfig(segmentation.head);
+  const headParams = (from: ParamSource) => rassHeadParams(from, config, segmentation.fusion);
+  const segmenter = await segmentingUnet(model, base, headParams, segmentation);
   await model.close();
   const prompt = text.embed(await text.prompt([]));
   const { timestep, latentUpdate } = restoration;

@@ -111,19 +111,21 @@ export async function openPipeline(
     loaded.push(tree);
     return tree;
   };
-  try {
+  const load = async (): Promise<Models> => {
     const [restorer, segmenter] = await tasks;
     const restoring = restorer && kept(await restorer.loadRestoring(model));
     const segmenting = segmenter && kept(await segmenter.loadSegmenting(model));
     const vae = kept(await model.loadVae());
     const text = await model.loadTags();
     kept(text.params);
-    return new LoadedPipeline({ vae, text, restoring, segmenting });
+    return { vae, text, restoring, segmenting };
+  };
+  try {
+    return new LoadedPipeline(await load().finally(() => model.close()));
   } catch (error) {
     disposeParams(loaded);
     throw error;
   } finally {
     model.disposeRest();
-    await model.close();
   }
 }

@@ -12,7 +12,7 @@ import {
 import { isTrainedInStage, scrAdapters, segAdapters } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { type Checkpoint, loadParams } from '@rass/weights';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { dispose, type Tensor, type TensorContainer } from '@tensorflow/tfjs-core';
 import type { Model } from './open.ts';
 import { type RestorationStage, type SegmentationStage, stageLora } from './stages.ts';
 
@@ -64,46 +64,51 @@ export async function loadStageFrom<Tree>(
   return replaced(tree, asked, params);
 }
 
+/** What `build` asks a stage's file for. @throws LoadError when keys or shapes differ */
+async function loadFile<T>(model: Model, file: string, build: (from: ParamSource) => T): Promise<T> {
+  const checkpoint = await model.openWeights(file);
+  const loading = loadParams(checkpoint, build, model.loading);
+  try {
+    return (await loading).params;
+  } finally {
+    await checkpoint.close().catch(async (error) => {
+      dispose((await loading).params as TensorContainer);
+      throw error;
+    });
+  }
+}
+
 /** A file of a stage. */
 interface StageFile {
   readonly file: string;
   readonly adapters: readonly FileAdapter[];
 }
 
-/** The UNet with a stage's LoRA merged and its first convolution, and the trees beside it, which are in the file, too. What is given is used
- * up, whatever happens. @throws LoadError when keys or shapes differ */
-async function withStage<Beside>(
+/** The UNet with a stage's LoRA merged and its first convolution, and what `others` asks the file for beside it. The UNet given is used up,
+ * whatever happens. @throws LoadError when keys or shapes differ */
+async function withStage<Others>(
   model: Model,
-  { unet, beside }: { readonly unet: Unet; readonly beside: Beside },
+  unet: Unet,
   { file, adapters }: StageFile,
-): Promise<{ unet: Unet; beside: Beside }> {
+  others: (from: ParamSource) => Others,
+): Promise<{ unet: Unet; others: Others }> {
   // Without the products of an earlier stage, which are beside packed weights. A stage that is merged has its first convolution in the UNet, too.
   const trained = namedTensors(mapLeaves(unet, alone)).filter(({ key }) => isTrainedInStage(key));
-  const ofUnet = adapters.length === 0 ? [] : trained;
-  const ofOthers = namedTensors(beside);
+  const asked = adapters.length === 0 ? [] : trained;
   const build = (from: ParamSource) => ({
-    own: askAll(from, ofUnet),
+    own: askAll(from, asked),
     factors: adapters.flatMap((adapter) => adapterFactors(from, unet, adapter)),
-    others: askAll(from, ofOthers),
+    others: others(from),
   });
-  const loading = async () => {
-    const checkpoint = await model.openWeights(file);
-    try {
-      return (await loadParams(checkpoint, build, model.loading)).params;
-    } finally {
-      await checkpoint.close();
-    }
-  };
-  const { own, factors, others } = await loading().catch((error) => {
-    disposeParams([unet, beside]);
+  const loaded = await loadFile(model, file, build).catch((error) => {
+    disposeParams(unet);
     throw error;
   });
-  const loaded = replaced(beside, ofOthers, others);
   try {
-    const bare = withoutBeside(unet, new Set(ofUnet.map(({ leaf }) => leaf.path)));
-    return { unet: await mergeFactors(replaced(bare, ofUnet, own), factors), beside: loaded };
+    const bare = withoutBeside(unet, new Set(asked.map(({ leaf }) => leaf.path)));
+    return { unet: await mergeFactors(replaced(bare, asked, loaded.own), loaded.factors), others: loaded.others };
   } catch (error) {
-    disposeParams(loaded);
+    disposeParams(loaded.others);
     throw error;
   }
 }
@@ -113,24 +118,25 @@ export async function restoringUnet(model: Model, unet: Unet, stage: Restoration
   const { file } = stage;
   const lora = stageLora(stage);
   if (file === undefined || lora === undefined) return unet;
-  return (await withStage(model, { unet, beside: [] }, { file, adapters: scrAdapters(lora) })).unet;
+  return (await withStage(model, unet, { file, adapters: scrAdapters(lora) }, () => [])).unet;
 }
 
-/** What is loaded of stage 2: the UNet with its LoRA merged, and the trees beside it. */
+/** What is loaded of stage 2: the UNet with its LoRA merged, and what is beside it. */
 export interface LoadedSegmentation<Head> {
   readonly unet: Unet;
   readonly head: Head;
 }
 
-/** The UNet with the Seg LoRA, which an exported one may have merged, and the fusion and head. UNet and head given are used up, whatever happens. */
+/** The UNet with the Seg LoRA, which an exported one may have merged, and what `headParams` asks the stage's file for: the fusion and the head. The
+ * UNet given is used up, whatever happens. */
 export async function segmentingUnet<Head>(
   model: Model,
   unet: Unet,
-  head: Head,
+  headParams: (from: ParamSource) => Head,
   stage: SegmentationStage,
 ): Promise<LoadedSegmentation<Head>> {
   const lora = stageLora(stage);
   const file: StageFile = { file: stage.file, adapters: lora === undefined ? [] : segAdapters(lora) };
-  const merged = await withStage(model, { unet, beside: head }, file);
-  return { unet: merged.unet, head: merged.beside };
+  const merged = await withStage(model, unet, file, headParams);
+  return { unet: merged.unet, head: merged.others };
 }

@@ -2,7 +2,7 @@ import { shortestEdge } from '@rass/datasets';
 import { type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
 import { resize } from '@rass/kernels';
 import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
-import { randomParams } from '@rass/nn';
+import type { ParamSource } from '@rass/nn';
 import { type FeatureFusion, rassFeatures, rassHeadParams, semanticInferenceAsync } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { argMax, dispose, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
@@ -62,11 +62,13 @@ export async function loadSegmenting(model: Model): Promise<Segmenting> {
   if (stage === undefined) {
     throw new Error(`model: ${model.name}: to segment it has a head; got none; train it by rass train seg`);
   }
+  // Before anything is loaded: what a configuration says wrong is known at once.
+  const config = parseMask2FormerConfig(stage.head);
   const loaded = await model.loadUnet();
   const base =
     stage.mergesRestoration && restoration !== undefined ? await restoringUnet(model, loaded, restoration) : loaded;
-  const start = rassHeadParams(randomParams(0), parseMask2FormerConfig(stage.head), stage.fusion);
-  const { unet, head } = await segmentingUnet(model, base, start, stage);
+  const headParams = (from: ParamSource) => rassHeadParams(from, config, stage.fusion);
+  const { unet, head } = await segmentingUnet(model, base, headParams, stage);
   const segmenting: Segmenting = {
     unet,
     head,

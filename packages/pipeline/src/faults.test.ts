@@ -1,11 +1,37 @@
-import { activateBackend } from '@rass/testkit';
+import type { RgbImage } from '@rass/images';
+import { drawScene } from '@rass/scenes';
+import { activateBackend, describeOnBackends, expectNoLeaks, expectNoLeaksOnFaults } from '@rass/testkit';
 import { type ByteFolder, blobFolder } from '@rass/weights';
 import { memory } from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { openPipeline } from './pipeline.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openPipeline, type Pipeline } from './pipeline.ts';
 import { STAGES, smallModelFiles } from './small-model.test-support.ts';
 
 const BOTH = { restore: true, segment: true };
+
+// What is held and freed is the same on all backends.
+describeOnBackends('a task in which a kernel fails or values cannot be read', () => {
+  const image = drawScene({ seed: 3, width: 96, height: 64 }).image;
+  let pipeline: Pipeline;
+  beforeAll(async () => {
+    pipeline = await openPipeline(blobFolder(await smallModelFiles()), BOTH);
+  });
+  afterAll(() => pipeline.dispose());
+
+  it.each<[string, (image: RgbImage) => Promise<unknown>]>([
+    ['restore', (bad) => pipeline.restore(bad, { tags: ['sky'], tiling: { size: 16, overlap: 8 } })],
+    ['attend', (bad) => pipeline.attend(bad, { tags: ['sky', 'tree'] })],
+    ['segment', (bad) => pipeline.segment(bad, { tags: ['sky'] })],
+  ])('leaves nothing behind: %s', async (_, run) => {
+    await expectNoLeaksOnFaults(() => run(image), { places: 40 });
+  });
+
+  it('leaves nothing behind of a tag that is refused', async () => {
+    for (const tags of [[' '], ['sky', 'sky']]) {
+      await expectNoLeaks(() => expect(pipeline.attend(image, { tags })).rejects.toThrow('each tag'));
+    }
+  });
+}, ['native']);
 
 describe('a model that cannot be used', () => {
   let files: Map<string, Blob>;

@@ -33,8 +33,7 @@ export async function tagAttention(
     return normalizeMaps(largest.maps, ones([1, 1, tags.length]), 'tags');
   });
   const size = sizes[0]!;
-  const [maps] = await readMaps({ size, maps: normalized }, [tags]);
-  normalized.dispose();
+  const [maps] = await readMaps({ size, maps: normalized }, [tags]).finally(() => normalized.dispose());
   const own: Size = [Math.ceil(size[0] * inside[0]), Math.ceil(size[1] * inside[1])];
   return tags.map(({ tag }, i) => ({
     tag,

@@ -3,10 +3,11 @@ import { type RgbImage, resizeImage } from '@rass/images';
 import { restoreLatents } from '@rass/rass';
 import { attentionNames } from '@rass/unet';
 import { scaleLatents, vaeEncodeWhole } from '@rass/vae';
-import { dispose, tidy } from '@tensorflow/tfjs-core';
+import { tidy } from '@tensorflow/tfjs-core';
 import { padEdges } from '../images/pad.ts';
 import { imageBatch } from '../images/tensors.ts';
 import { type TagAttention, tagAttention } from '../tags/attention.ts';
+import { holding } from './held.ts';
 import type { Restoring } from './restore.ts';
 import { MULTIPLE, type SharedModels } from './task.ts';
 
@@ -21,18 +22,17 @@ export async function attend(
   const size = shortestEdge(image, shortSide, Number.POSITIVE_INFINITY);
   const small = size.width < image.width ? resizeImage(image, size) : image;
   const padded = padEdges(small, MULTIPLE);
-  const prompt = await text.prompt(tags);
-  const embedded = text.embed(prompt);
-  const latents = tidy(() => scaleLatents(vae.config, vaeEncodeWhole(vae, imageBatch([padded])).posterior.mean));
-  const [, rows, columns] = latents.shape;
-  const { timestep, latentUpdate } = stage;
-  const attention = attentionNames(unet.config).map(({ name }) => name);
-  const maps = tidy(() => ({
-    ...restoreLatents({ unet, schedule }, latents, embedded, { timestep, latentUpdate, attention }).attention,
-  }));
-  dispose([embedded, latents]);
   const inside = [small.height / padded.height, small.width / padded.width] as const;
-  const found = await tagAttention(maps, [rows, columns], prompt.tags, inside);
-  dispose(maps);
-  return found;
+  return holding(async (hold) => {
+    const prompt = await text.prompt(tags);
+    const embedded = hold(text.embed(prompt));
+    const encode = () => scaleLatents(vae.config, vaeEncodeWhole(vae, imageBatch([padded])).posterior.mean);
+    const latents = hold(tidy(encode));
+    const [, rows, columns] = latents.shape;
+    const { timestep, latentUpdate } = stage;
+    const attention = attentionNames(unet.config).map(({ name }) => name);
+    const step = () => restoreLatents({ unet, schedule }, latents, embedded, { timestep, latentUpdate, attention });
+    const maps = hold(tidy(() => ({ ...step().attention })));
+    return tagAttention(maps, [rows, columns], prompt.tags, inside);
+  });
 }

@@ -2,12 +2,13 @@ import { cropImage, type RgbImage, resizeImage } from '@rass/images';
 import { type LatentTiling, type Restorer, restoreLatents, type TileProgress, tiledLatentsAsync } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { scaleLatents, unscaleLatents, vaeDecodeAsync, vaeEncodeAsync } from '@rass/vae';
-import { dispose, type Tensor, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { padEdges } from '../images/pad.ts';
 import { imageBatch, imagesOf } from '../images/tensors.ts';
 import { restoringUnet } from '../model/load-stage.ts';
 import type { Model } from '../model/open.ts';
 import type { RestorationStage } from '../model/stages.ts';
+import { holding } from './held.ts';
 import { MULTIPLE, type SharedModels } from './task.ts';
 
 export type ColourFix = 'none' | 'adain' | 'wavelet';
@@ -44,7 +45,7 @@ export interface Restoring {
 }
 
 /** An image whose sides fit, restored piece by piece. */
-async function restoredWhole(
+function restoredWhole(
   { unet, schedule, stage }: Restoring,
   { vae, text: tags }: SharedModels,
   image: RgbImage,
@@ -55,18 +56,11 @@ async function restoredWhole(
   const told = (name: RestoreProgress['stage']) => ({ done }: { done: number }) => onProgress?.({ stage: name, done }); // biome-ignore format: one line
   const stop = signal && { signal };
   const pass = { ...(image.width * image.height >= BANDS_FROM && { tiling: 'exact' as const }), ...stop };
-  // No tidy spans an await: what is made is freed here, whatever happens.
-  const held: Tensor[] = [];
-  const hold = <T extends Tensor>(tensor: T): T => {
-    held.push(tensor);
-    return tensor;
-  };
-  try {
+  return holding(async (hold) => {
     const text = hold(tags.embed(await tags.prompt(options.tags ?? [])));
     const pixels = hold(imageBatch([image]));
-    const { posterior } = await vaeEncodeAsync(vae, pixels, { ...pass, onProgress: told('encode') });
+    const { posterior } = hold(await vaeEncodeAsync(vae, pixels, { ...pass, onProgress: told('encode') }));
     const latents = hold(tidy(() => scaleLatents(vae.config, posterior.mean)));
-    dispose(posterior);
     const step = (tile: Tensor4D): Tensor4D =>
       tidy(() => restoreLatents({ unet, schedule }, tile, text, { timestep, latentUpdate }).latents);
     const onTile = ({ done, tiles }: TileProgress) => told('restore')({ done: done / tiles });
@@ -75,9 +69,7 @@ async function restoredWhole(
     const { image: decoded } = await vaeDecodeAsync(vae, unscaled, { ...pass, onProgress: told('decode') });
     const [whole] = await imagesOf(hold(decoded));
     return whole!;
-  } finally {
-    dispose(held);
-  }
+  });
 }
 
 /** Loads what restores of a model. @throws when it was not trained to */

@@ -5,11 +5,12 @@ import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@
 import type { ParamSource } from '@rass/nn';
 import { type FeatureFusion, rassFeatures, rassHeadParams, semanticInferenceAsync } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { argMax, dispose, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { argMax, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { imageBatch } from '../images/tensors.ts';
 import { restoringUnet, segmentingUnet } from '../model/load-stage.ts';
 import type { Model } from '../model/open.ts';
 import type { SegmentationStage } from '../model/stages.ts';
+import { holding } from './held.ts';
 import { SHORT_SIDE, type SharedModels } from './task.ts';
 
 export interface SegmentOptions {
@@ -35,25 +36,23 @@ export interface Segmenting {
   segment(shared: SharedModels, image: RgbImage, options: SegmentOptions): Promise<LabelMap>;
 }
 
-async function scoresOf(
+function scoresOf(
   { unet, head, stage }: Segmenting,
   { vae, text: tags }: SharedModels,
   image: RgbImage,
   options: SegmentOptions,
 ): Promise<Tensor4D> {
-  const text = tags.embed(await tags.prompt(options.tags ?? []));
-  const batch = imageBatch([image]);
-  const segmenter = {
-    features: (window: Tensor4D) =>
-      rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
-    head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
-  };
   const { flip = false, scales = [1], signal } = options;
-  try {
-    return await semanticInferenceAsync(segmenter, batch, { flip, scales, ...(signal && { signal }) });
-  } finally {
-    dispose([text, batch]);
-  }
+  return holding(async (hold) => {
+    const text = hold(tags.embed(await tags.prompt(options.tags ?? [])));
+    const batch = hold(imageBatch([image]));
+    const segmenter = {
+      features: (window: Tensor4D) =>
+        rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
+      head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
+    };
+    return semanticInferenceAsync(segmenter, batch, { flip, scales, ...(signal && { signal }) });
+  });
 }
 
 /** Loads what segments of a model. @throws when it was not trained to */
@@ -76,14 +75,15 @@ export async function loadSegmenting(model: Model): Promise<Segmenting> {
     async segment(shared, image, options) {
       const size = shortestEdge(image, options.shortSide ?? stage.size ?? SHORT_SIDE, Number.POSITIVE_INFINITY);
       const isOwn = size.width === image.width && size.height === image.height;
-      const scores = await scoresOf(segmenting, shared, isOwn ? image : resizeImage(image, size), options);
       const own = image.width * image.height * stage.classes.length <= MOST_SCORES;
-      const best = tidy(() => {
-        const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;
-        return argMax(sized, 3);
+      const data = await holding(async (hold) => {
+        const scores = hold(await scoresOf(segmenting, shared, isOwn ? image : resizeImage(image, size), options));
+        const best = tidy(() => {
+          const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;
+          return argMax(sized, 3);
+        });
+        return Uint8Array.from(await hold(best).data());
       });
-      const data = Uint8Array.from(await best.data());
-      dispose([scores, best]);
       if (own) return { width: image.width, height: image.height, data };
       return resizeLabels({ ...size, data }, image);
     },

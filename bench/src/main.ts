@@ -9,6 +9,7 @@ import { duel, soloRuns } from './duel.ts';
 import { type ModelRow, modelList, packedList, trainingList, webgpuList } from './model-list.ts';
 import { browserTable } from './rows/browser.ts';
 import { degradationLines } from './rows/degradation.ts';
+import { fullSizeTable } from './rows/full-size.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { deformableRows, type OpRow, opRows, opTitle, webgpuRows } from './rows/op-list.ts';
 import { type Line, type TableOptions, table, writeBetweenMarks } from './table.ts';
@@ -185,6 +186,7 @@ async function main(): Promise<void> {
     'webgpu',
     'browser',
     'packed',
+    'full-size',
     'merge',
     'steps',
     'degradation',
@@ -213,6 +215,12 @@ async function main(): Promise<void> {
     const { table: text, facts: computed } = await browserTable(settings.python, settings.rounds ?? 3);
     versions = { 'all on': computed };
     writeBetweenMarks('browser', `${text}\n\n${facts(settings)}`);
+    console.log(text);
+  }
+  if (positionals.includes('full-size')) {
+    const { table: text, facts: computed } = await fullSizeTable();
+    versions = { on: computed, node: process.version };
+    writeBetweenMarks('full-size', `${text}\n\n${facts(settings)}`);
     console.log(text);
   }
   if (positionals.includes('merge'))

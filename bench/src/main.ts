@@ -10,6 +10,7 @@ import { type ModelRow, modelList, packedList, trainingList, webgpuList } from '
 import { browserTable } from './rows/browser.ts';
 import { degradationLines } from './rows/degradation.ts';
 import { fullSizeTable } from './rows/full-size.ts';
+import { memoryRun, memoryTable } from './rows/memory.ts';
 import { mergeDuel, mergekitVersion } from './rows/merge.ts';
 import { deformableRows, type OpRow, opRows, opTitle, webgpuRows } from './rows/op-list.ts';
 import { type Line, type TableOptions, table, writeBetweenMarks } from './table.ts';
@@ -37,13 +38,16 @@ function contestants({ threads, python, backend = 'native' }: Settings): { ours:
 
 let versions: Record<string, string> = {};
 
-/** The machine and the versions, in a line. */
-function facts({ threads }: Settings): string {
+function machine(): string {
   const [{ model }] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
-  const machine = `${model.trim()}, ${cpus().length} cores, ${memory} GiB, ${process.platform} ${process.arch}`;
+  return `${model.trim()}, ${cpus().length} cores, ${memory} GiB, ${process.platform} ${process.arch}`;
+}
+
+/** The machine and the versions, in a line. */
+function facts({ threads }: Settings): string {
   const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  return `${machine}; ${threads} threads each. ${named.join(', ')}.`;
+  return `${machine()}; ${threads} threads each. ${named.join(', ')}.`;
 }
 
 async function modelLine(row: ModelRow, settings: Settings): Promise<Line> {
@@ -157,6 +161,16 @@ async function* mergeLines({ rounds = 3 }: Settings): AsyncGenerator<Line> {
   yield { title: 'Linear merge of two UNets, 3.46 GB each', result: await mergeDuel(rounds, console.log) };
 }
 
+/** Of a run of other lengths than the README's, nothing is written. */
+async function reportMemory(settings: Settings): Promise<void> {
+  const { rounds = 300 } = settings;
+  const run = await memoryRun(rounds, (sample) => console.log(JSON.stringify(sample)));
+  const of = `${rounds} images of 7 sizes in ${run.seconds.toFixed(0)} s. ${machine()}; ${run.device}, node ${process.version}.`;
+  const text = `${memoryTable(run)}\n\n${of}`;
+  console.log(`\n${text}`);
+  if (settings.rounds === undefined) writeBetweenMarks('memory', text);
+}
+
 async function report(
   name: string,
   unit: 'ms' | 's',
@@ -190,12 +204,14 @@ async function main(): Promise<void> {
     'merge',
     'steps',
     'degradation',
+    'memory',
     ...[...modelList, ...trainingList].map(({ name }) => name),
   ];
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
-  const withoutPython = positionals.length > 0 && positionals.every((name) => ['merge', 'webgpu'].includes(name));
+  const withoutPython =
+    positionals.length > 0 && positionals.every((name) => ['merge', 'webgpu', 'memory'].includes(name));
   if (python === undefined && !withoutPython) {
     throw new Error(
       'bench: it compares with PyTorch; no Python is set up; set RASS_PYTHON to one that has ' +
@@ -225,6 +241,7 @@ async function main(): Promise<void> {
   }
   if (positionals.includes('merge'))
     await report('merge', 's', mergeLines(settings), settings, true, { theirs: 'mergekit' });
+  if (positionals.includes('memory')) await reportMemory(settings);
   if (positionals.includes('degradation')) {
     const programs = {
       ours: file('./degradation-ours.ts'),

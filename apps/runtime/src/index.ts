@@ -10,4 +10,4 @@ export {
 } from './client/runtime.ts';
 export type { ImageSource, TensorLike } from './client/sources.ts';
 export { RuntimeError } from './protocol/errors.ts';
-export type { DeviceInfo, DeviceName, ModelClass, RuntimeProgress } from './protocol/messages.ts';
+export type { DeviceInfo, DeviceName, ModelClass, RuntimeMemory, RuntimeProgress } from './protocol/messages.ts';

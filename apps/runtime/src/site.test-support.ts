@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 
-const CONFIG = fileURLToPath(new URL('../page/vite.config.ts', import.meta.url));
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** Writes files, by their paths below a folder. */
 export async function writeFiles(folder: string, files: ReadonlyMap<string, Blob>): Promise<void> {
@@ -21,8 +21,15 @@ export async function buildSite(folder: string, model: ReadonlyMap<string, Blob>
   const [own, site] = [join(folder, 'model'), join(folder, 'site')];
   await writeFiles(own, model);
   process.env['RASS_PAGE_MODEL'] = own;
-  await build({ configFile: CONFIG, logLevel: 'error', build: { outDir: site } });
+  await build({ configFile: at('../page/vite.config.ts'), logLevel: 'error', build: { outDir: site } });
   return site;
+}
+
+/** Builds the runtime as pages without a bundler take it: into `runtime/` of a folder, beside a page that is empty. */
+export async function buildRuntime(folder: string): Promise<void> {
+  const outDir = join(folder, 'runtime');
+  await build({ configFile: at('../standalone/vite.config.ts'), logLevel: 'error', build: { outDir } });
+  writeFileSync(join(folder, 'index.html'), '<!doctype html><meta charset="utf-8"><title>runtime</title>');
 }
 
 const TYPES: Readonly<Record<string, string>> = {

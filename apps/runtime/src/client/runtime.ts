@@ -1,6 +1,14 @@
 import type { ColourFix } from '@rass/pipeline';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { DeviceInfo, DeviceName, Endpoint, ModelClass, OpenInput, RuntimeProgress } from '../protocol/messages.ts';
+import type {
+  DeviceInfo,
+  DeviceName,
+  Endpoint,
+  ModelClass,
+  OpenInput,
+  RuntimeMemory,
+  RuntimeProgress,
+} from '../protocol/messages.ts';
 import { Caller, type CallOptions } from './calls.ts';
 import { Attention, Picture, Segmentation } from './results.ts';
 import { type ImageSource, sendable } from './sources.ts';
@@ -59,8 +67,8 @@ export interface Runtime {
   segment(image: ImageSource, options?: SegmentOptions): Promise<Segmentation>;
   /** Where the model looks for each tag. @throws RuntimeError, or the signal's reason */
   attend(image: ImageSource, options: WorkOptions & { readonly tags: readonly string[] }): Promise<Attention>;
-  /** What the worker holds: tensors and their bytes. */
-  memory(): Promise<{ readonly tensors: number; readonly bytes: number }>;
+  /** What the worker holds: tensors and their bytes, and what they take on a GPU. */
+  memory(): Promise<RuntimeMemory>;
   /** Frees everything; what is under way fails. */
   dispose(): Promise<void>;
 }
@@ -117,7 +125,7 @@ class OpenRuntime implements Runtime {
     return new Attention({ width, height }, maps);
   }
 
-  memory(): Promise<{ readonly tensors: number; readonly bytes: number }> {
+  memory(): Promise<RuntimeMemory> {
     return this.#caller.call('memory', null);
   }
 

@@ -68,14 +68,26 @@ export interface AttendInput {
   readonly tags: readonly string[];
 }
 
+/** What a worker holds. */
+export interface RuntimeMemory {
+  readonly tensors: number;
+  /** Of all tensors, wherever they are. */
+  readonly bytes: number;
+  /** Of the tensors that are on a GPU; 0 where nothing is. */
+  readonly gpuBytes: number;
+  /** With the buffers that are kept there for the next tensors of their sizes. */
+  readonly gpuBytesAllocated: number;
+}
+
 /** What a page asks of the worker, and what it gets. */
 export interface Calls {
   open: { input: OpenInput; output: { readonly device: DeviceInfo; readonly classes: readonly ModelClass[] } };
   restore: { input: RestoreInput; output: { readonly image: RgbImage } };
   segment: { input: SegmentInput; output: { readonly labels: Uint8Array<ArrayBuffer> } };
   attend: { input: AttendInput; output: { readonly maps: readonly TagAttention[] } };
-  memory: { input: null; output: { readonly tensors: number; readonly bytes: number } };
-  close: { input: null; output: null };
+  memory: { input: null; output: RuntimeMemory };
+  /** Gives what is left, which is nothing. */
+  close: { input: null; output: RuntimeMemory };
 }
 export type CallName = keyof Calls;
 

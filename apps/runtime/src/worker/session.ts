@@ -1,8 +1,16 @@
-import { type BackendInfo, DeviceError, listBackends, selectBackend } from '@rass/kernels';
+import { type BackendInfo, DeviceError, listBackends, selectBackend, trimBackendMemory } from '@rass/kernels';
 import { openPipeline, type Pipeline } from '@rass/pipeline';
 import { type ByteFolder, cacheStore, directoryStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
 import { memory } from '@tensorflow/tfjs-core';
-import type { CallName, Calls, DeviceInfo, DeviceName, OpenInput, RuntimeProgress } from '../protocol/messages.ts';
+import type {
+  CallName,
+  Calls,
+  DeviceInfo,
+  DeviceName,
+  OpenInput,
+  RuntimeMemory,
+  RuntimeProgress,
+} from '../protocol/messages.ts';
 import { pixelsOf } from './pixels.ts';
 
 /** What a call may do besides its result. */
@@ -80,6 +88,17 @@ async function openModel(input: OpenInput, context: CallContext): Promise<Opened
   return { input, device, pipeline };
 }
 
+/** What TensorFlow.js says of a GPU beside what it says of all backends. */
+type Counted = ReturnType<typeof memory> & {
+  readonly numBytesInGPU?: number;
+  readonly numBytesAllocatedInGPU?: number;
+};
+
+function memoryNow(): RuntimeMemory {
+  const { numTensors, numBytes, numBytesInGPU = 0, numBytesAllocatedInGPU = 0 } = memory() as Counted;
+  return { tensors: numTensors, bytes: numBytes, gpuBytes: numBytesInGPU, gpuBytesAllocated: numBytesAllocatedInGPU };
+}
+
 /** The model that a worker has open, and what can be asked of it. */
 export function openSession(): Handlers {
   let opened: Opened | undefined;
@@ -125,12 +144,12 @@ export function openSession(): Handlers {
       return { maps: await using(context, (model) => model.attend(pixels, { tags })) };
     },
     async memory() {
-      const { numTensors, numBytes } = memory();
-      return { tensors: numTensors, bytes: numBytes };
+      return memoryNow();
     },
     async close() {
       close();
-      return null;
+      trimBackendMemory();
+      return memoryNow();
     },
   };
 }

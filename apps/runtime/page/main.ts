@@ -18,10 +18,12 @@ const MOST_PIXELS = 2 ** 20;
 const STAGES: Readonly<Record<RuntimeProgress['stage'], string>> = {
   download: 'Fetching the model',
   load: 'Loading the model onto the device',
+  compile: 'Preparing the device',
   recover: 'The device was lost; loading the model anew',
   encode: 'Reading the photograph',
   restore: 'Restoring it',
   decode: 'Drawing it',
+  segment: 'Finding what it shows',
 };
 
 const view = new ResultView();

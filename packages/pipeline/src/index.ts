@@ -23,4 +23,4 @@ export {
   type Tagger,
 } from './tags/taggers.ts';
 export type { ColourFix, RestoreOptions, RestoreProgress } from './tasks/restore.ts';
-export type { SegmentOptions } from './tasks/segment.ts';
+export type { SegmentOptions, SegmentProgress } from './tasks/segment.ts';

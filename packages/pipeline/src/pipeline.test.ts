@@ -42,6 +42,23 @@ describeOnBackends('a pipeline', () => {
     expect(memory().numTensors).toBe(before);
   });
 
+  it('tells how much of it is loaded, and stops loading when it is told to, with nothing left', async () => {
+    const folder = blobFolder(await smallModelFiles(), 'small');
+    const tensors = memory().numTensors;
+    const both = { restore: true, segment: true };
+    const seen: number[] = [];
+    (await openPipeline(folder, { ...both, onProgress: (done) => seen.push(done) })).dispose();
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect([seen.length > 100, seen.at(-1)]).toEqual([true, 1]);
+    for (const share of [0, 0.2, 0.5, 0.8]) {
+      const controller = new AbortController();
+      const onProgress = (done: number) => done > share && controller.abort(new Error('enough'));
+      const opening = openPipeline(folder, { ...both, onProgress, signal: controller.signal });
+      await expect(opening).rejects.toThrow('enough');
+      expect(memory().numTensors).toBe(tensors);
+    }
+  });
+
   it('restores photographs of any size', async () => {
     for (const [width, height] of [
       [70, 41],
@@ -105,6 +122,9 @@ describeOnBackends('a pipeline', () => {
 
   it('stops segmenting when it is told to, with nothing left', async () => {
     const image = photograph(192, 64);
+    const done: number[] = [];
+    await pipeline.segment(image, { onProgress: (progress) => done.push(progress.done) });
+    expect(done).toEqual([1 / 4, 1 / 2, 3 / 4, 1]);
     const tensors = memory().numTensors;
     const controller = new AbortController();
     const segmenting = pipeline.segment(image, { signal: controller.signal });

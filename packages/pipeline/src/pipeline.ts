@@ -2,9 +2,10 @@ import type { DatasetClass } from '@rass/datasets';
 import type { LabelMap, RgbImage } from '@rass/images';
 import { disposeParams, mapTensors } from '@rass/nn';
 import type { Unet } from '@rass/unet';
-import type { ByteFolder } from '@rass/weights';
+import type { ByteFolder, LoadProgress } from '@rass/weights';
 import { clone, keep } from '@tensorflow/tfjs-core';
 import { type Model, type ModelOptions, openModel } from './model/open.ts';
+import type { Stages } from './model/stages.ts';
 import type { TagAttention } from './tags/attention.ts';
 import type { RestoreOptions, Restoring } from './tasks/restore.ts';
 import type { Segmenting, SegmentOptions } from './tasks/segment.ts';
@@ -67,11 +68,21 @@ class LoadedPipeline implements Pipeline {
 }
 
 /** What is loaded of a model. */
-export interface PipelineOptions extends Omit<ModelOptions, 'packed'> {
+export interface PipelineOptions extends Omit<ModelOptions, 'packed' | 'onTensor'> {
   /** As of a model, but by default true: a pipeline trains nothing. */
   readonly packed?: boolean;
   readonly restore: boolean;
   readonly segment: boolean;
+  /** How much is loaded, from 0 to 1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** How many files of weights are loaded: those of the autoencoder, of the texts and of the UNet, and each task's own; to segment also
+ * restoration's, where that comes first. */
+function countParts({ restore, segment }: PipelineOptions, { restoration, segmentation }: Stages): number {
+  const ofRestoration = restoration?.file === undefined ? 0 : 1;
+  const over = segmentation?.mergesRestoration ? ofRestoration : 0;
+  return 3 + (restore ? ofRestoration : 0) + (segment ? 1 + over : 0);
 }
 
 /** The model with a UNet that is read once for two tasks, which share its tensors. What is left when not both took theirs is disposed of. */
@@ -94,17 +105,21 @@ function readOnce(model: Model): Model & { disposeRest(): void } {
 /** Loads what restores, what segments, or both, of a model's folder: by its URL, or any folder of bytes; `@rass/pipeline/node` takes paths.
  * A page loads the program of a task with the model that is opened for it.
  * @throws when it is none, or was not trained for what is asked */
-export async function openPipeline(
-  root: string | URL | ByteFolder,
-  { restore, segment, packed = true, ...options }: PipelineOptions,
-): Promise<Pipeline> {
+export async function openPipeline(root: string | URL | ByteFolder, options: PipelineOptions): Promise<Pipeline> {
+  const { restore, segment, packed = true, onProgress, ...opening } = options;
   const tasks = Promise.all([
     restore ? import('./tasks/restore.ts') : undefined,
     segment ? import('./tasks/segment.ts') : undefined,
   ]);
   // Said below, once the model is open.
   tasks.catch(() => {});
-  const opened = await openModel(root, { ...options, packed });
+  let [parts, loadedParts] = [1, 0];
+  const onTensor = ({ loaded, total }: LoadProgress): void => {
+    onProgress?.((loadedParts + loaded / total) / parts);
+    if (loaded === total) loadedParts += 1;
+  };
+  const opened = await openModel(root, { ...opening, packed, onTensor });
+  parts = countParts(options, opened.stages);
   const model = restore && segment ? readOnce(opened) : { ...opened, disposeRest() {} };
   const loaded: unknown[] = [];
   const kept = <T extends object>(tree: T): T => {

@@ -23,6 +23,8 @@ export {
 } from './features/stable-diffusion.ts';
 export { type FeatureTap, RASS_TAPS } from './features/taps.ts';
 export {
+  type AsyncInferenceOptions,
+  type InferenceProgress,
   padImage,
   type Segmenter,
   type SemanticInferenceOptions,

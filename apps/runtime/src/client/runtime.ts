@@ -48,6 +48,8 @@ export interface RuntimeOptions {
   readonly tasks?: readonly ('restore' | 'segment')[];
   /** Where the model's files stay for the next visit; default the Cache API. */
   readonly store?: OpenInput['store'];
+  /** Whether a GPU's programs are compiled as the model is opened, rather than with the first photograph; default true. */
+  readonly compile?: boolean;
   /** Where the page serves TensorFlow.js's .wasm files: a folder's URL. */
   readonly wasmPaths?: string;
   readonly signal?: AbortSignal;
@@ -138,7 +140,14 @@ class OpenRuntime implements Runtime {
 
 /** Opens a model over a wire to a worker that serves. */
 export async function openRuntime(endpoint: Endpoint, options: RuntimeOptions, stop: () => void): Promise<Runtime> {
-  const { model, device = 'auto', tasks = ['restore', 'segment'], store = 'cache', wasmPaths } = options;
+  const {
+    model,
+    device = 'auto',
+    tasks = ['restore', 'segment'],
+    store = 'cache',
+    compile = true,
+    wasmPaths,
+  } = options;
   const caller = new Caller(endpoint);
   const base = globalThis.location?.href;
   try {
@@ -148,6 +157,7 @@ export async function openRuntime(endpoint: Endpoint, options: RuntimeOptions, s
       store,
       restore: tasks.includes('restore'),
       segment: tasks.includes('segment'),
+      compile,
       backends: { ...(wasmPaths !== undefined && { wasm: { paths: new URL(wasmPaths, base).href } }) },
     };
     return new OpenRuntime(caller, await caller.call('open', input, optionsOf(options)), stop);

@@ -18,9 +18,10 @@ export interface DeviceInfo {
 
 /** How far something has come. */
 export interface RuntimeProgress {
-  /** `download`: the model's files, from the network or from the store. `load`: onto the device. `encode`, `restore` and `decode`: an image.
-   * `recover`: the device was lost, and the work begins once more on what there is now. */
-  readonly stage: 'download' | 'load' | 'recover' | 'encode' | 'restore' | 'decode';
+  /** `download`: the model's files, from the network or from the store. `load`: onto the device. `compile`: the GPU's programs, by means of an
+   * empty image. `encode`, `restore` by tiles and `decode`, or `segment` by windows: an image. `recover`: the device was lost, and the work
+   * begins once more on what there is now. */
+  readonly stage: 'download' | 'load' | 'compile' | 'recover' | 'encode' | 'restore' | 'decode' | 'segment';
   /** Of the stage, from 0 to 1. */
   readonly done: number;
   /** Of a download. */
@@ -41,6 +42,8 @@ export interface OpenInput {
   readonly store: 'cache' | 'files' | 'none';
   readonly restore: boolean;
   readonly segment: boolean;
+  /** Whether a GPU's programs are compiled before the first image. */
+  readonly compile: boolean;
   readonly backends: Pick<SelectOptions, 'wasm' | 'webgpu'>;
 }
 

@@ -81,11 +81,27 @@ interface Opened {
 async function openModel(input: OpenInput, context: CallContext): Promise<Opened> {
   const device = await takeDevice(input);
   const folder = await openFolder(input, context);
-  context.tell({ stage: 'load', done: 0 });
+  const { signal, tell } = context;
+  tell({ stage: 'load', done: 0 });
   const { restore, segment } = input;
-  const pipeline = await openPipeline(folder, { restore, segment, signal: context.signal });
-  context.tell({ stage: 'load', done: 1 });
+  const onProgress = (done: number): void => tell({ stage: 'load', done });
+  const pipeline = await openPipeline(folder, { restore, segment, signal, onProgress });
   return { input, device, pipeline };
+}
+
+/** Of the smallest image, which every other is brought to a multiple of. */
+const SIDE = 64;
+
+/** Computes an empty image, for which the GPU compiles what it needs for others: a photograph then takes its own time alone. */
+async function compile({ input, pipeline }: Opened, { signal, tell }: CallContext): Promise<void> {
+  const { restore, segment } = input;
+  const image = { width: SIDE, height: SIDE, data: new Uint8Array(3 * SIDE * SIDE) };
+  const stages = [...(restore ? ['encode', 'restore', 'decode'] : []), ...(segment ? ['segment'] : [])];
+  const onProgress = ({ stage, done }: Pick<RuntimeProgress, 'stage' | 'done'>): void =>
+    tell({ stage: 'compile', done: (stages.indexOf(stage) + done) / stages.length });
+  tell({ stage: 'compile', done: 0 });
+  if (restore) await pipeline.restore(image, { signal, onProgress });
+  if (segment) await pipeline.segment(image, { shortSide: SIDE, signal, onProgress });
 }
 
 /** What TensorFlow.js says of a GPU beside what it says of all backends. */
@@ -125,6 +141,7 @@ export function openSession(): Handlers {
     async open(input, context) {
       close();
       opened = await openModel(input, context);
+      if (input.compile && opened.device.name === 'webgpu') await compile(opened, context);
       return { device: opened.device, classes: opened.pipeline.classes };
     },
     async restore({ image, ...options }, context) {
@@ -135,8 +152,8 @@ export function openSession(): Handlers {
     },
     async segment({ image, ...options }, context) {
       const pixels = pixelsOf(image);
-      const { signal } = context;
-      const { data } = await using(context, (model) => model.segment(pixels, { ...options, signal }));
+      const { signal, tell } = context;
+      const { data } = await using(context, (model) => model.segment(pixels, { ...options, signal, onProgress: tell }));
       return { labels: new Uint8Array(data) };
     },
     async attend({ image, tags }, context) {

@@ -12,6 +12,7 @@ import {
   type Checkpoint,
   type DiffusersFolder,
   type LoadOptions,
+  type LoadProgress,
   loadParams,
   type OpenOptions,
   openCheckpoint,
@@ -21,12 +22,21 @@ import {
 import { readStages, STAGES_FILE, type Stages } from './stages.ts';
 import { openTagModel, openTextModel, type TagModel, type TextModel } from './text-model.ts';
 
+/** How a model's folder is opened, and its tensors are loaded. */
+export interface ModelOptions extends OpenOptions {
+  /** Told of each tensor that is loaded. */
+  readonly onTensor?: (progress: LoadProgress) => void;
+  /** Whether weights stay as they are stored in the device's memory, of float16, 8 or 4 bits, where the device's kernels read them so: WebGPU's
+   * do. Else they are float32, as what is trained has to be, and adapters are merged into them; default false. */
+  readonly packed?: boolean;
+}
+
 /** A model's folder that is open: what is asked for is loaded. */
 export interface Model {
   readonly name: string;
   readonly stages: Stages;
-  /** How loadParams is to load its weights. */
-  readonly loading: Pick<LoadOptions, 'packed'>;
+  /** How loadParams is to load what is asked for. */
+  readonly loading: Pick<LoadOptions, 'packed' | 'signal' | 'onProgress'>;
   /** A file of weights beside diffusers' parts; the caller's to close. @throws when it is not there */
   openWeights(file: string): Promise<Checkpoint>;
   loadVae(): Promise<Vae>;
@@ -46,23 +56,20 @@ function partOf<K extends keyof DiffusersFolder>(folder: DiffusersFolder, part: 
   );
 }
 
-/** How a model is opened. */
-export interface ModelOptions extends OpenOptions {
-  /** Whether weights stay as they are stored in the device's memory, of float16, 8 or 4 bits, where the device's kernels read them so: WebGPU's
-   * do. Else they are float32, as what is trained has to be, and adapters are merged into them; default false. */
-  readonly packed?: boolean;
-}
-
 /** Opens a model: a folder in diffusers' layout, with the stages that were trained so far; by its URL, or any folder of bytes.
  * @throws when it is none, or a part that is asked for is not there */
-export async function openModel(root: string | URL | ByteFolder, options: ModelOptions = {}): Promise<Model> {
-  const { packed = false } = options;
+export async function openModel(
+  root: string | URL | ByteFolder,
+  { onTensor, packed = false, ...options }: ModelOptions = {},
+): Promise<Model> {
   const files = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
   const [folder, stages] = await Promise.all([openDiffusersFolder(files, options), readStages(files)]);
+  const { signal } = options;
+  const loading = { packed, ...(signal && { signal }), ...(onTensor && { onProgress: onTensor }) };
   return {
     name: files.name,
     stages,
-    loading: { packed },
+    loading,
     async openWeights(file) {
       const source = await files.open(file, options.signal);
       if (source !== undefined) return openCheckpoint(source, options);
@@ -73,15 +80,15 @@ export async function openModel(root: string | URL | ByteFolder, options: ModelO
     async loadVae() {
       const { config, checkpoint } = partOf(folder, 'vae');
       const parsed = parseVaeConfig(config);
-      return (await loadParams(checkpoint, (from) => vaeParams(from, parsed), { packed })).params;
+      return (await loadParams(checkpoint, (from) => vaeParams(from, parsed), loading)).params;
     },
     async loadUnet() {
       const { config, checkpoint } = partOf(folder, 'unet');
       const parsed = parseUnetConfig(config);
-      return (await loadParams(checkpoint, (from) => unetParams(from, parsed), { packed })).params;
+      return (await loadParams(checkpoint, (from) => unetParams(from, parsed), loading)).params;
     },
-    loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer, { packed }),
-    loadTags: () => openTagModel(partOf(folder, 'textEncoder'), folder.tokenizer, { packed }),
+    loadText: () => openTextModel(partOf(folder, 'textEncoder'), folder.tokenizer, loading),
+    loadTags: () => openTagModel(partOf(folder, 'textEncoder'), folder.tokenizer, loading),
     schedule: () => noiseSchedule(parseScheduleConfig(partOf(folder, 'scheduler'))),
     close: () => folder.close(),
   };

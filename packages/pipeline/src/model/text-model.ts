@@ -88,16 +88,14 @@ async function loadTokenizer(files: TokenizerFiles | undefined): Promise<Tokeniz
   return tokenizerFromFiles(files);
 }
 
-type Loading = Pick<LoadOptions, 'packed'>;
-
-const loadParams = async ({ checkpoint, config }: DiffusersComponent, loading: Loading): Promise<ClipText> =>
+const loadParams = async ({ checkpoint, config }: DiffusersComponent, loading?: LoadOptions): Promise<ClipText> =>
   (await loadClipText(checkpoint, parseClipTextConfig(config), loading)).params;
 
 /** Loads the text encoder and the tokenizer of a folder. */
 export async function openTextModel(
   encoder: DiffusersComponent,
   files: TokenizerFiles | undefined,
-  loading: Loading = {},
+  loading?: LoadOptions,
 ): Promise<TextModel> {
   const params = await loadParams(encoder, loading);
   try {
@@ -123,7 +121,7 @@ const NO_TAGS: TagPrompt = { text: '', tags: [], dropped: [] };
 export async function openTagModel(
   encoder: DiffusersComponent,
   files: TokenizerFiles | undefined,
-  loading: Loading = {},
+  loading?: LoadOptions,
 ): Promise<TagModel> {
   const params = await loadParams(encoder, loading);
   const embeddings = new Embeddings(params);

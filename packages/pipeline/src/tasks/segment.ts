@@ -3,7 +3,13 @@ import { type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/i
 import { resize } from '@rass/kernels';
 import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
 import type { ParamSource } from '@rass/nn';
-import { type FeatureFusion, rassFeatures, rassHeadParams, semanticInferenceAsync } from '@rass/rass';
+import {
+  type FeatureFusion,
+  type InferenceProgress,
+  rassFeatures,
+  rassHeadParams,
+  semanticInferenceAsync,
+} from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { argMax, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { imageBatch } from '../images/tensors.ts';
@@ -23,6 +29,14 @@ export interface SegmentOptions {
   readonly scales?: readonly number[];
   /** Ends the work after the window that it is at; nothing stays in memory then. */
   readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: SegmentProgress) => void;
+}
+
+/** How far a segmentation has come. */
+export interface SegmentProgress {
+  readonly stage: 'segment';
+  /** From 0 to 1, window by window. */
+  readonly done: number;
 }
 
 /** Scores above this are not brought to the photograph's size; labels are. */
@@ -42,7 +56,8 @@ function scoresOf(
   image: RgbImage,
   options: SegmentOptions,
 ): Promise<Tensor4D> {
-  const { flip = false, scales = [1], signal } = options;
+  const { flip = false, scales = [1], signal, onProgress } = options;
+  const onPiece = ({ done, pieces }: InferenceProgress) => onProgress?.({ stage: 'segment', done: done / pieces });
   return holding(async (hold) => {
     const text = hold(tags.embed(await tags.prompt(options.tags ?? [])));
     const batch = hold(imageBatch([image]));
@@ -51,7 +66,7 @@ function scoresOf(
         rassFeatures({ vae, unet, fusion: head.fusion }, window, text, { timestep: stage.timestep }),
       head: (features: ReturnType<typeof rassFeatures>) => mask2FormerHead(head.head, features),
     };
-    return semanticInferenceAsync(segmenter, batch, { flip, scales, ...(signal && { signal }) });
+    return semanticInferenceAsync(segmenter, batch, { flip, scales, onPiece, ...(signal && { signal }) });
   });
 }
 

@@ -21,7 +21,14 @@ import {
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { padImage, type Segmenter, semanticInference, semanticInferenceAsync, semanticScores } from './semantic.ts';
+import {
+  type InferenceProgress,
+  padImage,
+  type Segmenter,
+  semanticInference,
+  semanticInferenceAsync,
+  semanticScores,
+} from './semantic.ts';
 import { slidingFeatures, squareWindows } from './windows.ts';
 
 const image = (H: number, W: number): Tensor4D => tensor4d(randomValues(H * W * 3, { seed: 5 }), [1, H, W, 3]);
@@ -188,20 +195,20 @@ describeOnBackends('semanticInference', () => {
     const options = { scales: [1, 1.5], flip: true, average: 'scores' } as const;
     await expectNoLeaks(async () => {
       for (const average of ['features', 'scores'] as const) {
-        let pieces = 0;
+        let pieces = { done: 0, pieces: 0 };
         const atOnce = semanticInference(segmenter, x, { ...options, average });
         const slowly = await semanticInferenceAsync(segmenter, x, {
           ...options,
           average,
-          onPiece: (_, done) => (pieces = done),
+          onPiece: (progress) => (pieces = progress),
         });
         expect(Array.from(await slowly.data())).toEqual(Array.from(await atOnce.data()));
         // Three windows of 64 x 192, two of 128 x 256, each twice, and four views.
-        expect(pieces).toBe(2 * (3 + 2) + 4);
+        expect(pieces).toEqual({ done: 14, pieces: 2 * (3 + 2) + 4 });
         dispose([atOnce, slowly]);
         for (const last of [1, 4, 7, 14]) {
           const controller = new AbortController();
-          const onPiece = (_: unknown, done: number) => done === last && controller.abort(new Error('enough'));
+          const onPiece = ({ done }: InferenceProgress) => done === last && controller.abort(new Error('enough'));
           const stopped = semanticInferenceAsync(segmenter, x, {
             ...options,
             average,

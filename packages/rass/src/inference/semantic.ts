@@ -1,4 +1,4 @@
-import { type Piece, type PieceOptions, resize, runAtOnce, runInPieces } from '@rass/kernels';
+import { type Piece, resize, runAtOnce, runInPieces } from '@rass/kernels';
 import type { FeaturePyramid, Mask2FormerOutput } from '@rass/mask2former';
 import {
   add,
@@ -178,6 +178,28 @@ function* inferenceWork(
   }
 }
 
+/** In how many pieces the work goes: the windows of each view, and the view itself. */
+function countPieces([, H, W]: readonly number[], options: SemanticInferenceOptions): number {
+  const { scales = [1], flip = false, mode = 'sliding', multiple = 64 } = options;
+  const sum = scales.reduce((before, scale) => {
+    const [h, w] = [H!, W!].map((side) => Math.ceil(Math.max(1, Math.round(side * scale)) / multiple) * multiple) as [number, number]; // biome-ignore format: one line
+    return before + 1 + (mode === 'whole' || h === w ? 0 : squareWindows(h, w).length);
+  }, 0);
+  return sum * (flip ? 2 : 1);
+}
+
+/** How far the windows of all views have come. */
+export interface InferenceProgress {
+  readonly done: number;
+  readonly pieces: number;
+}
+
+/** How a segmentation is stopped, and told of. */
+export interface AsyncInferenceOptions extends SemanticInferenceOptions {
+  readonly signal?: AbortSignal;
+  readonly onPiece?: (progress: InferenceProgress) => void;
+}
+
 /** How much each pixel is of each class, by square windows, over several sizes and the mirror image where asked for.
  * @shape image [B, H, W, 3] in [-1, 1] -> [B, H, W, V]; the largest is the class
  * @throws when the image or an option does not fit @source github.com/Ka1Guan/RASS; mmseg, test-time augmentation */
@@ -195,11 +217,12 @@ export function semanticInference(
 export async function semanticInferenceAsync(
   segmenter: Segmenter,
   image_BHWC: Tensor4D,
-  { signal, onPiece, ...options }: SemanticInferenceOptions & PieceOptions<Piece> = {},
+  { signal, onPiece, ...options }: AsyncInferenceOptions = {},
 ): Promise<Tensor4D> {
   check(options, image_BHWC);
+  const pieces = countPieces(image_BHWC.shape, options);
   return runInPieces(inferenceWork(segmenter, image_BHWC, options), {
     ...(signal && { signal }),
-    ...(onPiece && { onPiece }),
+    onPiece: (_, done) => onPiece?.({ done, pieces }),
   });
 }

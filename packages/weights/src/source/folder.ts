@@ -5,8 +5,12 @@ import { type UrlSourceOptions, urlSource } from './url-source.ts';
 /** Files by their path inside a folder, with / between the steps: a model's folder on disk, on the web, in memory. */
 export interface ByteFolder {
   readonly name: string;
-  /** Opens a file; undefined when it is not there. */
-  open(path: string, signal?: AbortSignal): Promise<ByteSource | undefined>;
+  /** Opens a file; undefined when it is not there. `first`: what will be read first, for a folder that fetches something as it opens. */
+  open(
+    path: string,
+    signal?: AbortSignal,
+    first?: readonly [start: number, end: number],
+  ): Promise<ByteSource | undefined>;
 }
 
 /** Refuses a path that leaves its folder: an index or a config may come from anyone.
@@ -24,14 +28,15 @@ export function urlFolder(base: string | URL, options: UrlSourceOptions = {}): B
   const root = new URL(base);
   if (!root.pathname.endsWith('/')) root.pathname += '/';
   return {
-    name: root.href,
-    async open(path, signal = options.signal) {
+    // As messages and keys have it: with one / before a file's path.
+    name: root.href.replace(/\/(?=\?|$)/, ''),
+    async open(path, signal = options.signal, first = options.first) {
       const steps = checkInside(path).split('/').map(encodeURIComponent);
       const url = new URL(steps.join('/'), root);
       // A folder's own query, such as a token, belongs to its files too.
       url.search = root.search;
       try {
-        return await urlSource(url, { ...options, signal });
+        return await urlSource(url, { ...options, signal, first });
       } catch (error) {
         if (error instanceof WeightsError && error.rule === 'NotFound') return undefined;
         throw error;

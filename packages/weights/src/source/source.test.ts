@@ -84,6 +84,23 @@ describe('a URL', () => {
     await expect(source.read(0, 1001)).rejects.toMatchObject({ rule: 'RangeOutside' });
   });
 
+  it('is opened with what will be read first', async () => {
+    const ranges: string[] = [];
+    const url = await serve((request, response) => {
+      const start = Number(/^bytes=(\d+)/.exec(request.headers.range ?? '')![1]);
+      if (start < bytes.length) return withRanges(bytes, ranges)(request, response);
+      ranges.push(request.headers.range!);
+      response.writeHead(416).end();
+    });
+    const source = await urlSource(url, { blockBytes: 1, first: [200, 300] });
+    expect(source.size).toBe(1000);
+    expect(await source.read(200, 300)).toEqual(bytes.slice(200, 300));
+    expect(await source.read(950, 1000)).toEqual(bytes.slice(950));
+    expect(ranges.splice(0)).toEqual(['bytes=200-299', 'bytes=950-999']);
+    expect((await urlSource(url, { blockBytes: 10, first: [2000, 3000] })).size).toBe(1000);
+    expect(ranges).toEqual(['bytes=2000-2999', 'bytes=0-9']);
+  });
+
   it('whose server ignores ranges is fetched once, whole', async () => {
     let requests = 0;
     const url = await serve((_, response) => {
@@ -139,6 +156,16 @@ describe('a URL', () => {
     });
     await expect(urlSource(url, { blockBytes: 100 })).rejects.toMatchObject({ rule: 'BadRangeAnswer' });
     await expect(urlSource(url, { blockBytes: 100 })).rejects.toThrow(text);
+  });
+
+  it('whose connection breaks in the middle of an answer says so', async () => {
+    const url = await serve((_, response) => {
+      response.writeHead(206, { 'Content-Range': 'bytes 0-99/1000', 'Content-Length': 100 });
+      response.write(bytes.subarray(0, 50), () => response.destroy());
+    });
+    const opening = urlSource(url, { blockBytes: 100 });
+    await expect(opening).rejects.toMatchObject({ rule: 'Unreachable' });
+    await expect(opening).rejects.toThrow(`${url}: the server answers; got "`);
   });
 
   it('whose file changes while it is read is refused', async () => {

@@ -14,7 +14,7 @@ export interface StoredProgress {
   readonly fromStore: number;
 }
 
-export interface StoredFolderOptions extends Omit<UrlSourceOptions, 'blockBytes'> {
+export interface StoredFolderOptions extends Omit<UrlSourceOptions, 'blockBytes' | 'first'> {
   readonly store: PieceStore;
   /** Requests at once while everything is fetched; default 4. */
   readonly parallel?: number;
@@ -94,7 +94,8 @@ class Pieces {
 
   async #fetched({ file, index, hash }: Piece, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const { path } = file;
-    const opening = this.#sources.get(path) ?? this.#below.open(path, signal);
+    const range = pieceRange(file, this.#manifest.pieceBytes, index);
+    const opening = this.#sources.get(path) ?? this.#below.open(path, signal, range);
     this.#sources.set(path, opening);
     const source = await opening.catch((error) => {
       this.#sources.delete(path);
@@ -113,7 +114,7 @@ class Pieces {
         `${where}: it has ${file.bytes} bytes, as ${MANIFEST_FILE} says; got ${source.size}; load both anew`,
       );
     }
-    const bytes = await source.read(...pieceRange(file, this.#manifest.pieceBytes, index), signal);
+    const bytes = await source.read(...range, signal);
     const got = await sha256(bytes);
     if (got === hash) return bytes;
     throw new WeightsError(
@@ -218,8 +219,10 @@ export async function storedFolder(
   from: string | URL | ByteFolder,
   options: StoredFolderOptions,
 ): Promise<StoredFolder> {
-  const below = typeof from === 'string' || from instanceof URL ? urlFolder(from, options) : from;
-  const manifest = await readManifest(below, options);
+  const isUrl = typeof from === 'string' || from instanceof URL;
+  const manifest = await readManifest(isUrl ? urlFolder(from, options) : from, options);
+  // A byte is fetched once: pieces are asked for as they are, never with what lies beside them.
+  const below = isUrl ? urlFolder(from, { ...options, blockBytes: 1 }) : from;
   const pieces = new Pieces(below, manifest, options);
   return {
     name: below.name,

@@ -99,7 +99,7 @@ describe.skipIf(chromiumExecutable() === undefined)('the page', { timeout: TIME 
     for (const name of asked) expect(parts.some((part) => part.startsWith(`assets/${name}-`))).toBe(true);
   });
 
-  it('fetches the model once, and needs no network the next time', async () => {
+  it('fetches the model once, and needs no server the next time', async () => {
     await page.goto(site.url);
     await ready();
     expect(modelRequests().length).toBeGreaterThan(5);
@@ -108,7 +108,7 @@ describe.skipIf(chromiumExecutable() === undefined)('the page', { timeout: TIME 
     await page.reload();
     await ready();
     expect(modelRequests()).toEqual(['/model/files.json']);
-    await page.context().setOffline(true);
+    site.close();
     await page.reload();
     await ready();
     await giveSmall();

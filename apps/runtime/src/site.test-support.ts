@@ -45,32 +45,44 @@ export interface Site {
   readonly url: string;
   /** Paths that were asked for, in order. */
   readonly asked: string[];
-  /** Breaks the connection in place of an answer where it says so. */
+  /** The parts of files that were asked for, and whether they were sent whole. */
+  readonly parts: { readonly path: string; readonly start: number; readonly end: number; readonly whole: boolean }[];
+  /** Breaks the connection in the middle of an answer where it says so. */
   breaks: (path: string) => boolean;
+  /** What is sent in place of a file. */
+  readonly changed: Map<string, Uint8Array>;
+  /** Milliseconds until an answer. */
+  delay: number;
   close(): void;
 }
 
 /** Serves a folder over loopback, ranges too, as a host of static sites does. */
 export async function serveSite(folder: string): Promise<Site> {
-  const server = createServer(({ url, headers }, response) => {
+  const server = createServer(async ({ url, headers }, response) => {
     const path = new URL(url ?? '/', 'http://localhost').pathname;
     site.asked.push(path);
-    if (site.breaks(path)) return response.destroy();
+    const whole = !site.breaks(path);
+    await new Promise((resolve) => setTimeout(resolve, site.delay));
     const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
     if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return response.writeHead(404).end();
-    const bytes = readFileSync(file);
+    const bytes = site.changed.get(path) ?? readFileSync(file);
     const type = { 'content-type': TYPES[file.split('.').at(-1)!] ?? 'application/octet-stream' };
     const range = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '');
-    if (range === null) return response.writeHead(200, type).end(bytes);
-    const [start, end] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];
-    response.writeHead(206, { ...type, 'content-range': `bytes ${start}-${end}/${bytes.length}` });
-    return response.end(bytes.subarray(start, end + 1));
+    const [start, end] = range === null ? [0, bytes.length] : [Number(range[1]), Math.min(Number(range[2]) + 1, bytes.length)]; // biome-ignore format: one line
+    const partial = range && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` };
+    if (range !== null) site.parts.push({ path, start, end, whole });
+    response.writeHead(range === null ? 200 : 206, { ...type, ...partial, 'content-length': end - start });
+    if (whole) return response.end(bytes.subarray(start, end));
+    return response.write(bytes.subarray(start, (start + end) >> 1), () => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const site: Site = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     asked: [],
+    parts: [],
     breaks: () => false,
+    changed: new Map(),
+    delay: 0,
     close: () => {
       server.closeAllConnections();
       server.close();

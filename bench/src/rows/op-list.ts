@@ -90,6 +90,8 @@ export const webgpuRows: readonly OpRow[] = [
   { op: 'layerNorm', rows: 1024, channels: 320 },
   { op: 'geglu', rows: 1024, channels: 1280 },
   { op: 'silu', rows: 1024, channels: 1280 },
+  { op: 'deformableAttention', ...pixelDecoder, size: 128 },
+  { op: 'deformableAttentionGradients', ...pixelDecoder, size: 128 },
 ];
 
 /** A row's name: the op and its numbers. */

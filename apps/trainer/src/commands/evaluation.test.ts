@@ -290,10 +290,10 @@ it(
     expect(files('segments').filter((file) => /^unet\/.*-of-\d+\.safetensors$/.test(file)).length).toBeGreaterThan(1);
     expect(files('segments')).not.toContain('scr.safetensors');
     // Shards into one file again, with nothing left to merge.
-    const again = of(path('segments'), 'again', ...compare);
+    const again = of(path('segments'), 'in-one', ...compare);
     expect(again.agreement).toBe(100);
-    expect(files('again')).toContain('unet/diffusion_pytorch_model.safetensors');
-    expect(files('again').filter((file) => file.endsWith('.index.json'))).toEqual([]);
+    expect(files('in-one')).toContain('unet/diffusion_pytorch_model.safetensors');
+    expect(files('in-one').filter((file) => file.endsWith('.index.json'))).toEqual([]);
     expect(of(model, 'restores', '--tasks', 'restore', ...compare).between).toBeGreaterThan(80);
     expect(files('restores')).not.toContain('seg.safetensors');
     expect(rass('inspect', path('merged')).stdout).toContain('restores: LoRA merged, residual, timestep 1');

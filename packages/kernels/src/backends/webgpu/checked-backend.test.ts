@@ -18,7 +18,7 @@ import {
   tidy,
   zeros,
 } from '@tensorflow/tfjs-core';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { trimBackendMemory } from '../memory.ts';
 import { selectBackend } from '../select.ts';
 import type { CheckedWebGPUBackend } from './checked-backend.ts';
@@ -219,6 +219,21 @@ describe.skipIf(!inject('backends').includes('webgpu'))('webgpu: nothing fails i
       expect(await messageOfFailure(() => add(x, 1))).toContain('it was lost');
       await selectBackend('webgpu');
       expect([...(await onGpu(tensor1d([3])).data())]).toEqual([3]);
+    });
+
+    it('throws for the loss where a read fails of it before it is told', async () => {
+      await selectBackend('webgpu');
+      const x = onGpu(tensor1d([1]));
+      const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
+      const copying = vi.spyOn(WebGPUBackend.prototype, 'getBufferData').mockImplementationOnce(async () => {
+        // By now the device has answered for what was computed.
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        device().destroy();
+        throw new DOMException('Buffer was unmapped before mapping was resolved.', 'AbortError');
+      });
+      expect(await messageOfFailure(() => x.data())).toContain('webgpu: the device must stay; it was lost (destroyed');
+      copying.mockRestore();
+      await selectBackend('webgpu');
     });
 
     it('refuses a synchronous read of a tensor on the GPU', async () => {

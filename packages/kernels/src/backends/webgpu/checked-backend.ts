@@ -8,6 +8,9 @@ import { effectiveLimits } from './device.ts';
 import { byteText, DeviceError } from './device-errors.ts';
 import { ErrorWatch } from './error-watch.ts';
 
+/** By then a loss is told of which a read has failed. */
+const LOSS_TOLD_MS = 1000;
+
 type Uniforms = { type: string; data: number[] }[];
 type DataId = object;
 type Limits = Record<
@@ -134,7 +137,7 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
     // Another read may have closed the window in which this tensor was computed.
     const failure = place === undefined ? undefined : this.watch.failureAt(place);
     if (failure !== undefined) throw failure;
-    return copy;
+    return copy.catch((error) => this.throwLost(error));
   }
 
   override dispose(): void {
@@ -149,6 +152,13 @@ export class CheckedWebGPUBackend extends WebGPUBackend {
     this.endComputePassEncoder();
     this.submitQueue();
     return this.pool.trim();
+  }
+
+  /** A read may fail of the device's loss before the loss itself is told. @throws the loss, else the read's own error */
+  private async throwLost(error: unknown): Promise<never> {
+    await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_TOLD_MS))]);
+    this.watch.throwIfLost();
+    throw error;
   }
 
   private throwIfVoid(dataId: DataId): void {

@@ -111,6 +111,7 @@ async function workThrough(page: Page, count: number, onSample: (sample: Sample)
 
 /** Segments and restores so many images in a row with rass-tiny in Chromium on WebGPU, and says what is held after every tenth. */
 export async function memoryRun(count: number, onSample: (sample: Sample) => void): Promise<MemoryRun> {
+  if (!(count >= 3 * EVERY)) throw new Error(`bench: memory is of at least ${3 * EVERY} images; got ${count}`);
   const folder = mkdtempSync(join(tmpdir(), 'rass-bench-memory-'));
   try {
     await writeSite(folder);

@@ -37,8 +37,8 @@ export function useRuntime(options: Omit<RuntimeOptions, 'signal' | 'onProgress'
   const [state, setState] = useState(LOADING);
   const latest = useRef(options);
   latest.current = options;
-  const { model, device, tasks, store, wasmPaths } = options;
-  const key = JSON.stringify([String(model), device, tasks, store, wasmPaths]);
+  const { model, device, tasks, store, compile, wasmPaths } = options;
+  const key = JSON.stringify([String(model), device, tasks, store, compile, wasmPaths]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key says all that counts
   useEffect(() => {
     const controller = new AbortController();

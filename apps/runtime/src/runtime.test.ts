@@ -124,6 +124,27 @@ it('tells how far it is, stops at a signal within a tile, and goes on with the n
   expect((await runtime.memory()).tensors - before.tensors).toBeLessThanOrEqual(2);
 });
 
+it('fails what is under way and what waits when it is disposed of, which ends in the worker within a tile', async () => {
+  const runtime = await openHere();
+  const tiling = { size: 16, overlap: 8 };
+  let [tiles, told] = [0, () => {}];
+  const begun = new Promise<void>((resolve) => {
+    told = resolve;
+  });
+  const onProgress = ({ stage }: RuntimeProgress): void => {
+    if (stage !== 'restore') return;
+    tiles += 1;
+    told();
+  };
+  const calls = [runtime.restore(image(512, 64), { tiling, onProgress }), runtime.segment(image())];
+  const ends = Promise.allSettled(calls);
+  await begun;
+  await runtime.dispose();
+  for (const call of await ends) expect(call).toMatchObject({ status: 'rejected', reason: { rule: 'Disposed' } });
+  // Of 15 tiles.
+  expect(tiles).toBeLessThan(5);
+});
+
 it('says where the model looks', async () => {
   const runtime = await openHere();
   const given = image();

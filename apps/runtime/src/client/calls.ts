@@ -13,6 +13,12 @@ interface Waiting {
   readonly onProgress: CallOptions['onProgress'];
 }
 
+const disposed = (): RuntimeError =>
+  new RuntimeError(
+    'Disposed',
+    'runtime: it is used until it is disposed of; got a call that had no answer by then; create another',
+  );
+
 /** Calls over a wire, each with its answer. */
 export class Caller {
   readonly #endpoint: Endpoint;
@@ -68,16 +74,19 @@ export class Caller {
     });
   }
 
-  /** Fails what is under way, and everything from now on. */
-  end(
-    error: Error = new RuntimeError(
-      'Disposed',
-      'runtime: it is used until it is disposed of; got a call after that; create another',
-    ),
-  ): void {
-    this.#ended ??= error;
-    for (const { fail } of this.#waiting.values()) fail(error);
+  /** Fails what is under way; the worker ends that when it comes to it. */
+  abandon(): void {
+    for (const [id, { fail }] of this.#waiting) {
+      this.#endpoint.postMessage({ id, call: 'abort' }, []);
+      fail(disposed());
+    }
     this.#waiting.clear();
+  }
+
+  /** Fails everything from now on. */
+  end(): void {
+    this.#ended ??= disposed();
+    this.abandon();
     this.#endpoint.removeEventListener('message', this.#listen);
   }
 }

@@ -132,6 +132,7 @@ class OpenRuntime implements Runtime {
   }
 
   async dispose(): Promise<void> {
+    this.#caller.abandon();
     await this.#caller.call('close', null).catch(() => undefined);
     this.#caller.end();
     this.#stop();

@@ -1,9 +1,9 @@
 import { isPacked, packedTensor } from '@rass/kernels';
 import { conv2d, disposeParams, leaves, linear, ParamSource, plainLayer } from '@rass/nn';
-import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
+import { describeOnBackends, expectClose, expectNoLeaks, expectNoLeaksOnFaults } from '@rass/testkit';
 import { keep, randomNormal, type Tensor, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
-import { adapterFactors, type FileAdapter, mergeFactors } from './index.ts';
+import { adapterFactors, addAdapter, type FileAdapter, mergeFactors } from './index.ts';
 
 /** Numbers of float16: signs, and exponents around that of 1. */
 const halves = (count: number): Uint16Array =>
@@ -64,5 +64,29 @@ describeOnBackends('products beside packed weights', () => {
       for (const out of [...found, ...wanted, whole]) out.dispose();
       disposeParams([packed, plain]);
     });
+  });
+
+  it('are refused where they are not finite, fail, or other adapters are there, with nothing left', async () => {
+    await expectNoLeaks(async () => {
+      const infinite = { ...STAGES[0]!, alpha: 1e39 };
+      const tree = model(true);
+      await expect(mergeFactors(tree, adapterFactors(trained(), tree, infinite))).rejects.toThrow(
+        /^lora: merged weights are finite; got -?Infinity at \d+ of the adapter of blocks.to_q; look at the adapter$/,
+      );
+    });
+    await expectNoLeaks(async () => {
+      const adapted = await addAdapter(model(true), { targets: ['to_q'], rank: 2 }, { name: 'other', seed: 1 });
+      await expect(mergeFactors(adapted, adapterFactors(trained(), adapted, STAGES[0]!))).rejects.toThrow(
+        'lora: products go beside a packed weight without other adapters; got one on blocks.to_q; load the model without packed weights',
+      );
+    });
+    await expectNoLeaks(async () => {
+      const tree = await merged(true);
+      await expect(addAdapter(tree, { targets: ['to_q'], rank: 2 }, { name: 'other', seed: 1 })).rejects.toThrow(
+        'lora: adapters are put on layers of float32; got products beside the packed weight of blocks.to_q; load the model without packed weights',
+      );
+      disposeParams(tree);
+    });
+    await expectNoLeaksOnFaults(async () => disposeParams(await merged(true)), { places: 20 });
   });
 }, ['webgpu']);

@@ -1,4 +1,4 @@
-import type { Adapter, Layer, LayerForward, Leaf } from '@rass/nn';
+import type { Adapter, Layer, LayerForward, Leaf, Linear } from '@rass/nn';
 import { add, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
 import { product } from './product.ts';
 import type { Factors } from './shares.ts';
@@ -18,20 +18,37 @@ function plain(params: unknown, layer: Layer): Layer {
   return { ...layer, adapter: undefined, weight } as Layer;
 }
 
-/** The factors with the scale in the second one, which is used up. */
-function scaled(factors: Factors, scale: number): Factors {
-  const { up } = factors as Factors & { kind: 'linear' };
-  if (scale === 1) return factors;
-  const weight = keep(tidy(() => mul(up.weight, scale)));
-  up.weight.dispose();
-  return { ...factors, up: { ...up, weight } } as Factors;
+/** The second factor's weight with the scale in it. */
+const scaledUp = ({ factors, scale }: ScaledFactors): Tensor =>
+  keep(tidy(() => mul((factors.up as Linear).weight, scale)));
+
+/** A layer's factors, and what their product is multiplied by. */
+export interface ScaledFactors {
+  readonly factors: Factors;
+  readonly scale: number;
 }
 
-/** The layer with products beside it, and those that are there already: for weights that cannot take them up. Factors of linear layers and of
- * convolutions are used up. */
-export function withBeside(leaf: Leaf, own: readonly { readonly factors: Factors; readonly scale: number }[]): Leaf {
+/** @throws when there is an adapter on the layer that is not of products beside it */
+export function checkBeside({ path, adapter }: Layer): void {
+  if (adapter === undefined || adapter.forward === forward) return;
+  throw new Error(
+    `lora: products go beside a packed weight without other adapters; got one on ${path}; load the model without packed weights`,
+  );
+}
+
+/** The layer with products beside it, and those that are there already: for weights that cannot take them up; and the tensors that were made for it.
+ * The second factors given are the caller's to dispose of, the first ones are the new layer's. */
+export function withBeside(leaf: Leaf, own: readonly ScaledFactors[]): { leaf: Leaf; made: Tensor[] } {
   const { adapter } = leaf as Layer;
-  const before = adapter?.forward === forward ? (adapter.params as Beside) : [];
-  const params: Beside = [...before, ...own.map(({ factors, scale }) => scaled(factors, scale))];
-  return { ...leaf, adapter: { params, forward, plain } satisfies Adapter } as Leaf;
+  const before = adapter === undefined ? [] : (adapter.params as Beside);
+  const made: Tensor[] = [];
+  try {
+    for (const each of own) made.push(scaledUp(each));
+  } catch (error) {
+    for (const tensor of made) tensor.dispose();
+    throw error;
+  }
+  const scaled = own.map(({ factors }, i) => ({ ...factors, up: { ...factors.up, weight: made[i] } }) as Factors);
+  const beside: Adapter = { params: [...before, ...scaled], forward, plain };
+  return { leaf: { ...leaf, adapter: beside } as Leaf, made };
 }

@@ -1,7 +1,16 @@
 import { isPacked } from '@rass/kernels';
-import { type Conv2d, closest, disposeParams, type Leaf, type Linear, mapLeaves, type ParamSource } from '@rass/nn';
+import {
+  type Conv2d,
+  closest,
+  disposeParams,
+  type Layer,
+  type Leaf,
+  type Linear,
+  mapLeaves,
+  type ParamSource,
+} from '@rass/nn';
 import { add, keep, mul, type Tensor, tidy } from '@tensorflow/tfjs-core';
-import { withBeside } from './beside.ts';
+import { checkBeside, withBeside } from './beside.ts';
 import { layersOf } from './names.ts';
 import { product, scaleFor } from './product.ts';
 import type { Factors } from './shares.ts';
@@ -64,16 +73,17 @@ export function adapterFactors(from: ParamSource, tree: unknown, adapter: FileAd
   }));
 }
 
-async function checkFinite(path: string, weight: Tensor): Promise<void> {
+async function checkFinite(what: string, weight: Tensor): Promise<void> {
   // Read from a result of it: what is read of a tensor itself stays in the host's memory as long as the tensor.
   const probe = tidy(() => mul(weight, 1));
   const values = await probe.data().finally(() => probe.dispose());
   const at = values.findIndex((value: number) => !Number.isFinite(value));
   if (at < 0) return;
-  throw new Error(`lora: merged weights are finite; got ${values[at]} at ${at} of ${path}.weight; look at the adapter`);
+  throw new Error(`lora: merged weights are finite; got ${values[at]} at ${at} of ${what}; look at the adapter`);
 }
 
-const factorsIn = (all: readonly AdapterFactors[]): unknown => all.map(({ factors: { down, up } }) => [down, up]);
+const isBeside = (leaf: Leaf, own: readonly AdapterFactors[]): boolean =>
+  own.length > 0 && 'weight' in leaf && isPacked(leaf.weight);
 
 /** Factors that are lost are told of by so many names. */
 const MAX_NAMED = 3;
@@ -98,28 +108,40 @@ function checkPaths(all: readonly AdapterFactors[], layers: readonly Leaf[]): vo
  * of the tree, or a merged weight is not finite */
 export async function mergeFactors<Tree>(tree: Tree, all: readonly AdapterFactors[]): Promise<Tree> {
   const merged = new Map<string, Tensor>();
+  const beside = new Map<string, Leaf>();
+  // New tensors, which are the result's or nobody's.
+  const made: Tensor[] = [];
+  const ofLeaf = (leaf: Leaf): AdapterFactors[] => all.filter(({ path }) => path === leaf.path);
   try {
     const layers = layersOf(tree);
     checkPaths(all, layers);
+    for (const leaf of layers) if (isBeside(leaf, ofLeaf(leaf))) checkBeside(leaf as Layer);
     for (const leaf of layers) {
-      const own = all.filter(({ path }) => path === leaf.path);
-      if (own.length === 0 || !('weight' in leaf) || isPacked(leaf.weight)) continue;
+      const own = ofLeaf(leaf);
+      if (own.length === 0 || !('weight' in leaf)) continue;
+      if (isBeside(leaf, own)) {
+        const scaled = withBeside(leaf, own);
+        beside.set(leaf.path, scaled.leaf);
+        made.push(...scaled.made);
+        for (const weight of scaled.made) await checkFinite(`the adapter of ${leaf.path}`, weight);
+        continue;
+      }
       const weight = tidy(() =>
         own.reduce((sum, { factors, scale }) => add(sum, mul(product(factors), scale)), leaf.weight as Tensor),
       );
       merged.set(leaf.path, keep(weight));
+      made.push(weight);
       leaf.weight.dispose();
-      await checkFinite(leaf.path, weight);
+      await checkFinite(`${leaf.path}.weight`, weight);
     }
   } catch (error) {
-    for (const weight of merged.values()) weight.dispose();
-    disposeParams([tree, factorsIn(all)]);
+    for (const weight of made) weight.dispose();
+    disposeParams([tree, all.map(({ factors: { down, up } }) => [down, up])]);
     throw error;
   }
-  disposeParams(factorsIn(all.filter(({ path }) => merged.has(path))));
+  for (const { path, factors } of all) disposeParams(merged.has(path) ? [factors.down, factors.up] : factors.up);
   return mapLeaves(tree, (leaf) => {
-    if (merged.has(leaf.path)) return { ...leaf, weight: merged.get(leaf.path) } as Leaf;
-    const own = all.filter(({ path }) => path === leaf.path);
-    return own.length === 0 ? leaf : withBeside(leaf, own);
+    const weight = merged.get(leaf.path);
+    return weight === undefined ? (beside.get(leaf.path) ?? leaf) : ({ ...leaf, weight } as Leaf);
   });
 }

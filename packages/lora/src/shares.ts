@@ -43,5 +43,10 @@ export function sharesOf(leaf: Leaf): LayerShares | undefined {
   if (!('adapter' in leaf) || leaf.adapter === undefined) return undefined;
   const params = leaf.adapter.params as Partial<LayerShares> | null;
   if (params?.shares !== undefined && params.active !== undefined) return params as LayerShares;
+  if (Array.isArray(params)) {
+    throw new Error(
+      `lora: adapters are put on layers of float32; got products beside the packed weight of ${leaf.path}; load the model without packed weights`,
+    );
+  }
   throw new Error(`lora: ${leaf.path} has an adapter of this package or none; got another kind; remove it first`);
 }

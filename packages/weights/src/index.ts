@@ -1,5 +1,6 @@
 export {
   type Checkpoint,
+  type QuantizedData,
   type ReadOptions,
   type ReadPartOptions,
   readFloat32,

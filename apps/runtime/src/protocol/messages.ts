@@ -74,7 +74,7 @@ export interface AttendInput {
 /** What a worker holds. */
 export interface RuntimeMemory {
   readonly tensors: number;
-  /** Of all tensors, wherever they are. */
+  /** Of all tensors as float32, wherever they are; weights that stay as they are stored take less. */
   readonly bytes: number;
   /** Of the tensors that are on a GPU; 0 where nothing is. */
   readonly gpuBytes: number;

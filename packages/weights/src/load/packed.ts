@@ -32,7 +32,11 @@ function cutCodes(codes: Uint8Array<ArrayBuffer>, rows: number, columns: number)
 /** [rows, groups] -> [groups, rows] */
 function transposed(bits: Bits, rows: number): Bits {
   const groups = bits.length / rows;
-  return Uint16Array.from(bits, (_, i) => bits[(i % rows) * groups + Math.floor(i / rows)]);
+  const out = new Uint16Array(bits.length);
+  for (let row = 0; row < rows; row++) {
+    for (let group = 0; group < groups; group++) out[group * rows + row] = bits[row * groups + group];
+  }
+  return out;
 }
 
 function quantized({ codes, scales, biases, ...options }: QuantizedData, request: TensorRequest): PackedValues {

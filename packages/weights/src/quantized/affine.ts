@@ -72,7 +72,8 @@ export function quantizeAffine(
   if (unfit !== undefined) throw nonFinite(ranges.biases[unfit] || ranges.scales[unfit]);
   const perWord = 32 / bits;
   const codes = new Uint32Array(values.length / perWord);
-  for (const [i, value] of values.entries()) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
     const group = Math.floor(i / groupSize);
     const scale = scales[group];
     const steps = scale === 0 ? 0 : roundEven(fround(fround(value - biases[group]) / scale));

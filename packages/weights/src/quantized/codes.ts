@@ -4,9 +4,9 @@ export function unpackCodes(words: Uint32Array<ArrayBuffer>, bits: 4 | 8): Uint8
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   if (bits === 8) return bytes;
   const codes = new Uint8Array(2 * bytes.length);
-  for (const [i, byte] of bytes.entries()) {
-    codes[2 * i] = byte & 15;
-    codes[2 * i + 1] = byte >> 4;
+  for (let i = 0; i < bytes.length; i++) {
+    codes[2 * i] = bytes[i] & 15;
+    codes[2 * i + 1] = bytes[i] >> 4;
   }
   return codes;
 }

@@ -20,6 +20,7 @@ import { expect, it, vi } from 'vitest';
 import { conv2d } from '../../../ops/conv2d.ts';
 import { linear } from '../../../ops/linear.ts';
 import { canPack, isPacked, type PackedValues, packedTensor } from '../../../packed-tensor.ts';
+import { selectBackend } from '../../select.ts';
 import type { PackingWebGPUBackend } from './packing-backend.ts';
 
 const webgpu = (): PackingWebGPUBackend => backend() as PackingWebGPUBackend;
@@ -220,6 +221,43 @@ describeOnBackends('packed weights', () => {
       webgpu().trim();
       expect(webgpu().numDataIds()).toBe(before - 2);
     });
+  });
+
+  it('are on the GPU at once, and stay with others where they fit into no buffer', async () => {
+    webgpu().trim();
+    const before = webgpu().pool.numBytesUsed;
+    const { packed } = halfWeight([16, 16]);
+    expect(webgpu().pool.numBytesUsed - before).toBe(2 * 256);
+    packed.dispose();
+    await selectBackend('webgpu', { webgpu: { limits: { maxStorageBufferBindingSize: 4096 } } });
+    expect([canPack('half', [32, 64]), canPack('half', [32, 68]), canPack('affine', [32, 68])]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    await selectBackend('webgpu');
+  });
+
+  it('are those of their shape', () => {
+    const zeros = (count: number): Uint16Array => new Uint16Array(count);
+    const rows = { kind: 'affine', layout: 'oi', bits: 4, groupSize: 32, codes: new Uint32Array(32), scales: zeros(8), biases: zeros(8) } as const; // biome-ignore format: one line
+    const refused: [PackedValues, number[], string][] = [
+      [{ kind: 'half', bits: zeros(95) }, [8, 12], 'there is a number for each value; got 95 for [8, 12]'],
+      [{ ...rows, scales: zeros(7) }, [8, 32], '[8, 32] has 8 groups of 32; got 7 scales and 8 biases'],
+      [{ ...rows, codes: new Uint32Array(31) }, [8, 32], '[8, 32] has 32 words of codes; got 31'],
+      [{ ...rows, groupSize: 6 }, [8, 32], 'groups are of whole vectors of four; got 6'],
+      [rows, [2, 4, 4, 8], 'oi has two axes, and hwio four; got oi of [2, 4, 4, 8]'],
+      [{ ...rows, layout: 'hwio' }, [8, 32], 'oi has two axes, and hwio four; got hwio of [8, 32]'],
+    ];
+    for (const [values, shape, message] of refused) expect(() => packedTensor(values, shape)).toThrow(message);
+    packedTensor(rows, [8, 32]).dispose();
+  });
+
+  it('go through kernels that would compute small tensors on the CPU', async () => {
+    await selectBackend('webgpu', { webgpu: { cpuForward: true } });
+    const { packed, values } = rowsWeight([8, 32], 4, 32);
+    await expectClose(mul(packed, 2), values.map((value) => 2 * value), { relative: 1e-6 }); // biome-ignore format: one line
+    await selectBackend('webgpu');
   });
 
   it('are not made of what is no whole vectors', () => {

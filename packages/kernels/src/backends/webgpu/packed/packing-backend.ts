@@ -1,11 +1,14 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
-import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { PackedValues } from '../../../packed-tensor.ts';
 import { CheckedWebGPUBackend } from '../checked-backend.ts';
 import { expand } from '../programs/expand.ts';
 import { isOfVectors, type Packed, packedWords } from './packed.ts';
 
 type DataId = object;
+/** A value takes so many at most, with its share of its group. */
+const BYTES: Readonly<Record<PackedValues['kind'], number>> = { half: 2, affine: 1.125 };
+
 type RunArguments = Parameters<WebGPUBackend['runWebGPUProgram']>;
 
 /** The backend with weights that stay packed in GPU memory. For TensorFlow.js such a tensor is float32 without a buffer of its own: our
@@ -14,13 +17,20 @@ export class PackingWebGPUBackend extends CheckedWebGPUBackend {
   readonly #packed = new Map<DataId, Packed>();
 
   canPack({ kind }: Pick<PackedValues, 'kind'>, shape: readonly number[]): boolean {
-    return this.fused && isOfVectors(shape) && (kind === 'half' || kind === 'affine');
+    if (!this.fused || !isOfVectors(shape)) return false;
+    // What does not fit into one buffer may fit as float32 on the host, as large tables do.
+    const { maxBufferSize = 0, maxStorageBufferBindingSize = 0 } = this.limits;
+    const bytes = util.sizeFromShape([...shape]) * BYTES[kind];
+    return bytes <= Math.min(maxBufferSize, maxStorageBufferBindingSize);
   }
 
   writePacked(values: PackedValues, shape: readonly number[]): DataId {
     const { format, words } = packedWords(values, shape);
+    const info = this.makeTensorInfo([words.length], 'int32', words);
+    // At once, so that the host keeps no copy until the weight is used.
+    this.uploadToGPU(info.dataId);
     const dataId = this.write(null as never, [...shape], 'float32');
-    this.#packed.set(dataId, { format, shape, words: this.makeTensorInfo([words.length], 'int32', words) });
+    this.#packed.set(dataId, { format, shape, words: info });
     return dataId;
   }
 

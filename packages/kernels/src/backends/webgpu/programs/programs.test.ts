@@ -154,8 +154,12 @@ describeOnBackends('the shaders', () => {
     const setSoftware = (isSoftware: boolean): void => {
       (webgpu() as { isSoftware: boolean }).isSoftware = isSoftware;
     };
-    beforeEach(() => setSoftware(false));
-    afterEach(() => setSoftware(true));
+    let isSoftware: boolean;
+    beforeEach(() => {
+      ({ isSoftware } = webgpu());
+      setSoftware(false);
+    });
+    afterEach(() => setSoftware(isSoftware));
 
     /** Rows and columns of a product that has just enough workgroups for a tile, or one too few for it. */
     const sizesFor = (tile: string): [rows: number, columns: number] => {

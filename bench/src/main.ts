@@ -44,10 +44,11 @@ function machine(): string {
   return `${model.trim()}, ${cpus().length} cores, ${memory} GiB, ${process.platform} ${process.arch}`;
 }
 
-/** The machine and the versions, in a line. */
+/** The machine and the versions, in a line; adapters take as many threads as they like. */
 function facts({ threads }: Settings): string {
   const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  return `${machine()}; ${threads} threads each. ${named.join(', ')}.`;
+  const onAdapter = Object.values(versions).some((version) => version.startsWith('WebGPU'));
+  return `${machine()}${onAdapter ? '' : `; ${threads} threads each`}. ${named.join(', ')}.`;
 }
 
 async function modelLine(row: ModelRow, settings: Settings): Promise<Line> {
@@ -191,6 +192,9 @@ async function report(
   if (write) writeBetweenMarks(name, text);
 }
 
+/** What is compared with no program of Python. */
+const WITHOUT_PYTHON = ['merge', 'webgpu', 'memory', 'packed', 'full-size'];
+
 async function main(): Promise<void> {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
@@ -210,8 +214,7 @@ async function main(): Promise<void> {
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`bench: the rows are ${names.join(', ')}; got "${unknown}"`);
   const python = pythonExecutable();
-  const withoutPython =
-    positionals.length > 0 && positionals.every((name) => ['merge', 'webgpu', 'memory'].includes(name));
+  const withoutPython = positionals.length > 0 && positionals.every((name) => WITHOUT_PYTHON.includes(name));
   if (python === undefined && !withoutPython) {
     throw new Error(
       'bench: it compares with PyTorch; no Python is set up; set RASS_PYTHON to one that has ' +

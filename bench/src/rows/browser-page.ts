@@ -112,7 +112,10 @@ async function sidesOf({ ours, graph, inputs }: Contest, ort: OnnxRuntime): Prom
 }
 
 function differenceOf(a: Float32Array, b: Float32Array): number {
-  if (a.length !== b.length) throw new Error(`bench: both sides give as many values; got ${a.length} and ${b.length}`);
+  if (a.length !== b.length)
+    throw new Error(
+      `bench: both sides give as many values; got ${a.length} and ${b.length}; compare the exported graph's inputs`,
+    );
   let [largest, scale] = [0, 1e-12];
   for (let i = 0; i < a.length; i++) {
     scale = Math.max(scale, Math.abs(a[i]!));

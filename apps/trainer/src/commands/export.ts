@@ -121,7 +121,11 @@ export const exportCommand = (): Command =>
     .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
     .option('--no-merge', 'leave adapters beside the UNet (default: merged where that serves every task)')
     .addOption(new Option('--tasks <names>', 'what the model is to do (default: all it does)').argParser(tasksOf))
-    .option('--shard-size <MB>', 'of weights in one file at most, in millions of bytes (default: 2000)', numberOf)
+    .option(
+      '--shard-size <MB>',
+      'of weights in one file, in millions of bytes, where no tensor is larger (default: 2000)',
+      numberOf,
+    )
     .option('--compare <path>', 'a data set on which the model is compared with what is written')
     .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)

@@ -5,6 +5,7 @@ import { openPipeline, readStages } from '@rass/pipeline/node';
 import { degradedOf, matrixFor } from '../evaluation/evaluate.ts';
 import { mean, psnrOf } from '../evaluation/scores.ts';
 
+/** On what two models are compared. */
 export interface ComparisonOptions {
   readonly dataset: Dataset;
   /** At most so many images, from the first on. */

@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import {
   type AffineOptions,
   byteLengthOf,
@@ -39,6 +40,8 @@ function quantizedShapes(
 export interface Converted {
   readonly numbers: number;
   readonly bytes: number;
+  /** How many files it was written into. */
+  readonly files: number;
   /** The root of the squared differences' sum over that of the squared numbers' sum. */
   readonly error: number;
 }
@@ -95,6 +98,9 @@ async function writeTensor(
   return kept;
 }
 
+const isShardOf = (name: string, file: string): boolean =>
+  file.startsWith(`${name}-`) && /^\d+-of-\d+\.safetensors$/.test(file.slice(name.length + 1));
+
 /** Copies a checkpoint, or some of its tensors, with its numbers in another precision. Each file is there whole or not at all.
  * @throws when a number is not finite in it, naming the file and the tensor */
 export async function convertCheckpoint(
@@ -112,9 +118,9 @@ export async function convertCheckpoint(
       const values = await readFloat32(checkpoint, key);
       const kept = await writeTensor(checkpoint, writer, plan, [key, values, checkpoint.info(key).shape]);
       sums.numbers += values.length;
-      for (const [i, value] of values.entries()) {
-        sums.given += value ** 2;
-        sums.off += (value - kept[i]!) ** 2;
+      for (let i = 0; i < values.length; i++) {
+        sums.given += values[i]! ** 2;
+        sums.off += (values[i]! - kept[i]!) ** 2;
       }
     }
   } catch (error) {
@@ -122,7 +128,8 @@ export async function convertCheckpoint(
     throw error;
   }
   await writer.finish();
+  const files = (await readdir(folder)).filter((file) => isShardOf(name, file)).length;
   const { given, off, numbers } = sums;
   const bytes = [...specs.values()].reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0);
-  return { numbers, bytes, error: given === 0 ? 0 : Math.sqrt(off / given) };
+  return { numbers, bytes, files: Math.max(1, files), error: given === 0 ? 0 : Math.sqrt(off / given) };
 }

@@ -4,30 +4,31 @@ import { STAGES_FILE } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
 import { type Checkpoint, MANIFEST_FILE, makeManifest } from '@rass/weights';
 import { fileFolder, openCheckpoint } from '@rass/weights/node';
-import { checkFolderPlace, exists, jsonText, makeFolderBeside } from '../files.ts';
+import { checkFolderPlace, exists, jsonText, makeFolderBeside, readJsonFile } from '../files.ts';
 import { INDEX, isOfModel, stageFiles, writeIndex, writeStages } from '../model/folder.ts';
 import { convertCheckpoint, type Precision } from './convert.ts';
 import { type ExportedStages, exportedStages, type StageChoice } from './exported-stages.ts';
 import { isMerged, mergedUnet, type UnetStage } from './merged-unet.ts';
 import { type ExportedFile, modelCard } from './model-card.ts';
 
+/** How a model is exported. */
 export interface ExportOptions extends StageChoice {
   readonly precision: Precision;
   readonly name: string;
   /** Leave the tokenizer out: a model without one has that of Stable Diffusion 2. */
   readonly withoutTokenizer?: boolean;
-  /** Bytes of weights in one file; default 2 GB. Files of stages are not cut. */
+  /** Bytes of weights in one file, unless a tensor is larger; default 2 GB. Files of stages are not cut. */
   readonly maxShardBytes?: number;
 }
 
 const SHARD_BYTES = 2_000_000_000;
 const UNET = 'unet';
-const SHARDS = '.safetensors.index.json';
-const WEIGHTS = '.safetensors';
+/** What a file of weights is called: its stem, its kind, and whether it is a list of shards. */
+const WEIGHTS = /^(.*)\.(safetensors|bin)(\.index\.json)?$/;
 
 /** A model's weights of one name, whole or in shards. */
 interface WeightsFile {
-  /** Below the model, without what tells the format. */
+  /** Below the model, without what tells the format, by the name that it is written under. */
   readonly stem: string;
   readonly file: string;
 }
@@ -44,23 +45,30 @@ async function shardsOf(index: string): Promise<string[]> {
   return [...new Set(Object.values(map ?? {}))];
 }
 
+/** The weights among files: of two kinds of the same, safetensors. transformers calls a file of PyTorch by another name. */
+function weightsAmong(files: readonly string[], shards: ReadonlySet<string>, below: string): WeightsFile[] {
+  const found = new Map<string, string>();
+  for (const kind of ['bin', 'safetensors']) {
+    for (const name of files) {
+      const [, stem, own] = WEIGHTS.exec(name) ?? [];
+      if (stem === undefined || own !== kind || shards.has(name)) continue;
+      found.set(stem === 'pytorch_model' ? 'model' : stem, name);
+    }
+  }
+  return [...found].map(([stem, name]) => ({ stem: join(below, stem), file: join(below, name) }));
+}
+
 async function listed(model: string, below: string, isLeftOut: (path: string) => boolean): Promise<Listing> {
   const entries = await readdir(join(model, below), { withFileTypes: true });
   const paths = entries.filter(({ name }) => !isLeftOut(join(below, name)));
   const named = (isFolder: boolean) =>
     paths.filter((entry) => entry.isDirectory() === isFolder).map(({ name }) => name);
   const files = named(false);
-  const indexes = files.filter((name) => name.endsWith(SHARDS));
+  const indexes = files.filter((name) => WEIGHTS.exec(name)?.[3] !== undefined);
   const shards = new Set((await Promise.all(indexes.map((name) => shardsOf(join(model, below, name))))).flat());
-  const whole = files.filter((name) => name.endsWith(WEIGHTS) && !shards.has(name));
-  const weights = [...whole, ...indexes].map((name) => ({
-    stem: join(below, name.slice(0, name.length - (name.endsWith(SHARDS) ? SHARDS : WEIGHTS).length)),
-    file: join(below, name),
-  }));
-  const texts = files.filter((name) => !name.endsWith(WEIGHTS) && !name.endsWith(SHARDS));
   return {
-    weights,
-    texts: texts.map((name) => join(below, name)),
+    weights: weightsAmong(files, shards, below),
+    texts: files.filter((name) => !WEIGHTS.test(name)).map((name) => join(below, name)),
     folders: named(true).map((name) => join(below, name)),
   };
 }
@@ -93,8 +101,11 @@ async function exportWeights(
     const own = await open(file);
     const isUnet = stem.split(sep)[0] === UNET;
     const stages: UnetStage[] = [];
-    for (const stage of isUnet ? merged : []) stages.push({ checkpoint: await open(stage.file), scale: stage.scale });
-    const checkpoint = stages.length > 0 ? mergedUnet(own, stages) : own;
+    for (const stage of isUnet ? merged : []) {
+      stages.push({ checkpoint: await open(stage.file), adapters: stage.adapters });
+    }
+    const config = stages.length > 0 && (await readJsonFile(join(model, UNET, 'config.json')));
+    const checkpoint = stages.length > 0 ? mergedUnet(own, config, stages) : own;
     const isStage = merged.some((stage) => stage.file === file);
     const keys = checkpoint.keys().filter((key) => !isStage || !isMerged(key));
     const isOfStage = !stem.includes(sep);
@@ -103,7 +114,9 @@ async function exportWeights(
       name: basename(stem),
       maxShardBytes: isOfStage ? Number.POSITIVE_INFINITY : maxShardBytes,
     };
-    return { path: `${stem}${WEIGHTS}`, ...(await convertCheckpoint(checkpoint, place, precision, keys)) };
+    const converted = await convertCheckpoint(checkpoint, place, precision, keys);
+    const path = `${stem}.safetensors`.replaceAll(sep, '/');
+    return { ...converted, path: converted.files === 1 ? path : `${path}, in ${converted.files} files` };
   } finally {
     for (const checkpoint of opened) await checkpoint.close();
   }
@@ -127,7 +140,7 @@ export async function exportModel(model: string, out: string, options: ExportOpt
   const isLeftOut = (path: string): boolean => {
     const isAtTop = !path.includes(sep);
     if (path.endsWith('.tmp') || ['README.md', MANIFEST_FILE].includes(path.split(sep).at(-1)!)) return true;
-    if (isAtTop && (path === STAGES_FILE || (path.endsWith(WEIGHTS) && !kept.includes(path)))) return true;
+    if (isAtTop && (path === STAGES_FILE || (WEIGHTS.test(path) && !kept.includes(path)))) return true;
     return options.withoutTokenizer === true && path === 'tokenizer';
   };
   const files: ExportedFile[] = [];
@@ -142,6 +155,9 @@ export async function exportModel(model: string, out: string, options: ExportOpt
       }
     };
     await walk('');
+    if (exported.merged.length > 0 && !files.some(({ path }) => path.startsWith(`${UNET}/`))) {
+      throw new Error(`export: ${model} has the weights of its UNet, which adapters are merged into; got none; copy them there, or give --no-merge`); // biome-ignore format: one line
+    }
     if (Object.keys(given).length > 1) await writeStages(folder, stages);
     await writeIndex(folder);
     if (files.length === 0) {

@@ -1,9 +1,12 @@
+import type { FileAdapter } from '@rass/lora';
 import { type RestorationStage, type SegmentationStage, type Stages, stageLora } from '@rass/pipeline';
+import { scrAdapters, segAdapters } from '@rass/rass';
 
 /** What a model can do. */
 export const TASKS = ['restore', 'segment'] as const;
 export type Task = (typeof TASKS)[number];
 
+/** What of a model's stages is exported. */
 export interface StageChoice {
   /** What the exported model does; default all that the model does. */
   readonly tasks?: readonly Task[];
@@ -14,7 +17,7 @@ export interface StageChoice {
 /** A stage's file whose adapters go into the UNet. */
 export interface MergedStage {
   readonly file: string;
-  readonly scale: number;
+  readonly adapters: readonly FileAdapter[];
 }
 
 /** What becomes of a model's stages. */
@@ -29,9 +32,9 @@ export interface ExportedStages {
 type Restoration = RestorationStage | undefined;
 type Segmentation = SegmentationStage | undefined;
 
-function mergedStage(stage: RestorationStage | SegmentationStage): MergedStage[] {
+function mergedStage(stage: RestorationStage | SegmentationStage, adaptersOf: typeof scrAdapters): MergedStage[] {
   const lora = stageLora(stage);
-  return lora === undefined || stage.file === undefined ? [] : [{ file: stage.file, scale: lora.alpha / lora.rank }];
+  return lora === undefined || stage.file === undefined ? [] : [{ file: stage.file, adapters: adaptersOf(lora) }];
 }
 
 function chosen(
@@ -57,24 +60,22 @@ const written = (restoration: Restoration, segmentation: Segmentation): Stages =
 
 const withoutFile = ({ latentUpdate, timestep }: RestorationStage): RestorationStage => ({ latentUpdate, timestep });
 
-function withoutLora({ rank: _, alpha: __, ...stage }: SegmentationStage): SegmentationStage {
-  return { ...stage, mergesRestoration: false };
-}
+const withoutLora = ({ rank: _, alpha: __, ...stage }: SegmentationStage): SegmentationStage => stage;
 
 /** What of a model's stages is exported, and which adapters are merged: restoration's, where segmentation goes on from it or is not there;
  * segmentation's, where it is alone. @throws when the model was not trained to do a task, or segments on adapters that are left out */
 export function exportedStages(stages: Stages, { tasks, merge = true }: StageChoice): ExportedStages {
   const { restoration, segmentation } = chosen(stages, tasks);
   const onRestoring = segmentation?.mergesRestoration === true && stages.restoration !== undefined;
-  const ofRestoring = stages.restoration === undefined ? [] : mergedStage(stages.restoration);
+  const ofRestoring = stages.restoration === undefined ? [] : mergedStage(stages.restoration, scrAdapters);
   if (segmentation !== undefined && restoration === undefined) {
     if (merge) {
       return {
         stages: written(undefined, withoutLora(segmentation)),
-        merged: [...(onRestoring ? ofRestoring : []), ...mergedStage(segmentation)],
+        merged: [...(onRestoring ? ofRestoring : []), ...mergedStage(segmentation, segAdapters)],
       };
     }
-    if (onRestoring) {
+    if (onRestoring && ofRestoring.length > 0) {
       throw new Error(
         'export: what segments on the restoring UNet has its adapters merged, or restores, too; got --no-merge with segment alone; leave one of the two out',
       );

@@ -1,36 +1,61 @@
+import { adapterFactors, type FileAdapter } from '@rass/lora';
+import { type ParamSource, shapeParams } from '@rass/nn';
+import { parseUnetConfig, unetParams } from '@rass/unet';
 import { type Checkpoint, readFloat32 } from '@rass/weights';
 
-/** A stage's file, and what its products are multiplied by. */
+/** A stage's file, and the adapters that it has. */
 export interface UnetStage {
   readonly checkpoint: Checkpoint;
-  readonly scale: number;
+  readonly adapters: readonly FileAdapter[];
 }
 
-const FACTOR = /^(.*)\.lora_A\.([^.]+)\.weight$/;
 /** What a stage has in place of the UNet's own. */
 const OWN = /^conv_in\.(weight|bias)$/;
 
 /** Whether a tensor of a stage's file is in the UNet once the stage is merged. */
 export const isMerged = (key: string): boolean => /\.lora_[AB]\./.test(key) || OWN.test(key);
 
-/** Keys of the factors by the weight that they are for. */
-function factorsOf(
-  name: string,
-  { checkpoint }: UnetStage,
-  unet: Checkpoint,
-): Map<string, [down: string, up: string][]> {
-  const found = new Map<string, [string, string][]>();
-  for (const down of checkpoint.keys()) {
-    const [, path, adapter] = FACTOR.exec(down) ?? [];
-    if (path === undefined) continue;
-    const [weight, up] = [`${path}.weight`, `${path}.lora_B.${adapter}.weight`];
-    for (const [key, of] of [
-      [weight, unet],
-      [up, checkpoint],
-    ] as const) {
-      if (!of.has(key)) throw new Error(`export: ${name}: a product has its layer and both factors; got no "${key}" for "${down}"; train it again, or give --no-merge`); // biome-ignore format: one line
-    }
-    found.set(weight, [...(found.get(weight) ?? []), [down, up]]);
+/** A product for one of the UNet's weights, by its factors' keys. */
+interface Product {
+  readonly down: string;
+  readonly up: string;
+  readonly scale: number;
+}
+
+/** @throws when a stage's file does not have exactly the tensors of its adapters */
+function checkStage({ name, keys, has, info }: Checkpoint, wanted: ReadonlyMap<string, readonly number[]>): void {
+  const refuse = (got: string): never => {
+    throw new Error(
+      `export: ${name}: it has the adapters that rass.json says, of this UNet; got ${got}; train it again`,
+    );
+  };
+  for (const [key, shape] of wanted) {
+    if (!has(key)) refuse(`no "${key}"`);
+    const found = info(key).shape;
+    if (found.join() !== shape.join()) refuse(`"${key}" [${found.join(', ')}] for [${shape.join(', ')}]`);
+  }
+  const other = keys().find((key) => isMerged(key) && !wanted.has(key));
+  if (other !== undefined) refuse(`"${other}"`);
+}
+
+/** The products of a stage by the weight that they are for. */
+function productsOf({ checkpoint, adapters }: UnetStage, config: unknown): Map<string, Product[]> {
+  const parsed = parseUnetConfig(config);
+  const shapes = unetParams(shapeParams(), parsed);
+  const wanted = new Map<string, readonly number[]>();
+  const from: ParamSource = shapeParams(({ key, checkpointShape }) => wanted.set(key, checkpointShape));
+  const factors = adapters.flatMap((adapter) => adapterFactors(from, shapes, adapter));
+  from.at('conv_in').conv2d(parsed.inChannels, shapes.convIn.weight.shape[3], { kernel: parsed.convInKernel });
+  checkStage(checkpoint, wanted);
+  const found = new Map<string, Product[]>();
+  for (const {
+    path,
+    scale,
+    factors: { down, up },
+  } of factors) {
+    const key = `${path}.weight`;
+    const product = { down: `${down.path}.weight`, up: `${up.path}.weight`, scale };
+    found.set(key, [...(found.get(key) ?? []), product]);
   }
   return found;
 }
@@ -55,29 +80,29 @@ function addProduct(
 }
 
 /** A UNet's checkpoint with stages in its weights, the first one first; computed in float32 as they are read. Closing it closes none of those below.
- * @throws when a stage has factors of no layer, or half of a pair */
-export function mergedUnet(unet: Checkpoint, stages: readonly UnetStage[]): Checkpoint {
-  const products = stages.map((stage) => factorsOf(stage.checkpoint.name, stage, unet));
-  const isTouched = (key: string): boolean =>
-    stages.some(({ checkpoint }, i) => products[i]!.has(key) || (OWN.test(key) && checkpoint.has(key)));
+ * @throws when a stage's file has not the adapters that it is said to have, or a part of them */
+export function mergedUnet(unet: Checkpoint, config: unknown, stages: readonly UnetStage[]): Checkpoint {
+  const products = stages.map((stage) => productsOf(stage, config));
+  const isTouched = (key: string): boolean => OWN.test(key) || products.some((of) => of.has(key));
   return {
     ...unet,
-    info: (key) => ({ ...unet.info(key), ...(isTouched(key) && { dtype: 'F32' }) }),
+    info: (key) => ({ ...unet.info(key), ...(isTouched(key) && { dtype: 'F32' as const }) }),
     async read(key, options) {
       if (!isTouched(key)) return unet.read(key, options);
       const { shape } = unet.info(key);
       let values = await readFloat32(unet, key, options);
-      for (const [i, { checkpoint, scale }] of stages.entries()) {
-        if (OWN.test(key) && checkpoint.has(key)) values = await readFloat32(checkpoint, key, options);
-        for (const [down, up] of products[i]!.get(key) ?? []) {
+      for (const [i, { checkpoint }] of stages.entries()) {
+        if (OWN.test(key)) values = await readFloat32(checkpoint, key, options);
+        for (const { down, up, scale } of products[i]!.get(key) ?? []) {
           const [a, b] = await Promise.all([readFloat32(checkpoint, down), readFloat32(checkpoint, up)]);
           addProduct(values, a, b, [shape[0]!, scale]);
         }
       }
       return { dtype: 'F32', shape, data: values };
     },
-    readPart: undefined,
-    readQuantized: undefined,
+    // What is read in parts, or as codes, is what lies below.
+    readPart: undefined as never,
+    readQuantized: undefined as never,
     async close() {},
-  } as Checkpoint;
+  };
 }

@@ -2,7 +2,7 @@ import { alignmentConfig } from '@rass/attention-alignment';
 import { IGNORE_LABEL, type RgbImage } from '@rass/images';
 import type { Lpips } from '@rass/metrics/lpips';
 import { disposeParams, trainableTensors } from '@rass/nn';
-import { imageBatch, imagesOf, latentsOf, type TextModel } from '@rass/pipeline';
+import { imageBatch, imagesOf, latentsOf, stageLora, type TextModel } from '@rass/pipeline';
 import { openModel } from '@rass/pipeline/node';
 import {
   addScrLora,
@@ -245,6 +245,12 @@ class ScrTask implements TrainingTask {
 export async function scrTask(recipe: ScrRecipe, classNames: readonly string[]): Promise<TrainingTask> {
   const { seed, lora, loss } = recipe;
   const folder = await openModel(recipe.model);
+  const { restoration, segmentation } = folder.stages;
+  if ([restoration, segmentation].some((stage) => stage !== undefined && stageLora(stage) === undefined)) {
+    throw new Error(
+      `train scr: a UNet is trained from before any stage; got ${recipe.model}, an export with one merged; give the model that it was exported from`,
+    );
+  }
   const [vae, frozen, text] = [await folder.loadVae(), await folder.loadUnet(), await folder.loadText()];
   const schedule = folder.schedule();
   await folder.close();

@@ -177,9 +177,14 @@ class SegTask implements TrainingTask {
 
 /** The frozen UNet that the Seg LoRA goes on: with the SCR LoRA merged, where the recipe says so. */
 async function startingUnet(folder: Model, { mergeRestoration, model }: SegRecipe): Promise<Unet> {
+  const { restoration } = folder.stages;
+  if (!mergeRestoration && restoration !== undefined && restoration.file === undefined) {
+    throw new Error(
+      `train seg: a UNet is frozen as it was before restoration; got ${model}, an export with that merged; give the model that it was exported from`,
+    );
+  }
   const unet = await folder.loadUnet();
   if (!mergeRestoration) return unet;
-  const { restoration } = folder.stages;
   if (restoration !== undefined) return restoringUnet(folder, unet, restoration);
   throw new Error(
     `train seg: ${model} has an SCR LoRA to merge; got none; train it by rass train scr, or set mergeRestoration to false`,

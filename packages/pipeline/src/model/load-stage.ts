@@ -84,7 +84,7 @@ interface StageFile {
   readonly adapters: readonly FileAdapter[];
 }
 
-/** The UNet with a stage's LoRA merged and its first convolution, and what `others` asks the file for beside it. The UNet given is used up,
+/** The UNet with a stage's LoRA, merged or beside packed weights, and its first convolution, and what `others` asks the file for beside it. The UNet given is used up,
  * whatever happens. @throws LoadError when keys or shapes differ */
 async function withStage<Others>(
   model: Model,
@@ -121,7 +121,7 @@ export async function restoringUnet(model: Model, unet: Unet, stage: Restoration
   return (await withStage(model, unet, { file, adapters: scrAdapters(lora) }, () => [])).unet;
 }
 
-/** What is loaded of stage 2: the UNet with its LoRA merged, and what is beside it. */
+/** What is loaded of stage 2: the UNet with its LoRA, and what else the file has. */
 export interface LoadedSegmentation<Head> {
   readonly unet: Unet;
   readonly head: Head;

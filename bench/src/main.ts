@@ -47,7 +47,7 @@ function machine(): string {
 /** The machine and the versions, in a line; adapters take as many threads as they like. */
 function facts({ threads }: Settings): string {
   const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const onAdapter = Object.values(versions).some((version) => version.startsWith('WebGPU'));
+  const onAdapter = ['on', 'both on', 'all on'].some((name) => name in versions);
   return `${machine()}${onAdapter ? '' : `; ${threads} threads each`}. ${named.join(', ')}.`;
 }
 
@@ -195,7 +195,8 @@ async function report(
 /** What is compared with no program of Python. */
 const WITHOUT_PYTHON = ['merge', 'webgpu', 'memory', 'packed', 'full-size'];
 
-async function main(): Promise<void> {
+/** What the command line asks for. @throws when it is none of the rows, or there is no Python to compare with */
+function asked(): { positionals: string[]; settings: Settings } {
   const options = { rounds: { type: 'string' }, threads: { type: 'string' } } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
   const names = [
@@ -221,7 +222,12 @@ async function main(): Promise<void> {
         'test-fixtures/make/requirements.txt, or run `pnpm golden` once',
     );
   }
-  const settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python: python ?? '' }; // biome-ignore format: one line
+  const settings: Settings = { rounds: values.rounds === undefined ? undefined : Number(values.rounds), threads: Number(values.threads ?? 2), python: python ?? '' }; // biome-ignore format: one line
+  return { positionals, settings };
+}
+
+async function main(): Promise<void> {
+  const { positionals, settings } = asked();
   if (positionals.includes('ops')) await report('ops', 'ms', opLines(opRows, settings), settings, true);
   if (positionals.includes('deformable')) await report('deformable', 'ms', deformableLines(settings), settings, true);
   if (positionals.includes('webgpu')) {

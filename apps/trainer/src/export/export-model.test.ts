@@ -44,7 +44,9 @@ const valuesOf = (file: string, key: string): Promise<Float32Array> =>
 
 /** Writes a stage's file anew, with what `change` makes of its tensors. */
 async function changeStage(
-  change: (tensors: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }>) => void,
+  change: (
+    tensors: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array<ArrayBuffer> }>,
+  ) => void,
 ): Promise<void> {
   const file = path('model', 'scr.safetensors');
   const tensors = await using(file, async (checkpoint) => {

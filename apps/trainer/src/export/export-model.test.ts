@@ -88,6 +88,18 @@ describe('a merged export', () => {
     );
   });
 
+  it('says on its card how it is used: a model that only segments restores nothing', async () => {
+    const options = { precision: 'F32', name: 'small' } as const;
+    for (const [out, tasks, flags] of [
+      ['both', ['restore', 'segment'], ''],
+      ['alone', ['segment'], ' --no-restored'],
+    ] as const) {
+      await exportModel(path('model'), path(out), { ...options, tasks });
+      const card = await readFile(path(out, 'README.md'), 'utf8');
+      expect(card.split('\n')).toContain(`rass segment photos/ --model small --out results${flags}`);
+    }
+  });
+
   it('takes weights of PyTorch too, and writes them as safetensors', async () => {
     await exported();
     await rename(path('model', UNET), path('model', 'unet/diffusion_pytorch_model.bin'));

@@ -17,7 +17,7 @@ export function modelCard(name: string, stages: Stages, files: readonly Exported
   );
   const does = [restoration && 'restores photographs in one step', segmentation && 'segments them'].filter(Boolean);
   const uses = [
-    segmentation && `rass segment photos/ --model ${name} --out results`,
+    segmentation && `rass segment photos/ --model ${name} --out results${restoration ? '' : ' --no-restored'}`,
     restoration && `rass restore photo.jpg --model ${name} --out restored`,
   ].filter((use) => use !== undefined);
   const classes = segmentation?.classes.map((each) => each.name).join(', ');

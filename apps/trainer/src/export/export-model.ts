@@ -130,10 +130,9 @@ export interface Exported extends Pick<ExportedStages, 'unmerged'> {
 /** Writes a model's folder anew, its adapters merged and its weights in the given precision, with a model card and files.json, the list of its files and their hashes. The folder is there whole or not at all.
  * @throws when it is no model, or a number does not fit the type */
 export async function exportModel(model: string, out: string, options: ExportOptions): Promise<Exported> {
-  await checkModel(model, []);
   const given = await readStages(model);
-  await checkFolderPlace(out, { inputs: [model], what: 'a model', isOwn: isOfModel });
   await checkModel(model, stageFiles(given));
+  await checkFolderPlace(out, { inputs: [model], what: 'a model', isOwn: isOfModel });
   const exported = exportedStages(given, options);
   const { stages } = exported;
   const kept = stageFiles(stages);

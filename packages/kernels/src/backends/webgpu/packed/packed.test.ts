@@ -1,6 +1,5 @@
 import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
 import {
-  backend,
   clone,
   gather,
   matMul,
@@ -16,14 +15,13 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { conv2d } from '../../../ops/conv2d.ts';
 import { linear } from '../../../ops/linear.ts';
 import { canPack, isPacked, type PackedValues, packedTensor } from '../../../packed-tensor.ts';
 import { selectBackend } from '../../select.ts';
-import type { PackingWebGPUBackend } from './packing-backend.ts';
+import { programsOf, webgpu } from '../programs/programs.test-support.ts';
 
-const webgpu = (): PackingWebGPUBackend => backend() as PackingWebGPUBackend;
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const TOLERANCE = 1e-5;
 
@@ -117,17 +115,6 @@ const rowsOf = (shape: [number, number], bits: 4 | 8 | 16, groupSize: number): W
   bits === 16 ? halfWeight(shape) : rowsWeight(shape, bits, groupSize);
 const convolutionOf = (shape: Hwio, bits: 4 | 8 | 16, groupSize: number): Weight =>
   bits === 16 ? halfWeight([...shape]) : convolutionWeight(shape, bits, groupSize);
-
-/** The names of the programs that run. */
-function programsOf(run: () => void): string[] {
-  const spy = vi.spyOn(webgpu(), 'runWebGPUProgram');
-  try {
-    run();
-    return spy.mock.calls.map(([program]) => program.shaderKey);
-  } finally {
-    spy.mockRestore();
-  }
-}
 
 const random = (shape: number[], seed = 1): Tensor => tensor(randomValues(sizeOf(shape), { seed }), shape);
 

@@ -69,28 +69,27 @@ export class PackingWebGPUBackend extends CheckedWebGPUBackend {
   }
 
   override readSync(dataId: DataId): ReturnType<WebGPUBackend['readSync']> {
-    const copy = this.#copyOf(dataId);
-    if (copy === undefined) return super.readSync(dataId);
-    try {
-      return super.readSync(copy.dataId);
-    } finally {
-      super.disposeData(copy.dataId);
-    }
+    return this.#onCopy(dataId, (id) => super.readSync(id));
   }
 
   override readToGPU(dataId: DataId): ReturnType<WebGPUBackend['readToGPU']> {
-    const copy = this.#copyOf(dataId);
-    if (copy === undefined) return super.readToGPU(dataId);
-    try {
-      return super.readToGPU(copy.dataId);
-    } finally {
-      super.disposeData(copy.dataId);
-    }
+    return this.#onCopy(dataId, (id) => super.readToGPU(id));
   }
 
   override shouldExecuteOnCPU(inputs: TensorInfo[], sizeThreshold?: number): boolean {
     // TensorFlow.js takes a tensor without a buffer for one whose values the host has.
     return !inputs.some(({ dataId }) => this.#packed.has(dataId)) && super.shouldExecuteOnCPU(inputs, sizeThreshold);
+  }
+
+  /** Reads a tensor, of a packed one the expanded copy. */
+  #onCopy<T>(dataId: DataId, read: (dataId: DataId) => T): T {
+    const copy = this.#copyOf(dataId);
+    if (copy === undefined) return read(dataId);
+    try {
+      return read(copy.dataId);
+    } finally {
+      super.disposeData(copy.dataId);
+    }
   }
 
   /** Runs on inputs of which the packed ones are expanded. */

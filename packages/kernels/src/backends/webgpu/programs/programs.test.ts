@@ -1,7 +1,6 @@
 import { describeOnBackends, expectClose, expectNoLeaks, randomValues } from '@rass/testkit';
 import {
   add,
-  backend,
   matMul,
   conv2d as stockConv2d,
   type Tensor,
@@ -14,16 +13,15 @@ import {
   tensor3d,
   tidy,
 } from '@tensorflow/tfjs-core';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { attention } from '../../../ops/attention.ts';
 import { cases, compare } from '../../../ops/comparison.test-support.ts';
 import { conv2d } from '../../../ops/conv2d.ts';
 import { linear } from '../../../ops/linear.ts';
 import { groupNorm, layerNorm } from '../../../ops/norm.ts';
-import type { CheckedWebGPUBackend } from '../checked-backend.ts';
+import { programsOf, webgpu } from './programs.test-support.ts';
 
 const TOLERANCE = 1e-5;
-const webgpu = (): CheckedWebGPUBackend => backend() as CheckedWebGPUBackend;
 const setFused = (isFused: boolean): void => {
   webgpu().fused = isFused;
 };
@@ -37,15 +35,13 @@ const random = (shape: number[], seed = 1): Tensor =>
     shape,
   );
 
-/** The names of the programs that run. */
-function programsOf(run: () => void): string[] {
-  const spy = vi.spyOn(webgpu(), 'runWebGPUProgram');
-  try {
-    run();
-    return spy.mock.calls.map(([program]) => program.shaderKey);
-  } finally {
-    spy.mockRestore();
-  }
+/** Asserts that our shaders give what TensorFlow.js's do. */
+async function expectAsStock(run: () => Tensor): Promise<void> {
+  const ours = run();
+  setFused(false);
+  const stock = await run().data();
+  setFused(true);
+  await expectClose(ours, stock, { relative: TOLERANCE });
 }
 
 describeOnBackends('the shaders', () => {
@@ -77,11 +73,7 @@ describeOnBackends('the shaders', () => {
   ])('convolve with %o as TensorFlow.js does', async (options) => {
     const x = random([2, 11, 9, 8]) as Tensor4D;
     const weight = random([3, 3, 8, 12], 2) as Tensor4D;
-    const ours = conv2d(x, weight, options);
-    setFused(false);
-    const stock = await conv2d(x, weight, options).data();
-    setFused(true);
-    await expectClose(ours, stock, { relative: TOLERANCE });
+    await expectAsStock(() => conv2d(x, weight, options));
   });
 
   it('compute in one pass each, and leave what they cannot to others', () => {
@@ -173,11 +165,7 @@ describeOnBackends('the shaders', () => {
       const [x, weight] = [random([rows, 12]), random([columns, 12], 2) as Tensor2D];
       const run = (): Tensor => linear(x, weight, random([columns], 3) as Tensor1D);
       expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_product_${tile}_`)]);
-      const ours = run();
-      setFused(false);
-      const stock = await run().data();
-      setFused(true);
-      await expectClose(ours, stock, { relative: TOLERANCE });
+      await expectAsStock(run);
     });
 
     it.each(['8x2', '4x2', '4x1', '2x1', '1x1'])('convolutions in tiles of %s: as composed', async (tile) => {
@@ -186,11 +174,7 @@ describeOnBackends('the shaders', () => {
       const [x, weight] = [random([1, height, 8, 4]) as Tensor4D, random([3, 3, 4, columns], 2) as Tensor4D];
       const run = (): Tensor => conv2d(x, weight, { padding: 1, bias: random([columns], 3) as Tensor1D });
       expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_convolution_${tile}_`)]);
-      const ours = run();
-      setFused(false);
-      const stock = await run().data();
-      setFused(true);
-      await expectClose(ours, stock, { relative: TOLERANCE });
+      await expectAsStock(run);
     });
 
     it.each([
@@ -203,11 +187,7 @@ describeOnBackends('the shaders', () => {
       const [q, k, v] = [of(queries, 1), of(keys, 2), of(keys, 3)];
       const run = (): Tensor => attention(q, k, v, { heads: 1, causal });
       expect(programsOf(() => tidy(run))).toEqual([expect.stringContaining(`rass_attention_${perThread}_8_${causal}`)]);
-      const ours = run();
-      setFused(false);
-      const stock = await run().data();
-      setFused(true);
-      await expectClose(ours, stock, { relative: TOLERANCE });
+      await expectAsStock(run);
     });
 
     it('products of matrices with weights of their own: as composed', async () => {
@@ -219,11 +199,7 @@ describeOnBackends('the shaders', () => {
         expect.stringMatching(/^rass_product_\w+_false_false$/),
         expect.stringMatching(/^rass_product_\w+_true_false$/),
       ]);
-      const ours = run();
-      setFused(false);
-      const stock = await run().data();
-      setFused(true);
-      await expectClose(ours, stock, { relative: TOLERANCE });
+      await expectAsStock(run);
     });
   });
 }, ['webgpu']);

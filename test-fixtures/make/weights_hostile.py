@@ -128,7 +128,7 @@ def resources() -> None:
     put("cut-array.pkl", b"\x80\x05\x96" + struct.pack("<Q", 2**63) + b"abc", "Truncated", "end of the file")
     put("negative-length.pkl", b"\x80\x02T\xff\xff\xff\xff.", "BadNumber", "a length is not negative")
     put("long-integer.pkl", b"\x80\x02\x8b\xff\xff\xff\x7f" + b"\x01" * 64, "BadNumber", "an integer has at most")
-    put("decimal-integer.pkl", b"L" + b"9" * 20000 + b"L\n.", "BadNumber", "an integer is written in decimal digits")
+    put("decimal-integer.pkl", b"L" + b"9" * 20000 + b"L\n.", "BadNumber", "at most 4300 digits")
     put("no-stop.pkl", b"\x80\x02}", "Truncated", "end of the file")
     put("protocol-9.pkl", b"\x80\x09}.", "BadOpcode", "protocols go up to 5")
     put("unknown-step.pkl", b"\x80\x02\xff.", "BadOpcode", "0xff")
@@ -142,7 +142,9 @@ def resources() -> None:
     deep = b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b"."
     put("deep.pkl", deep, "BadStructure", "deep")
     laughs = b"\x80\x02]q\x00" + b"".join(b"](" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"eq" + bytes([i + 1]) for i in range(40)) + b"."
-    put("laughs.pkl", laughs, "BadStructure", "values")
+    put("laughs.pkl", laughs, "TooLarge", "steps")
+    put("many-dimensions.pt", torch_zip(tensor(size=(1,) * 65, stride=(1,) * 65), {"archive/data/0": bytes(16)}), "ArgumentsRefused", "up to 64 whole numbers")
+    put("long-float.pkl", b"F" + b"1" * 20000 + b"x\n.", "BadNumber", "at most 4300 digits")
 
 
 def tensors() -> None:

@@ -1,3 +1,4 @@
+import { COST, type PickleBudget } from './budget.ts';
 import { bytesOf, makeFromBuffer, makeNumpyDtype, makeScalar } from './numpy.ts';
 import { PickleError } from './pickle-error.ts';
 import {
@@ -11,7 +12,7 @@ import {
 import { describeValue, InertObject, LazyBytes, NumpyArray, PyGlobal, PyTuple, type PyValue } from './values.ts';
 
 /** Makes data of the arguments with which Python would have called something. */
-export type Builder = (args: PyValue[], list: AllowList) => PyValue;
+export type Builder = (args: PyValue[], list: AllowList, budget: PickleBudget) => PyValue;
 
 function refuse(name: string, rule: string, got: PyValue | undefined): never {
   throw new PickleError('ArgumentsRefused', `${name}: ${rule}; got ${describeValue(got ?? null)}`);
@@ -25,37 +26,59 @@ function items(name: string, value: PyValue | undefined): PyValue[] {
   return refuse(name, 'it is made of a list', value);
 }
 
-function makeDict(args: PyValue[]): Map<PyValue, PyValue> {
-  if (args[0] instanceof Map) return new Map(args[0]);
-  const pairs = items('dict', args[0]).map((pair) => items('dict', pair));
-  return new Map(pairs.map(([key, value]) => [key ?? null, value ?? null]));
+function sizeOf(value: PyValue | undefined): number {
+  if (Array.isArray(value)) return value.length;
+  if (value instanceof PyTuple) return value.items.length;
+  return value instanceof Set ? value.size : 0;
 }
+
+const makeDict: Builder = ([content], _, budget) => {
+  if (content instanceof Map) {
+    budget.spend(COST.entry * content.size);
+    return new Map(content);
+  }
+  const list = items('dict', content);
+  budget.spend((COST.entry + COST.container) * list.length);
+  const pairs = list.map((pair) =>
+    pair instanceof PyTuple || Array.isArray(pair) ? items('dict', pair) : refuse('dict', 'an entry is a pair', pair),
+  );
+  return new Map(pairs.map(([key, value]) => [key ?? null, value ?? null]));
+};
+
+/** A copy of a list, a tuple or a set. */
+const copied =
+  (name: string, make: (content: PyValue[]) => PyValue, cost: number = COST.item): Builder =>
+  ([content], _, budget) => {
+    budget.spend(cost * sizeOf(content));
+    return make(items(name, content));
+  };
 
 /** `_codecs.encode(text, 'latin1')`: how protocol 2 writes bytes. */
-function encode([text, encoding]: PyValue[]): PyValue {
+const encode: Builder = ([text, encoding], _, budget) => {
   const isLatin1 = encoding === 'latin1' || encoding === 'latin-1' || encoding === 'iso-8859-1';
   if (!isLatin1) return refuse('_codecs.encode', 'the encoding is latin1', encoding);
-  return text instanceof LazyBytes ? text : bytesOf(text ?? null);
-}
+  return text instanceof LazyBytes ? text : bytesOf(text ?? null, budget);
+};
 
 /** `copyreg._reconstructor(cls, object, None)`: how protocols 0 and 1 make objects. */
-function reconstruct([cls, base, state]: PyValue[], list: AllowList): PyValue {
+const reconstruct: Builder = ([cls, base, state], list, budget) => {
   const isPlain = base instanceof PyGlobal && base.name === 'builtins.object' && state === null;
   if (!(cls instanceof PyGlobal) || !isPlain) return refuse('copyreg._reconstructor', 'it makes a plain object', cls);
-  return list.build(cls.name, []);
-}
+  return list.build(cls.name, [], budget);
+};
 
-const makeBytes: Builder = ([bytes]) => (bytes === undefined ? new Uint8Array(0) : bytesOf(bytes));
+const makeBytes: Builder = ([bytes], _, budget) => (bytes === undefined ? new Uint8Array(0) : bytesOf(bytes, budget));
 
 const BUILDERS: Record<string, Builder> = {
   'collections.OrderedDict': makeDict,
   'collections.Counter': makeDict,
-  'collections.defaultdict': ([, content]) => makeDict(content === undefined ? [] : [content]),
+  'collections.defaultdict': ([, content], list, budget) =>
+    makeDict(content === undefined ? [] : [content], list, budget),
   'builtins.dict': makeDict,
-  'builtins.list': ([content]) => [...items('list', content)],
-  'builtins.tuple': ([content]) => new PyTuple([...items('tuple', content)]),
-  'builtins.set': ([content]) => new Set(items('set', content)),
-  'builtins.frozenset': ([content]) => new Set(items('frozenset', content)),
+  'builtins.list': copied('list', (content) => [...content]),
+  'builtins.tuple': copied('tuple', (content) => new PyTuple([...content])),
+  'builtins.set': copied('set', (content) => new Set(content), COST.entry),
+  'builtins.frozenset': copied('frozenset', (content) => new Set(content), COST.entry),
   'builtins.bytearray': makeBytes,
   'builtins.bytes': makeBytes,
   '_codecs.encode': encode,
@@ -65,13 +88,14 @@ const BUILDERS: Record<string, Builder> = {
   'torch._utils._rebuild_tensor_v3': (args) => rebuildTensor(args, 'v3'),
   'torch._utils._rebuild_parameter': rebuildParameter,
   'torch._utils._rebuild_parameter_with_state': rebuildParameter,
-  'torch._tensor._rebuild_from_type_v2': rebuildFromType,
+  'torch._tensor._rebuild_from_type_v2': (args, list, budget) =>
+    rebuildFromType(args, (name, inner) => list.build(name, inner, budget)),
   'torch.storage._load_from_bytes': loadFromBytes,
-  'torch.Size': ([content]) => new PyTuple([...items('torch.Size', content)]),
+  'torch.Size': copied('torch.Size', (content) => new PyTuple([...content])),
   'torch.device': (args) => new PyTuple(args),
   'numpy.core.multiarray._reconstruct': () => new NumpyArray(),
-  'numpy.core.multiarray.scalar': makeScalar,
-  'numpy.core.numeric._frombuffer': makeFromBuffer,
+  'numpy.core.multiarray.scalar': (args, _, budget) => makeScalar(args, budget),
+  'numpy.core.numeric._frombuffer': (args, _, budget) => makeFromBuffer(args, budget),
   'numpy.dtype': makeNumpyDtype,
 };
 
@@ -108,8 +132,11 @@ export class AllowList {
   }
 
   /** @throws PickleError when the name makes nothing, or not from these arguments */
-  build(name: string, args: PyValue[]): PyValue {
-    if (Object.hasOwn(BUILDERS, name)) return BUILDERS[name](args, this);
+  build(name: string, args: PyValue[], budget: PickleBudget): PyValue {
+    budget.spend(COST.object);
+    if (Object.hasOwn(BUILDERS, name)) return BUILDERS[name](args, this, budget);
+    // It has a dict and a list of its own.
+    if (this.#inert.has(name)) budget.spend(2 * COST.container);
     if (this.#inert.has(name)) return new InertObject(name, args);
     return refuse(name, 'it is a name and makes nothing', new PyTuple(args));
   }

@@ -5,30 +5,37 @@ import { PickleError } from './pickle-error.ts';
 import type { PickleStream } from './stream.ts';
 import type { PyValue } from './values.ts';
 
-// A large model's pickle has some hundred thousand steps.
-const MAX_STEPS = 100_000_000;
 const STOP = 0x2e;
+// How often the clock is asked whether others have waited for long enough.
+const STEPS_A_LOOK = 1024;
 
 /** Reads one pickle from a stream and leaves it behind the pickle's end. It builds data and never calls anything: an
  * imported name must be on the allow list, and making an object looks it up in this package's own table of builders.
  * @throws PickleError whose `rule` and message name what was refused */
 export async function readPickle(stream: PickleStream, context: PickleContext, signal?: AbortSignal): Promise<PyValue> {
+  throwIfAborted(signal);
   const machine = new PickleMachine(stream, context);
   try {
-    return await run(machine, signal);
+    return await run(machine);
   } catch (error) {
     // What a builder refuses does not know the file.
-    if (error instanceof PickleError && !error.message.startsWith(stream.name)) machine.fail(error.rule, error.message);
+    const named =
+      error instanceof PickleError && [stream.name, context.budget.name].some((name) => error.message.startsWith(name));
+    if (error instanceof PickleError && !named) machine.fail(error.rule, error.message);
     throw error;
   }
 }
 
-async function run(machine: PickleMachine, signal?: AbortSignal): Promise<PyValue> {
-  const { stream } = machine;
-  for (let step = 0; step < MAX_STEPS; step++) {
+async function run(machine: PickleMachine): Promise<PyValue> {
+  const { stream, budget } = machine;
+  for (let step = 1; ; step++) {
+    budget.step();
     const waiting = stream.prepare();
     if (waiting !== undefined) await waiting;
-    if ((step & 0xffff) === 0) throwIfAborted(signal);
+    if (step % STEPS_A_LOOK === 0) {
+      const turn = budget.turn();
+      if (turn !== undefined) await turn;
+    }
     const code = stream.uint8();
     if (code === STOP) return machine.pop();
     const opcode = OPCODES.get(code);
@@ -36,7 +43,6 @@ async function run(machine: PickleMachine, signal?: AbortSignal): Promise<PyValu
     const pending = opcode(machine);
     if (pending !== undefined) await pending;
   }
-  throw new PickleError('TooLarge', `${stream.name}: a pickle has at most ${MAX_STEPS} steps`);
 }
 
 function refuse(machine: PickleMachine, code: number): never {

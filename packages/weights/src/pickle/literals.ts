@@ -1,6 +1,6 @@
 import { PickleError } from './pickle-error.ts';
 
-// Python refuses longer decimal integers too (sys.set_int_max_str_digits): reading them takes quadratic time.
+// Python refuses longer decimal integers too (sys.set_int_max_str_digits): reading them takes quadratic time. Floats have at most 25 characters.
 const MAX_DIGITS = 4300;
 /** A longer binary integer stands for nothing in a checkpoint. */
 export const MAX_INTEGER_BYTES = 1024;
@@ -10,25 +10,36 @@ const small = (value: bigint): number | bigint =>
 
 /** A little-endian two's complement integer of any length; none is 0. */
 export function littleEndianInteger(bytes: Uint8Array): number | bigint {
-  let value = 0n;
-  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
+  let digits = '';
+  for (let i = bytes.length - 1; i >= 0; i--) digits += bytes[i].toString(16).padStart(2, '0');
+  let value = BigInt(`0x0${digits}`);
   if (bytes.length > 0 && bytes[bytes.length - 1] >= 0x80) value -= 1n << BigInt(8 * bytes.length);
   return small(value);
 }
 
+/** A line that holds one number, as text; nothing of one that is too long for it. */
+const numeral = (line: Uint8Array): string => {
+  if (line.length <= MAX_DIGITS + 2) return latin1(line).trim();
+  const start = latin1(line.subarray(0, 20));
+  throw new PickleError(
+    'BadNumber',
+    `pickle: a number has at most ${MAX_DIGITS} digits; got ${line.length} characters, "${start}..."`,
+  );
+};
+
 /** A line of protocol 0: an integer, with an L behind it if long. */
 export function decimalInteger(line: Uint8Array): number | bigint {
-  const text = latin1(line).trim().replace(/L$/, '');
-  if (/^[+-]?[0-9]+$/.test(text) && text.length <= MAX_DIGITS) return small(BigInt(text.replace(/^\+/, '')));
+  const text = numeral(line).replace(/L$/, '');
+  if (/^[+-]?[0-9]+$/.test(text)) return small(BigInt(text.replace(/^\+/, '')));
   throw new PickleError('BadNumber', `pickle: an integer is written in decimal digits; got "${text.slice(0, 40)}"`);
 }
 
 /** A line of protocol 0: a float as Python's repr writes it. */
 export function decimalFloat(line: Uint8Array): number {
-  const text = latin1(line).trim();
+  const text = numeral(line);
   if (/^[+-]?inf$/i.test(text)) return text.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   if (/^[+-]?nan$/i.test(text)) return Number.NaN;
-  if (/^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(text)) return Number(text);
+  if (/^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(text)) return Number(text);
   throw new PickleError('BadNumber', `pickle: a float is written as Python writes it; got "${text.slice(0, 40)}"`);
 }
 

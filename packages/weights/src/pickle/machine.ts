@@ -1,16 +1,18 @@
 import type { AllowList } from './allow-list.ts';
+import { COST, type PickleBudget } from './budget.ts';
 import { PickleError, type PickleRule } from './pickle-error.ts';
 import type { PickleStream } from './stream.ts';
 import { describeValue, PyGlobal, type PyValue } from './values.ts';
 
-// Limits that no real checkpoint comes near; they bound the memory that a hostile pickle can take.
-const MAX_STACK = 4_000_000;
-const MAX_MEMO = 8_000_000;
+// Limits that no real checkpoint comes near; what is made is bounded by the budget.
+const MAX_STACK = 2_000_000;
 const MAX_MARKS = 100_000;
 
 /** What a pickle may refer to. */
 export interface PickleContext {
   readonly allowList: AllowList;
+  /** Shared by all pickles of a file. */
+  readonly budget: PickleBudget;
   /** Answers a persistent id, as torch.save uses them; undefined where none may occur. */
   readonly persistent?: (id: PyValue) => PyValue;
 }
@@ -19,6 +21,7 @@ export interface PickleContext {
 export class PickleMachine {
   readonly stream: PickleStream;
   readonly context: PickleContext;
+  readonly budget: PickleBudget;
   #stack: PyValue[] = [];
   readonly #outer: PyValue[][] = [];
   readonly #memo = new Map<number, PyValue>();
@@ -27,6 +30,7 @@ export class PickleMachine {
   constructor(stream: PickleStream, context: PickleContext) {
     this.stream = stream;
     this.context = context;
+    this.budget = context.budget;
   }
 
   fail(rule: PickleRule, message: string): never {
@@ -37,6 +41,12 @@ export class PickleMachine {
     this.#stack.push(value);
     if (this.#stack.length + this.#held > MAX_STACK)
       this.fail('TooLarge', `at most ${MAX_STACK} values are on the stack`);
+  }
+
+  /** Pushes what has just been made, which takes `bytes` of memory. */
+  make(value: PyValue, bytes: number): void {
+    this.budget.spend(bytes);
+    this.push(value);
   }
 
   pop(): PyValue {
@@ -77,8 +87,8 @@ export class PickleMachine {
   }
 
   remember(index: number): void {
-    if (this.#memo.size >= MAX_MEMO) this.fail('TooLarge', `at most ${MAX_MEMO} values are remembered`);
     if (!Number.isSafeInteger(index) || index < 0) this.fail('BadMemo', `a memo has a whole index; got ${index}`);
+    this.budget.spend(COST.memo);
     this.#memo.set(index, this.top());
   }
 
@@ -108,7 +118,7 @@ export class PickleMachine {
     if (!(callee instanceof PyGlobal)) {
       return this.fail('GlobalRefused', `only imported names make objects; got ${describeValue(callee)}`);
     }
-    return this.context.allowList.build(callee.name, args);
+    return this.context.allowList.build(callee.name, args, this.budget);
   }
 }
 

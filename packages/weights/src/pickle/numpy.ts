@@ -1,6 +1,8 @@
 import { bitsOf, type Dtype, elementCount } from '../dtype/dtype.ts';
+import { COST, type PickleBudget } from './budget.ts';
 import { latin1, toLatin1 } from './literals.ts';
 import { PickleError } from './pickle-error.ts';
+import { MAX_DIMENSIONS } from './torch-builders.ts';
 import { describeValue, LazyBytes, NumpyArray, NumpyDtype, PyTuple, type PyValue } from './values.ts';
 
 const DTYPES: Record<string, Dtype> = {
@@ -36,13 +38,17 @@ export function dtypeOf({ code }: NumpyDtype): Dtype {
 /** A shape: a tuple of whole sizes. */
 export function shapeOf(value: PyValue): number[] {
   const items = value instanceof PyTuple ? value.items : typeof value === 'number' ? [value] : undefined;
-  const isShape = items?.every((size) => typeof size === 'number' && Number.isSafeInteger(size) && size >= 0);
-  return isShape ? (items as number[]) : refuse('a shape is a tuple of sizes', value);
+  const isShape =
+    items !== undefined &&
+    items.length <= MAX_DIMENSIONS &&
+    items.every((size) => typeof size === 'number' && Number.isSafeInteger(size) && size >= 0);
+  return isShape ? (items as number[]) : refuse(`a shape is a tuple of up to ${MAX_DIMENSIONS} sizes`, value);
 }
 
-/** Bytes, from a text of Python 2 too. */
-export function bytesOf(value: PyValue): Uint8Array | LazyBytes {
+/** Bytes, from a text of Python 2 too, of which they are a copy. */
+export function bytesOf(value: PyValue, budget: PickleBudget): Uint8Array | LazyBytes {
   if (value instanceof Uint8Array || value instanceof LazyBytes) return value;
+  if (typeof value === 'string') budget.spend(COST.bytes + value.length);
   const bytes = typeof value === 'string' ? toLatin1(value) : undefined;
   return bytes ?? refuse('elements are bytes', value);
 }
@@ -66,7 +72,7 @@ export function setNumpyDtype(dtype: NumpyDtype, state: PyValue): void {
 }
 
 /** (version, shape, dtype, Fortran order, bytes) */
-export function setNumpyArray(array: NumpyArray, state: PyValue): void {
+export function setNumpyArray(array: NumpyArray, state: PyValue, budget: PickleBudget): void {
   const items = state instanceof PyTuple ? state.items : [];
   const [, shape, dtype, fortran, bytes] = items;
   if (items.length !== 5 || !(dtype instanceof NumpyDtype))
@@ -78,26 +84,26 @@ export function setNumpyArray(array: NumpyArray, state: PyValue): void {
   array.dtype = dtype;
   array.fortran = fortran === true;
   // An array of objects has a list here.
-  array.bytes = Array.isArray(bytes) ? refuse('arrays hold numbers, not objects', bytes) : bytesOf(bytes);
+  array.bytes = Array.isArray(bytes) ? refuse('arrays hold numbers, not objects', bytes) : bytesOf(bytes, budget);
 }
 
 /** `_frombuffer(bytes, dtype, shape, order)`, as protocol 5 stores arrays. */
-export function makeFromBuffer(args: PyValue[]): NumpyArray {
+export function makeFromBuffer(args: PyValue[], budget: PickleBudget): NumpyArray {
   const [bytes, dtype, shape, order] = args;
   if (!(dtype instanceof NumpyDtype)) return refuse('an array has a dtype', dtype ?? null);
   const array = new NumpyArray();
   array.shape = shapeOf(shape);
   array.dtype = dtype;
   array.fortran = order === 'F';
-  array.bytes = bytesOf(bytes);
+  array.bytes = bytesOf(bytes, budget);
   return array;
 }
 
 /** `scalar(dtype, bytes)`: a single number. */
-export function makeScalar(args: PyValue[]): PyValue {
+export function makeScalar(args: PyValue[], budget: PickleBudget): PyValue {
   const [numpyDtype, value] = args;
   if (!(numpyDtype instanceof NumpyDtype)) return refuse('a scalar has a dtype', numpyDtype ?? null);
-  const bytes = bytesOf(value);
+  const bytes = bytesOf(value, budget);
   const dtype = dtypeOf(numpyDtype);
   if (bytes instanceof LazyBytes || bytes.length !== bitsOf(dtype) / 8)
     return refuse('a scalar has the bytes of one', value);

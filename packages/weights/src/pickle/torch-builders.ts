@@ -65,10 +65,15 @@ function refuse(name: string, rule: string, got: PyValue | undefined): never {
   throw new PickleError('ArgumentsRefused', `${name}: ${rule}; got ${describeValue(got ?? null)}`);
 }
 
+/** PyTorch's and numpy's own limit. */
+export const MAX_DIMENSIONS = 64;
+
 function sizes(name: string, value: PyValue | undefined): number[] {
-  const list = value instanceof PyTuple ? value.items : undefined;
+  const list = value instanceof PyTuple && value.items.length <= MAX_DIMENSIONS ? value.items : undefined;
   const whole = list?.every((size) => typeof size === 'number' && Number.isSafeInteger(size) && size >= 0);
-  return whole ? (list as number[]) : refuse(name, 'sizes and strides are tuples of whole numbers', value);
+  return whole
+    ? (list as number[])
+    : refuse(name, `sizes and strides are tuples of up to ${MAX_DIMENSIONS} whole numbers`, value);
 }
 
 const SIGNS: readonly PyValue[] = ['neg', 'conj'];
@@ -113,14 +118,14 @@ export function rebuildParameter([data]: PyValue[]): TorchTensor {
 /** (function, type, arguments, state): a tensor with attributes of its own, which are dropped. */
 export function rebuildFromType(
   [callee, type, args]: PyValue[],
-  list: { build(name: string, args: PyValue[]): PyValue },
+  build: (name: string, args: PyValue[]) => PyValue,
 ): PyValue {
   const name = 'torch._tensor._rebuild_from_type_v2';
   const isTensor = type instanceof PyGlobal && ['torch.Tensor', 'torch.nn.parameter.Parameter'].includes(type.name);
   if (!isTensor) return refuse(name, 'the type is torch.Tensor or Parameter', type);
   const rebuilds = callee instanceof PyGlobal && callee.name.startsWith('torch._utils._rebuild_');
   if (!rebuilds || !(args instanceof PyTuple)) return refuse(name, 'a tensor is rebuilt by torch._utils', callee);
-  return list.build(callee.name, args.items);
+  return build(callee.name, args.items);
 }
 
 /** (bytes): a storage that is a whole file of its own, as pickle.dump writes each one. */

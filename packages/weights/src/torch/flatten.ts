@@ -1,3 +1,4 @@
+import { COST, type PickleBudget } from '../pickle/budget.ts';
 import { PickleError } from '../pickle/pickle-error.ts';
 import {
   InertObject,
@@ -11,7 +12,8 @@ import {
 } from '../pickle/values.ts';
 
 const MAX_DEPTH = 100;
-const MAX_VISITS = 5_000_000;
+// A view of a tensor, its functions and its places in three maps.
+const TENSOR_BYTES = 600;
 
 /** What is a tensor in a pickle. */
 export type TensorValue = TorchTensor | NumpyArray;
@@ -19,32 +21,53 @@ export type TensorValue = TorchTensor | NumpyArray;
 export const isTensor = (value: PyValue): value is TensorValue =>
   value instanceof TorchTensor || value instanceof NumpyArray;
 
+/** A key as a message has it. */
+export const shortened = (key: string): string => (key.length > 200 ? `${key.slice(0, 200)}...` : key);
+
 /** What lies one step below a value, by name. */
-function children(value: PyValue): [string, PyValue][] {
+function* children(value: PyValue): Generator<[string, PyValue]> {
   if (value instanceof Map) {
-    return [...value].flatMap(([key, child]): [string, PyValue][] =>
-      typeof key === 'string' || typeof key === 'number' ? [[String(key), child]] : [],
-    );
+    for (const [key, child] of value) {
+      if (typeof key === 'string' || typeof key === 'number') yield [String(key), child];
+    }
+    return;
   }
-  if (Array.isArray(value)) return value.map((child, index) => [String(index), child]);
-  if (value instanceof PyTuple) return value.items.map((child, index) => [String(index), child]);
-  return [];
+  const items = value instanceof PyTuple ? value.items : value;
+  if (!Array.isArray(items)) return;
+  for (let i = 0; i < items.length; i++) yield [String(i), items[i]];
+}
+
+function childAt(value: PyValue, path: string): [string, PyValue] | undefined {
+  for (const child of children(value)) {
+    if (path === child[0] || path.startsWith(`${child[0]}.`)) return child;
+  }
+  return undefined;
+}
+
+function firstNames(value: PyValue): string[] {
+  const names: string[] = [];
+  for (const [step] of children(value)) {
+    names.push(shortened(step));
+    if (names.length === 10) break;
+  }
+  return names;
 }
 
 /** Every tensor below a value by its path, steps joined with dots.
- * @throws PickleError `BadStructure` where two have one path, or the structure has no end */
-export function flattenTensors(where: string, root: PyValue): Map<string, TensorValue> {
+ * @throws PickleError `BadStructure` where two have one path or values nest too deep, `TooLarge` where there is no end of them */
+export function flattenTensors(where: string, root: PyValue, budget: PickleBudget): Map<string, TensorValue> {
   const found = new Map<string, TensorValue>();
-  let visits = 0;
   const fail = (message: string): never => {
     throw new PickleError('BadStructure', `${where}: ${message}`);
   };
   const visit = (value: PyValue, path: string, depth: number): void => {
     // A dict that holds itself nests for ever; one that holds the same list many times grows without end.
-    if (++visits > MAX_VISITS) fail(`a checkpoint has at most ${MAX_VISITS} values`);
+    budget.step();
     if (depth > MAX_DEPTH) fail(`values nest at most ${MAX_DEPTH} deep; got more at "${path.slice(0, 80)}..."`);
     if (isTensor(value)) {
-      if (found.has(path)) fail(`tensors have paths of their own; got two at "${path}"`);
+      // Its path is a text now, and so are its entries in what is made of it.
+      budget.spend(COST.text + path.length + TENSOR_BYTES);
+      if (found.has(path)) fail(`tensors have paths of their own; got two at "${shortened(path)}"`);
       found.set(path, value);
       return;
     }
@@ -54,33 +77,43 @@ export function flattenTensors(where: string, root: PyValue): Map<string, Tensor
   return found;
 }
 
+function holdsTensors(dict: Map<PyValue, PyValue>): boolean {
+  for (const child of dict.values()) if (isTensor(child)) return true;
+  return false;
+}
+
 /** The part of a file that holds its tensors: itself, or the one dict in it that does, such as `state_dict`.
  * '' where there is no single one. */
 export function findRoot(value: PyValue): string {
   if (!(value instanceof Map)) return '';
-  const holdsTensors = (child: PyValue): boolean => child instanceof Map && [...child.values()].some(isTensor);
   if (holdsTensors(value)) return '';
-  const candidates = [...value].filter(([key, child]) => typeof key === 'string' && holdsTensors(child));
-  return candidates.length === 1 ? String(candidates[0][0]) : '';
+  const known = new Map<PyValue, boolean>();
+  let root: string | undefined;
+  for (const [key, child] of value) {
+    if (typeof key !== 'string' || !(child instanceof Map)) continue;
+    // Many entries may be the same dict.
+    const holds = known.get(child) ?? holdsTensors(child);
+    known.set(child, holds);
+    if (holds && root !== undefined) return '';
+    if (holds) root = key;
+  }
+  return root ?? '';
 }
 
 /** The value at a path of dict keys. @throws PickleError `BadStructure` when there is none */
 export function valueAt(where: string, root: PyValue, path: string): PyValue {
   if (path === '') return root;
-  const found = children(root).find(([step]) => path === step || path.startsWith(`${step}.`));
+  const found = childAt(root, path);
   if (found !== undefined) return valueAt(where, found[1], path.slice(found[0].length + 1));
-  const names = children(root)
-    .map(([step]) => step)
-    .slice(0, 10);
   throw new PickleError(
     'BadStructure',
-    `${where}: the root is a part of the file; got "${path}"; it has ${names.join(', ')}`,
+    `${where}: the root is a part of the file; got "${path}"; it has ${firstNames(root).join(', ')}`,
   );
 }
 
 /** A pickle's value as plain JavaScript: dicts with text keys as objects, others as Maps, tuples as arrays, tensors as
  * what `tensor` makes of them. What two places share stays shared. */
-export function toPlain(root: PyValue, tensor: (value: TensorValue) => unknown): unknown {
+export function toPlain(root: PyValue, tensor: (value: TensorValue) => unknown, budget: PickleBudget): unknown {
   const done = new Map<PyValue, unknown>();
   const convert = (value: PyValue, depth: number): unknown => {
     if (value === null || typeof value !== 'object') return value;
@@ -90,10 +123,15 @@ export function toPlain(root: PyValue, tensor: (value: TensorValue) => unknown):
     if (value instanceof PyGlobal) return value.name;
     if (value instanceof InertObject) return remember(value, { class: value.className });
     if (value instanceof TorchStorage || value instanceof LazyBytes) return remember(value, {});
+    budget.step();
     if (Array.isArray(value) || value instanceof PyTuple || value instanceof Set) {
+      budget.spend(COST.container + COST.memo);
       const out: unknown[] = [];
       done.set(value, out);
-      for (const item of value instanceof PyTuple ? value.items : value) out.push(convert(item, depth + 1));
+      for (const item of value instanceof PyTuple ? value.items : value) {
+        budget.spend(COST.item);
+        out.push(convert(item, depth + 1));
+      }
       return out;
     }
     return value instanceof Map ? convertDict(value, depth) : value;
@@ -106,6 +144,7 @@ export function toPlain(root: PyValue, tensor: (value: TensorValue) => unknown):
     const named = [...dict.keys()].every((key) => typeof key === 'string');
     const out: Record<string, unknown> | Map<unknown, unknown> = named ? Object.create(null) : new Map();
     done.set(dict, out);
+    budget.spend(COST.container + COST.memo + COST.entry * dict.size);
     for (const [key, child] of dict) {
       if (out instanceof Map) out.set(convert(key, depth + 1), convert(child, depth + 1));
       else out[key as string] = convert(child, depth + 1);

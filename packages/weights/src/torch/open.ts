@@ -1,5 +1,6 @@
 import { type Checkpoint, type ReadOptions, tensorNotFound } from '../checkpoint.ts';
 import { AllowList } from '../pickle/allow-list.ts';
+import { PickleBudget } from '../pickle/budget.ts';
 import { readPickle } from '../pickle/interpreter.ts';
 import type { PickleContext } from '../pickle/machine.ts';
 import { PickleError } from '../pickle/pickle-error.ts';
@@ -7,7 +8,7 @@ import { PickleStream } from '../pickle/stream.ts';
 import { storageOfId } from '../pickle/torch-builders.ts';
 import { describeValue, LazyBytes, type PyValue, TorchStorage } from '../pickle/values.ts';
 import { type ByteSource, bufferSource, sliceSource } from '../source/byte-source.ts';
-import { findRoot, flattenTensors, type TensorValue, toPlain, valueAt } from './flatten.ts';
+import { findRoot, flattenTensors, shortened, type TensorValue, toPlain, valueAt } from './flatten.ts';
 import { looksLikeZip } from './start.ts';
 import { legacyStorages, type StorageBytes, type StorageFinder, zipStorages } from './storages.ts';
 import { readStrided, type StridedTensor } from './strided.ts';
@@ -42,8 +43,13 @@ interface Opened {
 // torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION.
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_VERSION = 1001;
+// PyTorch itself packs no pickle.
+const MAX_UNPACKED_PICKLE = 1 << 25;
 
-async function openTorchZip(source: ByteSource, allowList: AllowList, signal?: AbortSignal): Promise<Opened> {
+/** What may be in a file's pickles. */
+type Limits = Pick<PickleContext, 'allowList' | 'budget'>;
+
+async function openTorchZip(source: ByteSource, limits: Limits, signal?: AbortSignal): Promise<Opened> {
   const archive = await openZip(source, signal);
   const pickles = archive.names.filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const folder = pickles[0]?.slice(0, -'/data.pkl'.length);
@@ -64,8 +70,8 @@ async function openTorchZip(source: ByteSource, allowList: AllowList, signal?: A
     }
     bigEndian = order === 'big';
   }
-  const pickle = await archive.open(pickles[0], 1 << 28, signal);
-  const value = await readPickle(new PickleStream(pickle, 0, signal), { allowList, persistent: storageOfId }, signal);
+  const pickle = await archive.open(pickles[0], MAX_UNPACKED_PICKLE, signal);
+  const value = await readPickle(new PickleStream(pickle, 0, signal), { ...limits, persistent: storageOfId }, signal);
   return { format: 'torch zip', value, find: zipStorages(source.name, archive, folder, bigEndian), pickle };
 }
 
@@ -88,20 +94,19 @@ function collectStorages(where: string, sizes: Map<string, number>): (id: PyValu
 async function openLegacy(
   source: ByteSource,
   stream: PickleStream,
-  allowList: AllowList,
+  limits: Limits,
   signal?: AbortSignal,
 ): Promise<Opened> {
-  const plain: PickleContext = { allowList };
-  const version = await readPickle(stream, plain, signal);
+  const version = await readPickle(stream, limits, signal);
   if (version !== LEGACY_VERSION) {
     const got = describeValue(version);
     throw new PickleError('UnsupportedFormat', `${source.name}: the older format has version 1001; got ${got}`);
   }
   // What the saving machine was; the storages are little-endian whatever it says.
-  await readPickle(stream, plain, signal);
+  await readPickle(stream, limits, signal);
   const sizes = new Map<string, number>();
-  const value = await readPickle(stream, { allowList, persistent: collectStorages(source.name, sizes) }, signal);
-  const keys = await readPickle(stream, plain, signal);
+  const value = await readPickle(stream, { ...limits, persistent: collectStorages(source.name, sizes) }, signal);
+  const keys = await readPickle(stream, limits, signal);
   if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string')) {
     throw new PickleError('BadStructure', `${source.name}: the storages are listed by key; got ${describeValue(keys)}`);
   }
@@ -109,8 +114,11 @@ async function openLegacy(
   return { format: 'torch legacy', value, find, pickle: source };
 }
 
+// What opening one costs beside its own steps.
+const STEPS_A_FILE = 1000;
+
 /** A storage inside a plain pickle is a whole file of the older kind whose value is that storage. */
-function nestedStorages(source: ByteSource, allowList: AllowList, signal?: AbortSignal): StorageFinder {
+function nestedStorages(source: ByteSource, limits: Limits, signal?: AbortSignal): StorageFinder {
   const known = new Map<TorchStorage, Promise<StorageBytes>>();
   const open = async ({ key }: TorchStorage): Promise<StorageBytes> => {
     if (typeof key === 'string')
@@ -120,8 +128,9 @@ function nestedStorages(source: ByteSource, allowList: AllowList, signal?: Abort
       ? sliceSource(source, key.start, key.end)
       : bufferSource(await loadBytes(key, source, signal), source.name);
     const stream = new PickleStream(file, 0, signal);
-    const magic = await readPickle(stream, { allowList }, signal);
-    const inner = magic === MAGIC ? await openLegacy(file, stream, allowList, signal) : undefined;
+    limits.budget.step(STEPS_A_FILE);
+    const magic = await readPickle(stream, limits, signal);
+    const inner = magic === MAGIC ? await openLegacy(file, stream, limits, signal) : undefined;
     if (inner?.value instanceof TorchStorage) return inner.find(inner.value);
     throw new PickleError(
       'BadStructure',
@@ -135,15 +144,15 @@ function nestedStorages(source: ByteSource, allowList: AllowList, signal?: Abort
   };
 }
 
-async function openTorchStream(source: ByteSource, allowList: AllowList, signal?: AbortSignal): Promise<Opened> {
+async function openTorchStream(source: ByteSource, limits: Limits, signal?: AbortSignal): Promise<Opened> {
   const stream = new PickleStream(source, 0, signal);
-  const first = await readPickle(stream, { allowList }, signal);
-  if (first === MAGIC) return openLegacy(source, stream, allowList, signal);
+  const first = await readPickle(stream, limits, signal);
+  if (first === MAGIC) return openLegacy(source, stream, limits, signal);
   if (stream.position !== source.size) {
     const rest = source.size - stream.position;
     throw new PickleError('BadStructure', `${source.name}: a plain pickle fills its file; got ${rest} more bytes`);
   }
-  return { format: 'pickle', value: first, find: nestedStorages(source, allowList, signal), pickle: source };
+  return { format: 'pickle', value: first, find: nestedStorages(source, limits, signal), pickle: source };
 }
 
 /** The numbers and texts beside the tensors, as text. */
@@ -168,17 +177,20 @@ function describeTensor(value: TensorValue, tensors: Map<TensorValue, StridedTen
 export async function openTorch(source: ByteSource, options: TorchOptions = {}): Promise<TorchCheckpoint> {
   const { signal } = options;
   const { name } = source;
-  const allowList = new AllowList(options.inertGlobals);
+  const limits: Limits = { allowList: new AllowList(options.inertGlobals), budget: new PickleBudget(name, signal) };
+  const { budget } = limits;
   const first = await source.read(0, Math.min(4, source.size), signal);
   const opened = looksLikeZip(first)
-    ? await openTorchZip(source, allowList, signal)
-    : await openTorchStream(source, allowList, signal);
+    ? await openTorchZip(source, limits, signal)
+    : await openTorchStream(source, limits, signal);
   const root = options.root ?? findRoot(opened.value);
-  const values = flattenTensors(name, valueAt(name, opened.value, root));
+  const values = flattenTensors(name, valueAt(name, opened.value, root), budget);
   const tensors = new Map<string, StridedTensor>();
   const byValue = new Map<TensorValue, StridedTensor>();
   for (const [key, value] of values) {
-    const tensor = await resolveTensor(`${name}: tensor "${key}"`, value, opened.find, opened.pickle);
+    const turn = budget.turn();
+    if (turn !== undefined) await turn;
+    const tensor = await resolveTensor(`${name}: tensor "${shortened(key)}"`, value, opened.find, opened.pickle);
     tensors.set(key, tensor);
     byValue.set(value, tensor);
   }
@@ -192,7 +204,7 @@ export async function openTorch(source: ByteSource, options: TorchOptions = {}):
     format: opened.format,
     metadata: metadataOf(opened.value),
     root,
-    value: toPlain(opened.value, (value) => describeTensor(value, byValue)),
+    value: toPlain(opened.value, (value) => describeTensor(value, byValue), budget),
     keys: () => [...tensors.keys()],
     has: (key) => tensors.has(key),
     info(key) {

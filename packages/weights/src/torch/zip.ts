@@ -27,8 +27,8 @@ const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const END_BYTES = 22;
 const MAX_COMMENT = 0xffff;
-const MAX_ENTRIES = 1_000_000;
-const MAX_DIRECTORY_BYTES = 1 << 28;
+const MAX_ENTRIES = 300_000;
+const MAX_DIRECTORY_BYTES = 1 << 26;
 const MAX_UNPACKED = 2 ** 31;
 // Deflate's best: a file that claims to unpack to more is lying, and its size is not to be allocated.
 const MAX_RATIO = 1032;
@@ -103,6 +103,7 @@ function wideSizes(view: DataView, at: number, length: number, short: number[], 
 function parseDirectory(name: string, bytes: Uint8Array, count: number, limit: number): Map<string, ZipEntry> {
   const view = viewOf(bytes);
   const entries = new Map<string, ZipEntry>();
+  const decoder = new TextDecoder();
   let at = 0;
   for (let i = 0; i < count; i++) {
     if (at + 46 > bytes.length || view.getUint32(at, true) !== CENTRAL)
@@ -111,7 +112,7 @@ function parseDirectory(name: string, bytes: Uint8Array, count: number, limit: n
     const extraLength = view.getUint16(at + 30, true);
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
     if (next > bytes.length) bad(name, 'the directory lists every file', 'an entry that is cut off');
-    const entryName = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + nameLength));
+    const entryName = decoder.decode(bytes.subarray(at + 46, at + 46 + nameLength));
     const short = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)];
     const [size, compressedSize, headerOffset] = wideSizes(view, at + 46 + nameLength, extraLength, short, name);
     const method = view.getUint16(at + 10, true);

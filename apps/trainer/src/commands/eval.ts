@@ -18,7 +18,7 @@ interface EvalFlags {
   protocol: Protocol;
   split?: string;
   samples?: number;
-  degradation: string;
+  degradation?: string;
   tags: TagChoice;
   lpips: 'alex' | 'vgg' | 'none';
   shortSide?: number;
@@ -54,6 +54,9 @@ function restorationLines({ restoration }: Evaluation): string[] {
   return [table([['', 'PSNR', 'SSIM', 'LPIPS'], scoreCells('degraded', degraded), scoreCells('restored', restored)])];
 }
 
+const asTheyAreNote = ({ asTheyAre, images }: Evaluation): string =>
+  `${asTheyAre} of ${images} images have no good photograph beside them and are taken as they are; --degradation makes bad ones of good ones`;
+
 /** @throws when the model was trained for another protocol */
 async function checkProtocol(model: string, protocol: Protocol): Promise<void> {
   const { merged } = PROTOCOLS[protocol];
@@ -69,7 +72,10 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
   const { protocol, samples, shortSide, lpips } = flags;
   const inputs = [path, flags.model, flags.restorer].filter((input) => input !== undefined);
   if (flags.out !== undefined) checkResult('eval', flags.out, inputs);
-  const [dataset, settings] = [await openAnyDataset(path, flags.split), await readDegradation(flags.degradation)];
+  const [dataset, settings] = [
+    await openAnyDataset(path, flags.split),
+    await readDegradation(flags.degradation ?? 'none'),
+  ];
   if (flags.model !== undefined) await checkProtocol(flags.model, protocol);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const open: Pipeline[] = [];
@@ -98,7 +104,8 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
     });
     end();
     const names = segmenter?.classes.map(({ name }) => name) ?? [];
-    const { model, restorer: restoring, degradation } = flags;
+    if (evaluation.asTheyAre > 0 && PROTOCOLS[protocol].input !== 'clean') console.error(asTheyAreNote(evaluation));
+    const { model, restorer: restoring, degradation = 'none' } = flags;
     const json = JSON.stringify({ protocol, data: path, model, restorer: restoring, degradation, tags: flags.tags, classes: names, ...evaluation }, null, 2); // biome-ignore format: one line
     if (flags.out !== undefined) await writeBeside(flags.out, `${json}\n`);
     if (flags.json) console.log(json);
@@ -124,7 +131,10 @@ export const evalCommand = (): Command =>
     )
     .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'at most so many, from the first on', wholeOf)
-    .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
+    .option(
+      '--degradation <name>',
+      'makes images bad that have no bad photograph beside them: a preset or a .yml file (default: all are taken as they are)',
+    )
     .option(
       '--tags <how>',
       'named in prompts: none, found (segmented first), labels (the true ones), or names',

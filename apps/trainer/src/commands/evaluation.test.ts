@@ -1,4 +1,5 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -159,7 +160,22 @@ it(
     expect(scores.images).toBe(COUNT);
     expect(scores.segmentation.miou).toBeCloseTo(matrix.scores().miou, 6);
     expect(scores.restoration.degraded.psnr).toBeGreaterThan(scores.restoration.restored.psnr);
-    expect(scores).toMatchObject({ protocol: 'rass', degradation: 'rass' });
+    expect(scores).toMatchObject({ protocol: 'rass', degradation: 'none', asTheyAre: 0 });
+    // The same bad photographs, without the good ones beside them: what is bad already is not degraded once more.
+    for (const name of ['images', 'annotations', 'classes.json'])
+      cpSync(path('set', name), path('bad-alone', name), { recursive: true });
+    const alone = rass('eval', path('bad-alone'), '--model', model, '--json');
+    expect(alone.stderr).toContain(`${COUNT} of ${COUNT} images have no good photograph beside them`);
+    expect(JSON.parse(alone.stdout).segmentation).toEqual(scores.segmentation);
+    const unpaired = rass('eval', path('bad-alone'), '--restorer', model, '--lpips', 'none');
+    expect([unpaired.status, unpaired.stderr]).toEqual([
+      1,
+      expect.stringContaining('eval: restoration is scored against good photographs; got none beside '),
+    ]);
+    const restored = rass('eval', path('bad-alone'), '--model', model, '--restorer', model, '--lpips', 'none', '--json'); // biome-ignore format: one line
+    expect(JSON.parse(restored.stdout)).not.toHaveProperty('restoration');
+    const compared = rass('export', model, '--out', path('for-bad-alone'), '--compare', path('bad-alone'), '--samples', '1'); // biome-ignore format: one line
+    expect(compared.stdout).toContain('the set has no good photographs');
   },
   TIME,
 );

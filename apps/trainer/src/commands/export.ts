@@ -31,7 +31,10 @@ const decibels = (value: number): string => `${value.toFixed(2)} dB`;
 function comparisonLines({ images, restoration, segmentation }: Comparison): string[] {
   const rows = [[`on ${images} images`, 'as it was', 'exported']];
   if (restoration !== undefined) {
-    rows.push(['PSNR of what it restores', ...restoration.psnr.map(decibels)]);
+    rows.push([
+      'PSNR of what it restores',
+      ...(restoration.psnr?.map(decibels) ?? ['the set has no good photographs', '']),
+    ]);
     rows.push(['PSNR between what both restore', '', decibels(restoration.between)]);
   }
   if (segmentation !== undefined) {
@@ -129,6 +132,10 @@ export const exportCommand = (): Command =>
     .option('--compare <path>', 'a data set on which the model is compared with what is written')
     .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)
-    .option('--degradation <name>', 'of images that have no bad photograph: a preset, a .yml file, or none', 'rass')
+    .option(
+      '--degradation <name>',
+      'makes images of it bad that have no bad photograph beside them: a preset or a .yml file (default: all are taken as they are)',
+      'none',
+    )
     .option('--backend <name>', 'what computes the comparison (default: the best that there is)')
     .action(run);

@@ -27,7 +27,7 @@ export interface EvaluationOptions {
   /** Restores, for `restored` and for restoration's scores. */
   readonly restorer?: Pipeline;
   readonly input: Input;
-  /** Of samples that have no bad photograph; image i has the seed i. */
+  /** Makes bad photographs of samples that have none, image i with the seed i; undefined: they are taken as they are. */
   readonly settings: DegradationSettings | undefined;
   /** What is named in the prompts: of the segmenter's input, and of what is restored; default none. */
   readonly tags?: TagChoice;
@@ -39,12 +39,14 @@ export interface EvaluationOptions {
 
 export interface Evaluation {
   readonly images: number;
+  /** Samples of which there is one photograph, neither given nor made bad: scored as it is. */
+  readonly asTheyAre: number;
   readonly segmentation?: SegmentationScores;
   /** Against the good photographs: of the restored ones, and of the bad ones as they are. */
   readonly restoration?: { readonly restored: ImageScores; readonly degraded: ImageScores };
 }
 
-/** The bad photograph of a sample: its own, or one that is made with a seed. */
+/** The bad photograph of a sample: its own, or one that is made with a seed; without either its only one, which may be bad already. */
 export function degradedOf(
   { image, degraded }: DatasetSample,
   settings: DegradationSettings | undefined,
@@ -55,6 +57,28 @@ export function degradedOf(
   return degrade(image, settings, { seed }).image;
 }
 
+/** Scores of what is restored, where there are good photographs to hold it against. */
+class RestorationScores {
+  readonly #restored: Scores;
+  readonly #degraded: Scores;
+  count = 0;
+
+  constructor(network: Lpips | undefined) {
+    this.#restored = new Scores(network);
+    this.#degraded = new Scores(network);
+  }
+
+  async add(restored: RgbImage, degraded: RgbImage, clean: RgbImage): Promise<void> {
+    this.count += 1;
+    await this.#restored.add(restored, clean);
+    await this.#degraded.add(degraded, clean);
+  }
+
+  means(): NonNullable<Evaluation['restoration']> {
+    return { restored: this.#restored.means(), degraded: this.#degraded.means() };
+  }
+}
+
 function check({ input, restorer, segmenter }: EvaluationOptions): void {
   if (input === 'restored' && restorer === undefined) {
     throw new Error('eval: restored photographs need a model that restores; got none; give --restorer');
@@ -62,6 +86,12 @@ function check({ input, restorer, segmenter }: EvaluationOptions): void {
   if (segmenter === undefined && restorer === undefined) {
     throw new Error('eval: something is scored, restoration or segmentation; got neither; give --model or --restorer');
   }
+}
+
+function refuseUnpaired({ id }: DatasetSample): never {
+  throw new Error(
+    `eval: restoration is scored against good photographs; got none beside ${id}; give a set with clean/ beside images/, or --degradation, which makes bad ones of good ones`,
+  );
 }
 
 /** Scores a model on a data set. @throws when what is asked for lacks a model, labels, or other classes stand in the data set */
@@ -74,7 +104,8 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const count = Math.min(available, options.samples ?? available);
   const matrix = segmenter && matrixFor(segmenter, dataset);
   const tagger = openTagger(options.tags ?? 'none', { segmenter, classes: dataset.classes });
-  const [restoredScores, degradedScores] = [new Scores(network), new Scores(network)];
+  const scores = new RestorationScores(network);
+  let asTheyAre = 0;
   for (let i = 0; i < count; i++) {
     onSample?.(i, count);
     const given = await dataset.get(i);
@@ -83,6 +114,10 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
         ? given
         : resizeSample(given, shortestEdge(given.image, shortSide, Number.POSITIVE_INFINITY));
     const bad = degradedOf(sample, settings, i);
+    if (bad === sample.image) {
+      if (matrix === undefined) refuseUnpaired(sample);
+      asTheyAre += 1;
+    }
     const labels = sample.labels && { labels: sample.labels };
     // An image that is restored and segmented is tagged once.
     const known = new Map<RgbImage, readonly string[]>();
@@ -92,10 +127,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
       return tags;
     };
     const restored = restorer && (await restorer.restore(bad, { tags: await tagsOf(bad) }));
-    if (restored !== undefined) {
-      await restoredScores.add(restored, sample.image);
-      await degradedScores.add(bad, sample.image);
-    }
+    if (restored !== undefined && bad !== sample.image) await scores.add(restored, bad, sample.image);
     if (matrix === undefined) continue;
     if (sample.labels === undefined)
       throw new Error(`eval: each sample has labels; got none with ${sample.id}; give another data set`);
@@ -104,8 +136,9 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   }
   return {
     images: count,
+    asTheyAre,
     ...(matrix && { segmentation: matrix.scores() }),
-    ...(restorer && { restoration: { restored: restoredScores.means(), degraded: degradedScores.means() } }),
+    ...(scores.count > 0 && { restoration: scores.means() }),
   };
 }
 

@@ -10,7 +10,7 @@ export interface ComparisonOptions {
   readonly dataset: Dataset;
   /** At most so many images, from the first on. */
   readonly samples: number;
-  /** Of samples that have no bad photograph; image i has the seed i. */
+  /** Makes bad photographs of samples that have none, image i with the seed i; undefined: they are taken as they are. */
   readonly settings: DegradationSettings | undefined;
   readonly onSample?: (done: number, total: number) => void;
 }
@@ -21,8 +21,8 @@ export interface Comparison {
   readonly restoration?: {
     /** Between what one and the other restored, in decibels. */
     readonly between: number;
-    /** Of each against the good photographs. */
-    readonly psnr: readonly [before: number, after: number];
+    /** Of each against the good photographs, where there are such. */
+    readonly psnr?: readonly [before: number, after: number];
   };
   readonly segmentation?: {
     /** Of pixels that have the same label. */
@@ -35,7 +35,7 @@ export interface Comparison {
 interface Outputs {
   readonly restored: RgbImage[];
   readonly labels: LabelMap[];
-  readonly psnr: number;
+  readonly psnr: number | undefined;
   readonly miou: number | undefined;
 }
 
@@ -73,7 +73,7 @@ async function outputsOf(
       const bad = degradedOf(sample, settings, i);
       if (restore) {
         restored.push(await pipeline.restore(bad));
-        scores.push(psnrOf(restored[i]!, sample.image));
+        if (bad !== sample.image) scores.push(psnrOf(restored[i]!, sample.image));
       }
       if (segment) {
         labels.push(await pipeline.segment(bad));
@@ -82,7 +82,8 @@ async function outputsOf(
         labelled += 1;
       }
     }
-    return { restored, labels, psnr: mean(scores), miou: labelled > 0 ? matrix?.scores().miou : undefined };
+    const psnr = scores.length > 0 ? mean(scores) : undefined;
+    return { restored, labels, psnr, miou: labelled > 0 ? matrix?.scores().miou : undefined };
   } finally {
     pipeline.dispose();
   }
@@ -104,7 +105,10 @@ export async function compareModels(before: string, after: string, options: Comp
   return {
     images: count,
     ...(a.restored.length > 0 && {
-      restoration: { between: mean(pairs.map((i) => psnrOf(b.restored[i]!, a.restored[i]!))), psnr: [a.psnr, b.psnr] },
+      restoration: {
+        between: mean(pairs.map((i) => psnrOf(b.restored[i]!, a.restored[i]!))),
+        ...(a.psnr !== undefined && b.psnr !== undefined && { psnr: [a.psnr, b.psnr] }),
+      },
     }),
     ...(a.labels.length > 0 && {
       segmentation: {

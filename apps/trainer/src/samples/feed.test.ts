@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -114,6 +115,44 @@ it('has samples to measure on, too, where nothing is scored and the source is a 
   const feed = await openFeed(settings);
   expect((await feed.validation()).map(({ id }) => id)).toEqual([join(folder, 'a.png')]);
   await feed.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** A program that trains on nothing but draws samples until one fails, as `rass train` does. */
+function failing(folder: string): { status: number | null; stderr: string } {
+  const settings = {
+    ...SETTINGS,
+    data: { ...SETTINGS.data, source: { kind: 'list', file: join(folder, 'all.txt') }, workers: 2 },
+    validation: { every: 0, samples: 1 },
+  };
+  const program = `
+    import { openFeed } from ${JSON.stringify(new URL('./feed.ts', import.meta.url).href)};
+    const feed = await openFeed(${JSON.stringify(settings)});
+    try {
+      for await (const _ of feed.from(0, new AbortController().signal));
+    } catch (error) {
+      console.error(error.message);
+      process.exitCode = 1;
+    } finally {
+      await feed.close();
+    }`;
+  writeFileSync(join(folder, 'program.mjs'), program);
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'program.mjs')], { encoding: 'utf8' });
+  return { status, stderr };
+}
+
+it('ends with a line that names the sample where a thread fails at one', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rass-failing-'));
+  const { image } = drawScene({ seed: 1, width: 48, height: 48 });
+  writeFileSync(join(folder, 'good.png'), encodePng(image));
+  writeFileSync(join(folder, 'cut.png'), encodePng(image).subarray(0, 200));
+  const lines = [...Array(7).fill('good.png'), 'cut.png'];
+  writeFileSync(join(folder, 'all.txt'), lines.join('\n'));
+  for (let i = 0; i < 4; i++) {
+    const { status, stderr } = failing(folder);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^[^\n]*cut\.png: an image is whole[^\n]*\n$/)]);
+    expect(stderr.startsWith(join(folder, 'cut.png'))).toBe(true);
+  }
   rmSync(folder, { recursive: true });
 });
 

@@ -69,6 +69,7 @@ export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
       : openWorkers<SampleJob, Sample>(neighbour('worker', import.meta.url), {
           size: data.workers,
           workerData: settingsOf(data.source, settings),
+          nameOf: ({ index }) => `sample ${index}`,
         });
   const make = (job: SampleJob): Promise<Sample> => (pool === undefined ? training.make(job) : pool.run(job));
   let fixed: Promise<readonly Sample[]> | undefined;
@@ -84,7 +85,12 @@ export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
     async *from(start, signal) {
       const draw = async (step: number) =>
         chunksOf(await Promise.all(jobsOf(step, training.length, settings).map(make)), batch);
-      yield* mapAhead(from(start), draw, { ahead: data.ahead, signal });
+      try {
+        yield* mapAhead(from(start), draw, { ahead: data.ahead, signal });
+      } catch (error) {
+        // What has failed says itself which sample it is.
+        throw error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      }
     },
     validation() {
       fixed ??= fixedSamples();

@@ -40,6 +40,12 @@ function cutSample(
   return augmentSample(raw, { ...augment, ...(among && { shortSides: among }) }, namedRandom(job.seed, 'augment'));
 }
 
+/** What has failed at a sample, with its name. */
+function named(id: string, error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.includes(id) ? (error as Error) : new Error(`${id}: ${message}`, { cause: error });
+}
+
 /** Opens the source and reads the degradation's options. @throws when one is not there or not as it must be */
 export async function openMaker({ source: recipe, augment, degradation }: MakerSettings): Promise<SampleMaker> {
   const [source, settings] = await Promise.all([openSource(recipe), readDegradation(degradation)]);
@@ -47,9 +53,14 @@ export async function openMaker({ source: recipe, augment, degradation }: MakerS
     length: source.length,
     classes: source.classes,
     async make(job) {
-      const { id, image: clean, labels, degraded: given } = cutSample(await source.get(job.index), augment, job);
-      const degraded = given ?? (settings === undefined ? clean : degrade(clean, settings, { seed: job.seed }).image);
-      return { id, clean, degraded, ...(labels && { labels }) };
+      const raw = await source.get(job.index);
+      try {
+        const { id, image: clean, labels, degraded: given } = cutSample(raw, augment, job);
+        const degraded = given ?? (settings === undefined ? clean : degrade(clean, settings, { seed: job.seed }).image);
+        return { id, clean, degraded, ...(labels && { labels }) };
+      } catch (error) {
+        throw named(raw.id, error);
+      }
     },
   };
 }

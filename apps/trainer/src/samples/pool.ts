@@ -28,6 +28,15 @@ interface Waiting<Job, Result> {
 export const neighbour = (name: string, of: string): URL =>
   new URL(`./${name}${of.endsWith('.ts') ? '.ts' : '.js'}`, of);
 
+/** How threads are opened. */
+export interface WorkerOptions<Job> {
+  /** How many; default: as many as there are cores. */
+  readonly size?: number;
+  readonly workerData?: unknown;
+  /** What errors call a job. */
+  readonly nameOf?: (job: Job) => string;
+}
+
 class Threads<Job, Result> implements WorkerPool<Job, Result> {
   readonly #idle: Worker[] = [];
   readonly #all: Worker[];
@@ -35,8 +44,10 @@ class Threads<Job, Result> implements WorkerPool<Job, Result> {
   readonly #busy = new Map<Worker, Waiting<Job, Result>>();
   #next = 0;
   #ended: Error | undefined;
+  readonly #nameOf: (job: Job) => string;
 
-  constructor(file: URL, size: number, workerData: unknown) {
+  constructor(file: URL, { size = availableParallelism(), workerData, nameOf = () => 'a job' }: WorkerOptions<Job>) {
+    this.#nameOf = nameOf;
     this.#all = Array.from({ length: size }, () => this.#start(file, workerData));
     this.#idle.push(...this.#all);
   }
@@ -48,10 +59,13 @@ class Threads<Job, Result> implements WorkerPool<Job, Result> {
   #start(file: URL, workerData: unknown): Worker {
     const worker = new Worker(file, { workerData });
     worker.on('message', (reply: WorkerReply<Result>) => this.#take(worker, reply));
-    worker.on('error', (error) => this.#end(error as Error));
-    worker.on('exit', () =>
-      this.#end(new Error('workers: a thread works until it is closed; one has ended; start again')),
-    );
+    const reason = (what: string): string => {
+      const waiting = this.#busy.get(worker);
+      const at = waiting === undefined ? '' : ` at ${this.#nameOf(waiting.job)}`;
+      return `workers: a thread works until it is closed; one has ended with ${what}${at}; start again`;
+    };
+    worker.on('error', (error) => this.#end(new Error(reason((error as Error).message), { cause: error })));
+    worker.on('exit', (code) => this.#end(new Error(reason(`status ${code}`))));
     worker.unref();
     return worker;
   }
@@ -72,6 +86,8 @@ class Threads<Job, Result> implements WorkerPool<Job, Result> {
   }
 
   #assign(): void {
+    // A thread that is told to end keeps the process alive until it has.
+    if (this.#ended !== undefined) return;
     while (this.#idle.length > 0 && this.#queue.length > 0) {
       const worker = this.#idle.shift()!;
       const waiting = this.#queue.shift()!;
@@ -85,22 +101,22 @@ class Threads<Job, Result> implements WorkerPool<Job, Result> {
 
   run(job: Job): Promise<Result> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    return new Promise((resolve, reject) => {
+    const result = new Promise<Result>((resolve, reject) => {
       this.#queue.push({ job, resolve, reject });
       this.#assign();
     });
+    // A job that nobody waits for any more may fail as the threads are closed.
+    result.catch(() => {});
+    return result;
   }
 
   async close(): Promise<void> {
-    this.#ended ??= new Error('workers: a job begins before they are closed; they are; open them again');
+    this.#end(new Error('workers: a job begins before they are closed; they are; open them again'));
     await Promise.all(this.#all.map((worker) => worker.terminate()));
   }
 }
 
 /** Starts threads of a file, each of which answers a WorkerRequest with a WorkerReply. */
-export function openWorkers<Job, Result>(
-  file: URL,
-  { size = availableParallelism(), workerData }: { readonly size?: number; readonly workerData?: unknown } = {},
-): WorkerPool<Job, Result> {
-  return new Threads(file, size, workerData);
+export function openWorkers<Job, Result>(file: URL, options: WorkerOptions<Job> = {}): WorkerPool<Job, Result> {
+  return new Threads(file, options);
 }

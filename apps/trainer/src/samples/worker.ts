@@ -7,6 +7,8 @@ import type { Sample } from './sample.ts';
 const port = parentPort;
 if (port === null) throw new Error('samples: the worker runs in a thread; got the main one; open it by openFeed');
 const maker = openMaker(workerData as MakerSettings);
+// The first job is answered with what is wrong with it.
+maker.catch(() => {});
 
 const buffersOf = ({ clean, degraded, labels }: Sample): ArrayBuffer[] =>
   [...new Set([clean.data.buffer, degraded.data.buffer, labels?.data.buffer])].filter(

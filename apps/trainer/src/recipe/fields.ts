@@ -91,6 +91,9 @@ const schedule = v.strictObject({
 export const optimizerField = v.strictObject({
   rate: v.optional(positive, 1e-4),
   weightDecay: v.optional(weight, 0.01),
+  /** Of norms, and of embeddings and tables of positions; where a group has a decay of its own, that. */
+  normDecay: v.optional(weight, 0),
+  embeddingDecay: v.optional(weight, 0),
   betas: v.optional(v.tuple([share, share]), [0.9, 0.999]),
   /** The norm of all gradients together is brought down to this. */
   clip: v.optional(positive, 1),

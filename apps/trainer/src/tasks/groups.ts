@@ -1,19 +1,18 @@
 import { type ParameterGroup, parameterGroups } from '@rass/training';
-import type { Variable } from '@tensorflow/tfjs-core';
 import type { OptimizerRecipe } from '../recipe/fields.ts';
 
-/** The groups of a recipe over what a task trains. */
+/** The groups of a recipe over the trees that a task trains. */
 export const groupsOf = (
-  variables: Readonly<Record<string, Variable>>,
-  { groups, weightDecay }: OptimizerRecipe,
+  tree: unknown,
+  { groups, weightDecay, normDecay, embeddingDecay }: OptimizerRecipe,
 ): ParameterGroup[] =>
   parameterGroups(
-    variables,
+    tree,
     groups.map(({ match, factor, name, weightDecay: own }) => ({
       name: name ?? match,
       match: new RegExp(match),
       learningRateFactor: factor,
       ...(own !== undefined && { weightDecay: own }),
     })),
-    { weightDecay },
+    { weightDecay, normDecay, embeddingDecay },
   );

@@ -73,7 +73,7 @@ class ScrTask implements TrainingTask {
     this.#models = models;
     this.#recipe = recipe;
     this.#classNames = classNames;
-    this.groups = groupsOf(trainableTensors(models.restorer.unet), recipe.optimizer);
+    this.groups = groupsOf(models.restorer.unet, recipe.optimizer);
     this.state = models.student?.state ?? {};
   }
 

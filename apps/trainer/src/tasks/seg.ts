@@ -6,15 +6,7 @@ import { ConfusionMatrix } from '@rass/metrics';
 import { disposeParams, randomParams, trainable } from '@rass/nn';
 import { imageBatch, type Model, restoringUnet, type SegmentationStage, type TextModel } from '@rass/pipeline';
 import { openModel, readStages } from '@rass/pipeline/node';
-import {
-  addSegLora,
-  rassFeatures,
-  rassHeadParams,
-  type SegModel,
-  segStep,
-  segVariables,
-  semanticInference,
-} from '@rass/rass';
+import { addSegLora, rassFeatures, rassHeadParams, type SegModel, segStep, semanticInference } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { argMax, dispose, type Tensor, type Tensor3D, tidy } from '@tensorflow/tfjs-core';
 import { legendOf } from '../dataset/legend.ts';
@@ -63,7 +55,8 @@ class SegTask implements TrainingTask {
     this.#recipe = recipe;
     this.#classes = classes;
     this.#fusion = fusion;
-    this.groups = groupsOf(segVariables(models.model), recipe.optimizer);
+    const { unet, fusion: projections, head } = models.model;
+    this.groups = groupsOf({ unet, projections, head }, recipe.optimizer);
   }
 
   #embed(samples: readonly Sample[], place?: BatchPlace): Tensor3D {

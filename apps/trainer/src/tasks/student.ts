@@ -37,7 +37,7 @@ export async function startStudent(frozen: Unet, recipe: ScrRecipe, schedule: No
   const { lora, seed, optimizer: settings, steps } = recipe;
   const unet = trainableStage(await addScrLora(frozen, { ...lora, seed: seed + 1 }), { shared: true });
   const variables = trainableTensors(unet);
-  const optimizer = adamW(groupsOf(variables, settings), { betas: settings.betas });
+  const optimizer = adamW(groupsOf(unet, settings), { betas: settings.betas });
   const rate = scheduleOf(settings, steps);
   return {
     unet,

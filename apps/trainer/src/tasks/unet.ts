@@ -81,7 +81,7 @@ class UnetTask implements TrainingTask {
     this.#model = model;
     this.#recipe = recipe;
     this.#classNames = classNames;
-    this.groups = groupsOf(this.#variables(), recipe.optimizer);
+    this.groups = groupsOf({ denoiser: model.unet, text: model.text.params }, recipe.optimizer);
   }
 
   #variables() {

@@ -67,7 +67,7 @@ class VaeTask implements TrainingTask {
     this.#vae = vae;
     this.#network = network;
     this.#recipe = recipe;
-    this.groups = groupsOf(trainableTensors(vae), recipe.optimizer);
+    this.groups = groupsOf(vae, recipe.optimizer);
   }
 
   async run(samples: readonly Sample[], place: BatchPlace): Promise<BatchResult> {

@@ -38,14 +38,17 @@ describe('changeColours', () => {
 
   it('draws each part for every other image', () => {
     const random = seededRandom(1);
-    const drawn = Array.from({ length: 400 }, () => drawColourChange(random));
+    const drawn = Array.from({ length: 4000 }, () => drawColourChange(random));
     for (const part of ['brightness', 'contrast', 'saturation', 'hue', 'contrastLast'] as const) {
       const share = drawn.filter((each) => each[part] !== undefined && each[part] !== false).length / drawn.length;
       expect(share, part).toBeGreaterThan(0.4);
       expect(share, part).toBeLessThan(0.6);
     }
     const hues = drawn.flatMap(({ hue }) => (hue === undefined ? [] : [hue]));
-    expect([Math.min(...hues), Math.max(...hues)]).toEqual([-18, 17]);
+    // random.randint(-18, 18) of Python: 37 whole numbers, all as likely, both ends among them.
+    expect(new Set(hues)).toEqual(new Set(Array.from({ length: 37 }, (_, i) => i - 18)));
+    for (const end of [-18, 18])
+      expect(Math.abs(hues.filter((hue) => hue === end).length / hues.length - 1 / 37), `${end}`).toBeLessThan(0.012);
   });
 });
 
@@ -80,6 +83,20 @@ describe('augmentSample', () => {
     expect([image.width, image.height]).toEqual([32, 32]);
     expect(labels!.data.filter((label) => label === 255).length).toBe(32 * 32 - 20 * 15);
     expect(Array.from(image.data.slice(-3))).toEqual([128, 128, 128]);
+  });
+
+  it('fills up last, to the right and below: neither colours nor mirrors reach what is filled', () => {
+    const random = seededRandom(5);
+    for (let i = 0; i < 40; i++) {
+      const { image, labels, degraded } = augmentSample(sampleOf(10, 6), { crop: 16, colour: true }, random);
+      for (let at = 0; at < 16 * 16; at++) {
+        const isFilled = at % 16 >= 10 || at >= 6 * 16;
+        expect(labels!.data[at] === 255).toBe(isFilled);
+        if (!isFilled) continue;
+        expect(Array.from(image.data.subarray(3 * at, 3 * at + 3))).toEqual([128, 128, 128]);
+        expect(degraded!.data[3 * at]).toBe(128);
+      }
+    }
   });
 
   it('looks for crops that no class fills', () => {

@@ -66,9 +66,11 @@ function isOneSided({ data }: LabelMap, most: number): boolean {
   return counts.size <= 1 || Math.max(...counts.values()) >= most * sum;
 }
 
+/** Of an image that is smaller, all of it. */
 function drawBox({ width, height }: Size, crop: number, random: () => number): Box {
-  const start = (side: number): number => Math.floor(random() * (Math.max(0, side - crop) + 1));
-  return { left: start(width), top: start(height), width: crop, height: crop };
+  const [across, down] = [Math.min(width, crop), Math.min(height, crop)];
+  const start = (side: number): number => Math.floor(random() * (side + 1));
+  return { left: start(width - across), top: start(height - down), width: across, height: down };
 }
 
 /** A place for the crop, tried until no class fills too much of it. @source detectron2 RandomCrop_CategoryAreaConstraint */
@@ -98,18 +100,18 @@ export const resizeSample = (sample: DatasetSample, size: Size): DatasetSample =
         (each) => resizeLabels(each, size),
       );
 
-/** Image, labels and bad photograph of a training sample: resized, cut, mirrored, colours changed. Where an image is smaller than the crop it is
- * filled up with grey, and its labels with ignored ones. `random`: the next number in [0, 1).
- * @source Mask2Former's semantic mapper: ResizeShortestEdge, RandomCrop_CategoryAreaConstraint, ColorAugSSDTransform, RandomFlip */
+/** Image, labels and bad photograph of a training sample: resized, cut, colours changed, mirrored. Where an image is smaller than the crop it is
+ * filled up last, to the right and below, with grey, and its labels with ignored ones. `random`: the next number in [0, 1).
+ * @source Mask2Former's semantic mapper: ResizeShortestEdge, RandomCrop_CategoryAreaConstraint, ColorAugSSDTransform, RandomFlip, padding */
 export function augmentSample(sample: DatasetSample, options: AugmentOptions, random: () => number): DatasetSample {
   const { crop, flip = true, colour = false, mostOfOneClass = 1, longest = LONGEST_CROPS * crop } = options;
   const sides = options.shortSides ?? [];
   const side = sides[Math.floor(random() * sides.length)];
   const sized = side === undefined ? sample : resizeSample(sample, shortestEdge(sample.image, side, longest));
   const cut = cropped(sized, chooseBox(sized, crop, mostOfOneClass, random));
-  const turned = flip && random() < 0.5 ? mapSample(cut, mirrorImage, mirrorLabels) : cut;
-  if (!colour) return turned;
-  return { ...turned, image: changeColours(turned.image, drawColourChange(random)) };
+  const coloured = colour ? { ...cut, image: changeColours(cut.image, drawColourChange(random)) } : cut;
+  const turned = flip && random() < 0.5 ? mapSample(coloured, mirrorImage, mirrorLabels) : coloured;
+  return cropped(turned, { left: 0, top: 0, width: crop, height: crop });
 }
 
 /** What a validation sees of a sample: its shorter side brought to the crop's where it is smaller, and its middle. */

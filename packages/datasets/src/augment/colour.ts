@@ -83,9 +83,11 @@ export function changeColours(image: RgbImage, change: ColourChange): RgbImage {
 
 const BRIGHTNESS = 32;
 const [LEAST, MOST] = [0.5, 1.5];
+/** Either way, both ends among them: Python's randint, unlike NumPy's, has its upper end. */
 const HUE_STEPS = 18;
 
-/** Draws a change as SSD does: each part or not, by an even chance. `random`: the next number in [0, 1). */
+/** Draws a change as SSD does: each part or not, by an even chance. `random`: the next number in [0, 1).
+ * @source detectron2 ColorAugSSDTransform */
 export function drawColourChange(random: () => number): ColourChange {
   const maybe = <T>(draw: () => T): T | undefined => (random() < 0.5 ? draw() : undefined);
   const between = (low: number, high: number): number => low + random() * (high - low);
@@ -93,7 +95,7 @@ export function drawColourChange(random: () => number): ColourChange {
   const contrastLast = random() < 0.5;
   const contrast = maybe(() => between(LEAST, MOST));
   const saturation = maybe(() => between(LEAST, MOST));
-  const hue = maybe(() => Math.floor(between(-HUE_STEPS, HUE_STEPS)));
+  const hue = maybe(() => Math.floor(random() * (2 * HUE_STEPS + 1)) - HUE_STEPS);
   return {
     ...(brightness !== undefined && { brightness }),
     ...(contrast !== undefined && { contrast }),

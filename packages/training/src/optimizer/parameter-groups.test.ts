@@ -43,6 +43,48 @@ describeOnBackends('parameter groups', () => {
     );
   });
 
+  it('lets norms and embeddings decay otherwise, in groups of their own', () => {
+    const deep = trainable(
+      {
+        norm: randomParams(1).at('backbone.norm').layerNorm(4),
+        projection: randomParams(1).at('backbone.conv').linear(4, 4),
+        grouped: randomParams(1).at('head.norm').groupNorm(4, { groups: 2 }),
+        queries: randomParams(1).at('head.queries').embedding(3, 4),
+        levels: randomParams(1).at('head.level_embed').parameter([3, 4], { kind: 'normal', deviation: 1 }),
+        positions: randomParams(1)
+          .at('head.attn.relative_position_bias_table')
+          .parameter([9, 2], { kind: 'normal', deviation: 1 }),
+      },
+      () => true,
+    );
+    const rules = [{ name: 'backbone', match: /^backbone/, learningRateFactor: 0.1 }];
+    const decays = { weightDecay: 0.05, normDecay: 0, embeddingDecay: 0 };
+    const groups = parameterGroups(deep, rules, decays);
+    // detectron2's rule: modules that are norms or embeddings, and tables of relative positions; a bare parameter decays.
+    expect(
+      groups.map(({ name, weightDecay, learningRateFactor, variables }) => [
+        name,
+        weightDecay,
+        learningRateFactor,
+        Object.keys(variables),
+      ]),
+    ).toEqual([
+      ['backbone: norms', 0, 0.1, ['backbone.norm.weight', 'backbone.norm.bias']],
+      ['backbone', 0.05, 0.1, ['backbone.conv.weight', 'backbone.conv.bias']],
+      ['default: norms', 0, 1, ['head.norm.weight', 'head.norm.bias']],
+      ['default: embeddings', 0, 1, ['head.queries.weight', 'head.attn.relative_position_bias_table']],
+      ['default', 0.05, 1, ['head.level_embed']],
+    ]);
+    expect(keysOf(parameterGroups(deep, [], { weightDecay: 0.05 })).length).toBe(1);
+    // What a rule says of its own stands.
+    const own = parameterGroups(deep, [{ ...rules[0]!, weightDecay: 0.2 }], decays);
+    expect(own[0]).toMatchObject({ name: 'backbone', weightDecay: 0.2 });
+    expect(Object.keys(own[0]!.variables).length).toBe(4);
+    expect(() => parameterGroups(deep, [], { normDecay: -1 })).toThrow(
+      'parameterGroups: the weight decay of "norms" is a number of at least 0; got -1; correct it',
+    );
+  });
+
   it('matches a text by whole steps of the key', () => {
     const variables = { 'a.conv.weight': variable(zeros([2])), 'a.conv_in.weight': variable(zeros([3])) };
     expect(keysOf(parameterGroups(variables, [{ match: 'conv' }]))).toEqual([

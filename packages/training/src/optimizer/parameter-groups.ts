@@ -1,4 +1,4 @@
-import { closest, trainableTensors } from '@rass/nn';
+import { closest, type NamedTensor, namedTensors, trainableTensors } from '@rass/nn';
 import { Tensor, Variable } from '@tensorflow/tfjs-core';
 
 /** Which variables are trained otherwise than the rest. */
@@ -9,7 +9,7 @@ export interface GroupRule {
   readonly match: RegExp | string;
   /** Times the learning rate of a step; default 1. */
   readonly learningRateFactor?: number;
-  /** Default: that of the default group. */
+  /** Of all that it matches; default: as the defaults say. */
   readonly weightDecay?: number;
 }
 
@@ -18,6 +18,10 @@ export interface GroupDefaults {
   readonly name?: string;
   /** Default 0. */
   readonly weightDecay?: number;
+  /** Of the weights and biases of norms, where a tree is given; default: as the rest. */
+  readonly normDecay?: number;
+  /** Of embeddings and of tables of positions, where a tree is given; default: as the rest. */
+  readonly embeddingDecay?: number;
 }
 
 /** Variables that are trained alike. */
@@ -38,10 +42,12 @@ function matches(match: RegExp | string, key: string): boolean {
   return match.test(key);
 }
 
+/** Whether it is variables by key. A leaf of a tree has its kind and path beside its tensors. */
+const isNamed = (of: unknown): of is Record<string, Variable> =>
+  typeof of === 'object' && of !== null && Object.values(of).every((each) => each instanceof Tensor);
+
 function variablesOf(of: unknown): Record<string, Variable> {
-  // A leaf of a tree has its kind and path beside its tensors.
-  const isNamed = typeof of === 'object' && of !== null && Object.values(of).every((each) => each instanceof Tensor);
-  const variables = isNamed ? (of as Record<string, Variable>) : trainableTensors(of);
+  const variables = isNamed(of) ? of : trainableTensors(of);
   const keys = Object.keys(variables);
   if (keys.length === 0) {
     throw new Error(
@@ -91,21 +97,61 @@ function checkNames(names: readonly string[]): void {
   throw new Error(`parameterGroups: groups have names of their own; got "${twice}" twice; give one a name`);
 }
 
+/** What decays otherwise than most do. */
+type DecayKind = 'norms' | 'embeddings';
+const POSITIONS = /(^|\.)(relative_position_bias_table|absolute_pos_embed)$/;
+
+function decayKindOf({ key, leaf }: NamedTensor): DecayKind | undefined {
+  if (leaf.kind === 'groupNorm' || leaf.kind === 'layerNorm') return 'norms';
+  return leaf.kind === 'embedding' || POSITIONS.test(key) ? 'embeddings' : undefined;
+}
+
+/** The decay of each key that has one of its own, with what it is. @source Mask2Former train_net build_optimizer */
+function ownDecays(of: unknown, { normDecay, embeddingDecay }: GroupDefaults): Map<string, [DecayKind, number]> {
+  const decays = { norms: normDecay, embeddings: embeddingDecay };
+  const found = new Map<string, [DecayKind, number]>();
+  if (isNamed(of)) return found;
+  for (const named of namedTensors(of)) {
+    const kind = decayKindOf(named);
+    const decay = kind && decays[kind];
+    if (decay !== undefined) found.set(named.key, [kind!, decay]);
+  }
+  return found;
+}
+
+/** A group, and beside it those of its variables that decay otherwise: `backbone` and `backbone: norms`. */
+function split(group: ParameterGroup, own: ReadonlyMap<string, [DecayKind, number]>): ParameterGroup[] {
+  const parts = new Map<string, ParameterGroup & { variables: Record<string, Variable> }>();
+  for (const [key, each] of Object.entries(group.variables)) {
+    const [kind, weightDecay] = own.get(key) ?? [undefined, group.weightDecay];
+    const isOther = kind !== undefined && weightDecay !== group.weightDecay;
+    const name = isOther ? `${group.name}: ${kind}` : group.name;
+    const part = parts.get(name) ?? { ...group, name, weightDecay, variables: {} };
+    part.variables[key] = each;
+    parts.set(name, part);
+  }
+  return [...parts.values()];
+}
+
 /** Puts each variable of a tree, or of a plain object by key, into exactly one group: the first that matches its key,
- * else the default one, which comes last and is there only where something is left for it. @throws when a rule gets
- * nothing, a name is there twice, or nothing is a variable */
+ * else the default one, which comes last and is there only where something is left for it. What decays otherwise stands in groups of
+ * its own behind. @throws when a rule gets nothing, a name is there twice, or nothing is a variable */
 export function parameterGroups(
   of: unknown,
   rules: readonly GroupRule[] = [],
-  { name: defaultName = 'default', weightDecay: defaultDecay = 0 }: GroupDefaults = {},
+  defaults: GroupDefaults = {},
 ): ParameterGroup[] {
+  const { name: defaultName = 'default', weightDecay: defaultDecay = 0, normDecay, embeddingDecay } = defaults;
   const variables = variablesOf(of);
+  const own = ownDecays(of, defaults);
   checkNames([...rules.map(nameOf), defaultName]);
   checkNumber(defaultName, 'weight decay', defaultDecay);
+  checkNumber('norms', 'weight decay', normDecay ?? 0);
+  checkNumber('embeddings', 'weight decay', embeddingDecay ?? 0);
   const keys = Object.keys(variables);
   const left = new Set(keys);
   const pick = (chosen: readonly string[]) => Object.fromEntries(chosen.map((key) => [key, variables[key]]));
-  const groups = rules.map((rule): ParameterGroup => {
+  const groups = rules.flatMap((rule): ParameterGroup[] => {
     const { match, learningRateFactor = 1, weightDecay = defaultDecay } = rule;
     const name = nameOf(rule);
     checkNumber(name, 'learning-rate factor', learningRateFactor);
@@ -113,13 +159,11 @@ export function parameterGroups(
     const matching = keys.filter((key) => matches(match, key));
     const chosen = matching.filter((key) => left.delete(key));
     if (chosen.length === 0) refuseEmpty(rule, keys, matching);
-    return { name, learningRateFactor, weightDecay, variables: pick(chosen) };
+    const group = { name, learningRateFactor, weightDecay, variables: pick(chosen) };
+    return rule.weightDecay === undefined ? split(group, own) : [group];
   });
-  if (left.size === 0) return groups;
-  return [
-    ...groups,
-    { name: defaultName, learningRateFactor: 1, weightDecay: defaultDecay, variables: pick([...left]) },
-  ];
+  const rest = { name: defaultName, learningRateFactor: 1, weightDecay: defaultDecay, variables: pick([...left]) };
+  return [...groups, ...split(rest, own)];
 }
 
 /** All variables of some groups by key, in the groups' order. */

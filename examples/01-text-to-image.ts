@@ -52,7 +52,7 @@ for (const step of ddimSteps(schedule, Number(values.steps))) {
     const both = unet(denoiser.params, { sample_BHWC: twice, timestep: step.timestep, text_BTD }).sample;
     const [without, asked] = [0, 1].map((row) => slice(both, [row, 0, 0, 0], [1, -1, -1, -1]));
     const prediction: Tensor4D = add(without, mul(sub(asked, without), Number(values.guidance)));
-    return ddimStep(schedule, step, sample, prediction).previous;
+    return ddimStep(schedule, { sample, prediction }, step).previous;
   });
   sample.dispose();
   sample = previous;

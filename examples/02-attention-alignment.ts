@@ -120,7 +120,7 @@ const attend = (p: Unet, { sample_BHWC, text_BTD }: Batch): Readonly<Record<stri
 async function finestMaps(p: Unet, batch: Batch): Promise<HostMaps[]> {
   const maps = tidy(() => {
     const [finest] = tagMaps(attend(p, batch), batch.tags, LATENTS);
-    return normalizeMaps(finest.maps, ones([batch.tags.length, 1, finest.maps.shape[2]]), 'tags');
+    return normalizeMaps({ maps: finest.maps, present: ones([batch.tags.length, 1, finest.maps.shape[2]]) }, 'tags');
   });
   const read = await readMaps({ size: LATENTS, maps }, batch.tags);
   maps.dispose();
@@ -154,7 +154,7 @@ function picture(
     const mask = (i: number) => heatMap(Array.from(labels[b].labels, (label) => Number(label === ofSample[order[i]])), labels[b].size, { size }); // biome-ignore format: one line
     return [...maps(before[b]), ...maps(after[b]), ...(masks ? row(mask, order.length) : [])];
   });
-  return grid(pictures, columns);
+  return grid(pictures, { columns });
 }
 
 async function main(): Promise<void> {

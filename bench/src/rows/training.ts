@@ -113,7 +113,7 @@ async function segRow(): Promise<() => Promise<Tensor[]>> {
   const unet = trainableUnet(await addSegLora(base, { seed: SEED }));
   const head = trainable(rassHeadParams(randomParams(SEED), mask2FormerHeadConfig(150)), () => true);
   const model = { vae: vaeEncoderParams(randomParams(SEED), parseVaeConfig(config('vae'))), unet, ...head };
-  const targets: MaskTargets[] = [semanticTargets({ width: SIZE, height: SIZE, data: stripes(10) }, 150)];
+  const targets: MaskTargets[] = [semanticTargets({ width: SIZE, height: SIZE, data: stripes(10) }, { classes: 150 })];
   const batch = {
     image: random<Tensor4D>(1, SIZE, SIZE, 3),
     text: random<Tensor3D>(1, TOKENS, TEXT_WIDTH),

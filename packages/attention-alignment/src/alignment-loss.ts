@@ -95,7 +95,7 @@ interface LevelTerms {
 /** The terms at one size, from maps and masks that are there. */
 function levelTerms(maps: Tensor3D, masks: LevelMasks, config: AlignmentConfig): LevelTerms {
   const present_B1I = expandDims(masks.valid, 1) as Tensor3D;
-  const normalized = normalizeMaps(maps, present_B1I, config.norm);
+  const normalized = normalizeMaps({ maps, present: present_B1I }, config.norm);
   const inputs: TermInputs = { ...masks, maps, normalized };
   return { area: overSamples(areaTerm(inputs), masks), pixel: overSamples(pixelTerm(inputs, config), masks) };
 }

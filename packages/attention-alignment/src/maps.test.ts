@@ -78,11 +78,13 @@ describeOnBackends('maps of tags', () => {
   it('are normalised among the tags, by the largest, or sharply', async () => {
     const maps = tensor3d([0.1, 0.3, 0.2, 0], [1, 2, 2]);
     const present = ones([1, 1, 2]) as Tensor3D;
-    await expectClose(normalizeMaps(maps, present, 'tags'), [0.25, 0.75, 1, 0], { relative: 1e-5 });
-    await expectClose(normalizeMaps(maps, present, 'max'), [0.5, 1, 1, 0], { relative: 1e-5 });
-    await expectClose(normalizeMaps(maps, present, 'none'), [0.1, 0.3, 0.2, 0]);
-    await expectClose(normalizeMaps(maps, present, 'softmax100'), [0, 1, 1, 0], { relative: 1e-6 });
-    await expectClose(normalizeMaps(maps, tensor3d([1, 0], [1, 1, 2]), 'softmax100'), [1, 0, 1, 0], { relative: 1e-6 });
+    await expectClose(normalizeMaps({ maps, present }, 'tags'), [0.25, 0.75, 1, 0], { relative: 1e-5 });
+    await expectClose(normalizeMaps({ maps, present }, 'max'), [0.5, 1, 1, 0], { relative: 1e-5 });
+    await expectClose(normalizeMaps({ maps, present }, 'none'), [0.1, 0.3, 0.2, 0]);
+    await expectClose(normalizeMaps({ maps, present }, 'softmax100'), [0, 1, 1, 0], { relative: 1e-6 });
+    await expectClose(normalizeMaps({ maps, present: tensor3d([1, 0], [1, 1, 2]) }, 'softmax100'), [1, 0, 1, 0], {
+      relative: 1e-6,
+    });
   });
 
   it('are shared among the words alone', async () => {
@@ -141,8 +143,8 @@ describe('scores', () => {
   });
 
   it('look at each tag by itself too', () => {
-    expect(thresholdIou(maps, [5, 9], labels, 0.5)).toEqual({ perClass: { 5: 1, 9: 1 }, mean: 1 });
-    expect(thresholdIou(maps, [5, 9], labels, 0.95).perClass[5]).toBe(0.5);
+    expect(thresholdIou(maps, [5, 9], labels, { threshold: 0.5 })).toEqual({ perClass: { 5: 1, 9: 1 }, mean: 1 });
+    expect(thresholdIou(maps, [5, 9], labels, { threshold: 0.95 }).perClass[5]).toBe(0.5);
   });
 });
 
@@ -156,7 +158,7 @@ describe('pictures', () => {
     ]);
     const grey = { width: 2, height: 1, data: new Uint8ClampedArray(8).fill(100) };
     expect([...overlay(grey, heat, 0.5).data]).toEqual([50, 50, 52, 100, 176, 178, 132, 100]);
-    const both = grid([heat, grey, heat], 2, 1);
+    const both = grid([heat, grey, heat], { columns: 2, gap: 1 });
     expect([both.width, both.height]).toEqual([5, 3]);
     expect([...both.data.subarray(8, 16)]).toEqual([255, 255, 255, 255, 100, 100, 100, 100]);
     const [first, second] = [0, 1].map((label) => [...labelPicture({ size: [1, 1], labels: [label] }).data]);
@@ -173,10 +175,10 @@ describe('pictures', () => {
     expect(() => overlay(heat, other)).toThrow(
       'attention-alignment: pictures that are laid over each other have one size; got 2 x 1 and 1 x 2; make the heat map with { size: [1, 2] }',
     );
-    expect(() => grid([heat, other], 2)).toThrow(
+    expect(() => grid([heat, other], { columns: 2 })).toThrow(
       'attention-alignment: a grid is of pictures of one size; got 2 x 1 and 1 x 2; resize them first',
     );
-    expect(() => grid([], 2)).toThrow('a grid is of pictures of one size; got none');
+    expect(() => grid([], { columns: 2 })).toThrow('a grid is of pictures of one size; got none');
   });
 });
 

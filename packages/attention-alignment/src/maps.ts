@@ -247,13 +247,16 @@ const SHARPNESS = 100;
 
 /** Maps on a common scale: shares among the tags, shares of the largest value, or a sharp softmax among the tags.
  * `present` is 1 for tags that a sample has. @shape maps [B, L, I], present [B, 1, I] -> [B, L, I] */
-export function normalizeMaps(maps_BLI: Tensor3D, present_B1I: Tensor3D, how: Normalization): Tensor3D {
+export function normalizeMaps(
+  { maps, present }: { readonly maps: Tensor3D; readonly present: Tensor3D },
+  how: Normalization,
+): Tensor3D {
   return tidy(() => {
-    if (how === 'none') return maps_BLI.clone();
-    if (how === 'tags') return div(maps_BLI, add(sum(maps_BLI, 2, true), EPSILON)) as Tensor3D;
-    if (how === 'max') return div(maps_BLI, add(max(maps_BLI, 1, true), EPSILON)) as Tensor3D;
-    const absent = mul(add(present_B1I, -1), 1e4);
-    return softmax(add(mul(maps_BLI, SHARPNESS), absent)) as Tensor3D;
+    if (how === 'none') return maps.clone();
+    if (how === 'tags') return div(maps, add(sum(maps, 2, true), EPSILON)) as Tensor3D;
+    if (how === 'max') return div(maps, add(max(maps, 1, true), EPSILON)) as Tensor3D;
+    const absent = mul(add(present, -1), 1e4);
+    return softmax(add(mul(maps, SHARPNESS), absent)) as Tensor3D;
   });
 }
 

@@ -53,10 +53,11 @@ function between(pixel: number, pixels: number, cells: number): [low: number, hi
 /** A map at another size. */
 export function resizeMap(
   values: ArrayLike<number>,
-  [rows, columns]: Size,
-  [height, width]: Size,
+  from: Size,
+  to: Size,
   smooth: 'linear' | 'none' = 'linear',
 ): Float32Array {
+  const [[rows, columns], [height, width]] = [from, to];
   if (values.length !== rows * columns) {
     throw new Error(
       `attention-alignment: a map has its rows x columns, ${rows} x ${columns}; got ${values.length} values; give the size of the map`,
@@ -107,7 +108,10 @@ export function overlay(photograph: Picture, heat: Picture, opacity = 0.6): Pict
 }
 
 /** Pictures of one size side by side, in rows of `columns`, with a gap of white. @throws when there is none, or the sizes differ */
-export function grid(pictures: readonly Picture[], columns: number, gap = 4): Picture {
+export function grid(
+  pictures: readonly Picture[],
+  { columns, gap = 4 }: { readonly columns: number; readonly gap?: number },
+): Picture {
   const [first] = pictures;
   const other = pictures.find(({ width, height }) => width !== first.width || height !== first.height);
   if (first === undefined || other !== undefined) {

@@ -87,7 +87,7 @@ export function attentionIou(
   maps: HostMaps,
   classes: readonly number[],
   labels: LabelMap,
-  ignore = IGNORE_LABEL,
+  { ignore = IGNORE_LABEL }: { readonly ignore?: number } = {},
 ): AttentionIou {
   checkClasses(maps, classes);
   const found = segmentByAttention(maps, classes, labels.size).labels;
@@ -100,8 +100,7 @@ export function thresholdIou(
   maps: HostMaps,
   classes: readonly number[],
   labels: LabelMap,
-  threshold = 0.5,
-  ignore = IGNORE_LABEL,
+  { threshold = 0.5, ignore = IGNORE_LABEL }: { readonly threshold?: number; readonly ignore?: number } = {},
 ): AttentionIou {
   checkClasses(maps, classes);
   const covered = classes.map((label, i) => {

@@ -152,7 +152,7 @@ async function addToLayer(leaf: Layer, parts: LayerPlan, addition: Addition): Pr
 
 function chosenLayers(tree: unknown, config: LoraConfig): { targets: Set<string>; whole: Set<string> } {
   const layers = layersOf(tree);
-  const targets = matchTargets(layers, config.targets, config.exclude);
+  const targets = matchTargets(layers, config);
   const other = targets.find((leaf) => !isLoraLayer(leaf));
   if (other !== undefined) {
     throw new Error(
@@ -160,7 +160,7 @@ function chosenLayers(tree: unknown, config: LoraConfig): { targets: Set<string>
     );
   }
   const saved = config.modulesToSave ?? [];
-  const whole = saved.length === 0 ? [] : matchTargets(layers, saved);
+  const whole = saved.length === 0 ? [] : matchTargets(layers, { targets: saved });
   const parameter = whole.find(({ kind }) => kind === 'parameter');
   if (parameter !== undefined) {
     throw new Error(

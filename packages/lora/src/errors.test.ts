@@ -173,6 +173,6 @@ it("fills in PEFT's defaults", () => {
 
 it('lists what targets mean', () => {
   const layers = ['a.to_q', 'a.to_k', 'b.to_q'].map((path) => ({ path, kind: 'linear' }));
-  expect(matchTargets(layers, ['a.to_q', 'to_k']).map(({ path }) => path)).toEqual(['a.to_q', 'a.to_k']);
-  expect(matchTargets(layers, 'all-linear', ['b.to_q']).length).toBe(2);
+  expect(matchTargets(layers, { targets: ['a.to_q', 'to_k'] }).map(({ path }) => path)).toEqual(['a.to_q', 'a.to_k']);
+  expect(matchTargets(layers, { targets: 'all-linear', exclude: ['b.to_q'] }).length).toBe(2);
 });

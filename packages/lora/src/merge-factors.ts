@@ -66,7 +66,7 @@ function factorsOf(from: ParamSource, layer: FactoredLayer, { name, rank }: File
  * @throws when a target matches no layer, or one of another kind */
 export function adapterFactors(from: ParamSource, tree: unknown, adapter: FileAdapter): AdapterFactors[] {
   const scale = scaleFor(adapter.alpha, adapter.rank);
-  return checkKinds(matchTargets(layersOf(tree), adapter.targets)).map((layer) => ({
+  return checkKinds(matchTargets(layersOf(tree), { targets: adapter.targets })).map((layer) => ({
     path: layer.path,
     factors: factorsOf(from, layer, adapter),
     scale,

@@ -18,7 +18,7 @@ it.each(Object.entries(ways))(
   async (_, { target_modules, exclude_modules, layers }) => {
     await activateBackend('cpu');
     const base = await baseUnet();
-    const found = matchTargets(layersOf(base), target_modules, exclude_modules);
+    const found = matchTargets(layersOf(base), { targets: target_modules, exclude: exclude_modules });
     expect(found.map(({ path }) => path).sort()).toEqual(layers);
     disposeParams(base);
   },

@@ -38,7 +38,10 @@ function checkEach(paths: Paths, layers: readonly TargetLayer[], what = 'no laye
 
 /** The layers of a model that `targets` and `exclude` choose, in the model's order.
  * @throws when an entry means no layer, or nothing is left @source peft check_target_module_exists */
-export function matchTargets<L extends TargetLayer>(layers: readonly L[], targets: Paths, exclude: Paths = []): L[] {
+export function matchTargets<L extends TargetLayer>(
+  layers: readonly L[],
+  { targets, exclude = [] }: { readonly targets: Paths; readonly exclude?: Paths },
+): L[] {
   const linears = targets === 'all-linear';
   if (!linears) checkEach(targets, layers);
   if (exclude.length > 0) checkEach(exclude, layers, 'exclude: no layer matches');

@@ -35,6 +35,7 @@ export {
   type Segment,
   segmentTargets,
   semanticTargets,
+  type TargetRules,
 } from './criterion/targets.ts';
 export type { MaskedDecoderOptions } from './decoder/decoder.ts';
 export { type Mask2FormerHead, mask2FormerHead, mask2FormerHeadParams } from './head.ts';

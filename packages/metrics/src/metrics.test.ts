@@ -167,41 +167,47 @@ describe('panoptic quality', () => {
 describe('masks as runs', () => {
   it('go column by column, and back', () => {
     const mask = [0, 1, 1, 1, 0, 0];
-    const runs = encodeMask(mask, 3, 2);
+    const runs = encodeMask(mask, { width: 3, height: 2 });
     expect(runs.counts).toEqual([1, 2, 1, 1, 1]);
     expect([...decodeMask(runs)]).toEqual(mask);
     expect(areaOf(runs)).toBe(3);
-    expect(encodeMask([1, 1], 2, 1).counts).toEqual([0, 2]);
-    expect(encodeMask([0, 0], 2, 1).counts).toEqual([2]);
+    expect(encodeMask([1, 1], { width: 2, height: 1 }).counts).toEqual([0, 2]);
+    expect(encodeMask([0, 0], { width: 2, height: 1 }).counts).toEqual([2]);
   });
 
   it('survive the text form, long runs and falling ones too', () => {
     const long = { width: 1000, height: 1000, counts: [5, 3, 400_000, 7, 20, 599_965] };
     expect(fromCocoRle(toCocoRle(long))).toEqual(long);
     // As pycocotools writes them.
-    expect(toCocoRle(encodeMask([1, 0, 0, 1, 1, 0], 3, 2))).toEqual({ size: [2, 3], counts: '021O1' });
-    expect(toCocoRle(encodeMask([1, 0, 1, 1], 2, 2))).toEqual({ size: [2, 2], counts: '021O' });
+    expect(toCocoRle(encodeMask([1, 0, 0, 1, 1, 0], { width: 3, height: 2 }))).toEqual({
+      size: [2, 3],
+      counts: '021O1',
+    });
+    expect(toCocoRle(encodeMask([1, 0, 1, 1], { width: 2, height: 2 }))).toEqual({ size: [2, 2], counts: '021O' });
   });
 
   it('overlap', () => {
-    const [a, b] = [encodeMask([1, 1, 0, 0], 4, 1), encodeMask([0, 1, 1, 1], 4, 1)];
+    const [a, b] = [
+      encodeMask([1, 1, 0, 0], { width: 4, height: 1 }),
+      encodeMask([0, 1, 1, 1], { width: 4, height: 1 }),
+    ];
     expect(maskIou(a, b)).toBe(1 / 4);
     expect(maskIou(a, b, true)).toBe(1 / 2);
-    expect(maskIou(encodeMask([0, 0], 2, 1), encodeMask([0, 0], 2, 1))).toBe(0);
+    expect(maskIou(encodeMask([0, 0], { width: 2, height: 1 }), encodeMask([0, 0], { width: 2, height: 1 }))).toBe(0);
   });
 
   it('say what is wrong', () => {
-    expect(() => encodeMask([1], 2, 2)).toThrow(
+    expect(() => encodeMask([1], { width: 2, height: 2 })).toThrow(
       'encodeMask: a mask has width x height values; got 1 for 2 x 2; give its own size',
     );
     expect(() => fromCocoRle({ size: [2, 2], counts: [3] })).toThrow(
       "fromCocoRle: runs fill the image, 2 x 2; got 3 pixels; the size is another's, or the text damaged",
     );
     expect(() => fromCocoRle({ size: [2, 2], counts: 'P' })).toThrow("fromCocoRle: counts are a text of COCO's");
-    expect(() => maskIou(encodeMask([1], 1, 1), encodeMask([1, 1], 2, 1))).toThrow(
-      'masks that are compared have one size; got 1 x 1 and 2 x 1',
-    );
-    const mask = encodeMask([1], 1, 1);
+    expect(() =>
+      maskIou(encodeMask([1], { width: 1, height: 1 }), encodeMask([1, 1], { width: 2, height: 1 })),
+    ).toThrow('masks that are compared have one size; got 1 x 1 and 2 x 1');
+    const mask = encodeMask([1], { width: 1, height: 1 });
     expect(() => new AveragePrecision().add([{ mask, category: 1, score: Number.NaN }], [])).toThrow(
       'AveragePrecision: scores are numbers; got NaN for category 1; leave the instance out',
     );
@@ -209,7 +215,7 @@ describe('masks as runs', () => {
   });
 
   it('found exactly have a precision of 1', () => {
-    const mask = encodeMask(Array<number>(100).fill(1), 10, 10);
+    const mask = encodeMask(Array<number>(100).fill(1), { width: 10, height: 10 });
     const { ap, ar1, apSmall, apLarge, perCategory } = new AveragePrecision()
       .add([{ mask, category: 3, score: 0.5 }], [{ mask, category: 3 }])
       .scores();

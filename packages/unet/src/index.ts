@@ -27,9 +27,11 @@ export {
 } from './schedule/config.ts';
 export {
   addNoise,
+  type CleanAndNoise,
   convertPrediction,
   type OneStepOptions,
   oneStepUpdate,
+  type SampleAndPrediction,
   type ScheduleTimestep,
   velocity,
 } from './schedule/mixing.ts';

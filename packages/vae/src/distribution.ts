@@ -62,7 +62,8 @@ const perSample = (x: Tensor): Tensor1D => sum(x, [1, 2, 3]);
 
 /** Kullback-Leibler divergence from `other`, by default from the standard normal distribution, summed over a sample's
  * values. @shape [B] @source diffusers DiagonalGaussianDistribution.kl */
-export function klDivergence({ mean, logVariance }: LatentDistribution, other?: LatentDistribution): Tensor1D {
+export function klDivergence(of: LatentDistribution, other?: LatentDistribution): Tensor1D {
+  const { mean, logVariance } = of;
   return tidy(() => {
     if (other === undefined) {
       return perSample(mul(0.5, sub(sub(add(square(mean), exp(logVariance)), 1), logVariance)));

@@ -18,6 +18,12 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
+/** Which elements of a tensor are read: row-major, from number `start` up to `start + count`. */
+export interface TensorPart {
+  readonly start: number;
+  readonly count: number;
+}
+
 export interface ReadPartOptions extends ReadOptions {
   /** Where the bytes are put: as many as the elements take, at a multiple of their size. What is read is a view of it. */
   into?: Uint8Array<ArrayBuffer>;
@@ -52,9 +58,9 @@ export interface Checkpoint {
   storedBytes?(key: string): number;
   /** The elements as they are stored: BF16 and F16 as their bits. @throws like info, or when the file is damaged */
   read(key: string, options?: ReadOptions): Promise<TensorData>;
-  /** The elements from number `start` up to `start + count`, as read() gives them; absent where the format keeps no tensor in one
+  /** Some of the elements, as read() gives them; absent where the format keeps no tensor in one
    * piece. Types of less than a byte are read whole. @throws like read, or WeightsError `RangeOutside` */
-  readPart?(key: string, start: number, count: number, options?: ReadPartOptions): Promise<TensorArray>;
+  readPart?(key: string, part: TensorPart, options?: ReadPartOptions): Promise<TensorArray>;
   /** A quantized tensor that read() would expand; undefined for another, and where its scales are not of float16. @throws like read */
   readQuantized?(key: string, options?: ReadOptions): Promise<QuantizedData | undefined>;
   close(): Promise<void>;

@@ -6,6 +6,7 @@ export {
   readFloat32,
   type TensorData,
   type TensorInfo,
+  type TensorPart,
 } from './checkpoint.ts';
 export { type CheckpointDescription, describeCheckpoint } from './describe.ts';
 export {

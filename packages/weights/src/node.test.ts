@@ -199,9 +199,9 @@ describe('shards', () => {
     expect(shard.metadata).toEqual({ hash: 'a1b2' });
     await shard.close();
     const checkpoint = await openCheckpoint(path('model.safetensors.index.json'));
-    expect(await checkpoint.readPart?.('b.weight', 1, 2)).toEqual(Float32Array.of(2, 3));
+    expect(await checkpoint.readPart?.('b.weight', { start: 1, count: 2 })).toEqual(Float32Array.of(2, 3));
     const into = new Uint8Array(8);
-    expect(await checkpoint.readPart?.('b.weight', 2, 2, { into })).toEqual(Float32Array.of(3, 4));
+    expect(await checkpoint.readPart?.('b.weight', { start: 2, count: 2 }, { into })).toEqual(Float32Array.of(3, 4));
     expect(new Float32Array(into.buffer)).toEqual(Float32Array.of(3, 4));
     await checkpoint.close();
   });

@@ -1,4 +1,4 @@
-import { type Checkpoint, type ReadPartOptions, tensorNotFound } from './checkpoint.ts';
+import { type Checkpoint, type ReadPartOptions, type TensorPart, tensorNotFound } from './checkpoint.ts';
 import { SafetensorsError } from './safetensors/safetensors-error.ts';
 import type { ByteSource } from './source/byte-source.ts';
 import { type ByteFolder, checkInside } from './source/folder.ts';
@@ -109,8 +109,8 @@ export async function openSharded(
     info: (key) => ownerOf(key).info(key),
     read: (key, options) => ownerOf(key).read(key, options),
     ...([...shards.values()].every(({ readPart }) => readPart !== undefined) && {
-      readPart: (key: string, start: number, count: number, options?: ReadPartOptions) =>
-        ownerOf(key).readPart!(key, start, count, options),
+      readPart: (key: string, part: TensorPart, options?: ReadPartOptions) =>
+        ownerOf(key).readPart!(key, part, options),
     }),
     async close() {
       await Promise.all([...shards.values()].map((shard) => shard.close()));

@@ -14,7 +14,7 @@ export async function openAnyDataset(path: string, split?: string): Promise<Data
   const hasLayout = (await exists(join(path, 'images'))) && (await exists(join(path, 'annotations')));
   if (hasLayout) return openAde20k(path, { ...(split !== undefined && { split }) });
   const [degraded, clean] = [join(path, 'images'), join(path, 'clean')];
-  if (split === undefined && (await exists(degraded)) && (await exists(clean))) return openPairs(degraded, clean);
+  if (split === undefined && (await exists(degraded)) && (await exists(clean))) return openPairs({ degraded, clean });
   if (split === undefined) return openFolder(path);
   throw new Error(
     `${path}: a split is of ADE20K's layout, images/ and annotations/; got another folder; leave --split out`,

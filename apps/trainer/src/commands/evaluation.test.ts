@@ -210,7 +210,7 @@ it(
     const size = (folder: string): number => statSync(join(folder, 'unet', 'diffusion_pytorch_model.safetensors')).size;
     expect(size(out)).toBeLessThan(0.65 * size(model));
     expect(readdirSync(out)).not.toContain('tokenizer');
-    const manifest = parseManifest('x', JSON.parse(readFileSync(join(out, 'files.json'), 'utf8')));
+    const manifest = parseManifest(JSON.parse(readFileSync(join(out, 'files.json'), 'utf8')), 'x');
     expect(manifest.files.map((file) => file.path)).toEqual(
       readdirSync(out, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile() && !['README.md', 'files.json'].includes(entry.name))

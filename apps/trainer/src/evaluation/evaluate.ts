@@ -112,7 +112,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     const sample =
       shortSide === undefined
         ? given
-        : resizeSample(given, shortestEdge(given.image, shortSide, Number.POSITIVE_INFINITY));
+        : resizeSample(given, shortestEdge(given.image, { side: shortSide, longest: Number.POSITIVE_INFINITY }));
     const bad = degradedOf(sample, settings, i);
     if (bad === sample.image) {
       if (matrix === undefined) refuseUnpaired(sample);

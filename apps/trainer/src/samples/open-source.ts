@@ -56,7 +56,7 @@ export async function openSource(recipe: SourceRecipe): Promise<Dataset> {
     case 'folder':
       return openFolder(recipe.folder);
     case 'pairs':
-      return openPairs(recipe.degraded, recipe.clean);
+      return openPairs({ degraded: recipe.degraded, clean: recipe.clean });
     case 'list':
       return openList(recipe.file);
     case 'coco':

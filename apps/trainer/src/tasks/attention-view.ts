@@ -33,7 +33,7 @@ export async function attentionView(
     const levels = tagMaps(attention, [prompt.tags], [...latents]);
     const largest = levels.reduce((a, b) => (b.size[0] > a.size[0] ? b : a));
     sizes.push(largest.size);
-    return normalizeMaps(largest.maps, ones([1, 1, prompt.tags.length]), 'tags');
+    return normalizeMaps({ maps: largest.maps, present: ones([1, 1, prompt.tags.length]) }, 'tags');
   });
   const [maps] = await readMaps({ size: sizes[0]!, maps: normalized }, [prompt.tags]);
   normalized.dispose();

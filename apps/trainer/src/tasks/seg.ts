@@ -71,7 +71,7 @@ class SegTask implements TrainingTask {
       if (labels === undefined) {
         throw new Error(`train seg: each sample has labels; got none with ${id}; give a source with labels`);
       }
-      return semanticTargets(labels, this.#classes.length);
+      return semanticTargets(labels, { classes: this.#classes.length });
     });
   }
 

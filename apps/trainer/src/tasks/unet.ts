@@ -59,12 +59,12 @@ function diffusionLoss(
   checkpointing: boolean,
 ): Scalar {
   const { latents, noise, timestep } = batch;
-  const noised = addNoise(model.schedule, latents, noise, timestep);
+  const noised = addNoise(model.schedule, { clean: latents, noise }, timestep);
   const { prediction } = model.schedule.config;
   const target = {
     epsilon: () => noise,
     sample: () => latents,
-    v_prediction: () => velocity(model.schedule, latents, noise, timestep),
+    v_prediction: () => velocity(model.schedule, { clean: latents, noise }, timestep),
   }[prediction]();
   const { sample } = unet(model.unet, { sample_BHWC: noised, timestep, text_BTD, checkpointing });
   return mean(square(sub(sample, target)));
@@ -136,10 +136,16 @@ class UnetTask implements TrainingTask {
     for (const timestep of SHOWN_TIMESTEPS) {
       const image = tidy(() => {
         const latents = this.#latentsOf([sample]);
-        const noised = addNoise(schedule, latents, noiseAt(0, 'shown', VALIDATION, latents.shape), timestep);
+        const noised = addNoise(
+          schedule,
+          { clean: latents, noise: noiseAt(0, 'shown', VALIDATION, latents.shape) },
+          timestep,
+        );
         const text_BTD = this.#embed([prompt!.text]);
         const predicted = unet(denoiser, { sample_BHWC: noised, timestep, text_BTD }).sample;
-        const guess = convertPrediction(schedule, predicted, noised, timestep, { to: 'sample' });
+        const guess = convertPrediction(schedule, { sample: noised, prediction: predicted }, timestep, {
+          to: 'sample',
+        });
         return vaeDecode(vae, unscaleLatents(vae.config, guess)).image;
       });
       const [picture] = await imagesOf(image);

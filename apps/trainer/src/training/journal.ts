@@ -54,11 +54,11 @@ export function openJournal({ out, start, steps, every, print }: JournalOptions)
   for (const note of metricsLog.notes) print(`metrics.jsonl: ${note}`);
   const board = openTensorboard(join(out, 'events'), start);
   const means = new Means();
-  let rate: StepRate | undefined = measureRate(undefined, start, performance.now() / 1000);
+  let rate: StepRate | undefined = measureRate(undefined, { step: start, at: performance.now() / 1000 });
   return {
     step(step, terms, learningRate) {
       means.add(terms);
-      rate = measureRate(rate, step, performance.now() / 1000);
+      rate = measureRate(rate, { step, at: performance.now() / 1000 });
       if (step % every !== 0 && step !== steps) return;
       const taken = means.take();
       metricsLog.append(step, { ...taken, learningRate });
@@ -74,7 +74,7 @@ export function openJournal({ out, start, steps, every, print }: JournalOptions)
       }
       print(`step ${step}/${steps}  validation: ${shown(metrics)}`);
       // A validation's time says nothing of the steps.
-      rate = measureRate(undefined, step, performance.now() / 1000);
+      rate = measureRate(undefined, { step, at: performance.now() / 1000 });
     },
     close() {
       metricsLog.close();

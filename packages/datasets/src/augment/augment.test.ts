@@ -73,8 +73,14 @@ describe('augmentSample', () => {
 
   it('brings the shorter side to one of its sizes first, and fills up what is too small', () => {
     expect(shortSides(512)).toEqual([256, 307, 358, 409, 460, 512, 563, 614, 665, 716, 768, 819, 870, 921, 972, 1024]);
-    expect(shortestEdge({ width: 640, height: 480 }, 512, 2048)).toEqual({ width: 683, height: 512 });
-    expect(shortestEdge({ width: 3000, height: 300 }, 512, 2048)).toEqual({ width: 2048, height: 205 });
+    expect(shortestEdge({ width: 640, height: 480 }, { side: 512, longest: 2048 })).toEqual({
+      width: 683,
+      height: 512,
+    });
+    expect(shortestEdge({ width: 3000, height: 300 }, { side: 512, longest: 2048 })).toEqual({
+      width: 2048,
+      height: 205,
+    });
     const { image, labels } = augmentSample(
       sampleOf(40, 30),
       { crop: 32, shortSides: [15], flip: false },

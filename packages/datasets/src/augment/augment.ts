@@ -38,8 +38,8 @@ const LONGEST_CROPS = 4;
 export const shortSides = (crop: number): number[] =>
   Array.from({ length: 16 }, (_, i) => Math.floor(((i + 5) / 10) * crop));
 
-/** Both sides times the same, the shorter one a given number. @source detectron2 ResizeShortestEdge */
-export function shortestEdge({ width, height }: Size, side: number, longest: number): Size {
+/** Both sides times the same, the shorter one a given number, the longer one at most `longest`. @source detectron2 ResizeShortestEdge */
+export function shortestEdge({ width, height }: Size, { side, longest }: { side: number; longest: number }): Size {
   const scale = Math.min(side / Math.min(width, height), longest / Math.max(width, height));
   return { width: Math.floor(width * scale + 0.5), height: Math.floor(height * scale + 0.5) };
 }
@@ -47,8 +47,7 @@ export function shortestEdge({ width, height }: Size, side: number, longest: num
 /** All images of a sample, changed alike. */
 export function mapSample(
   sample: DatasetSample,
-  image: (each: RgbImage) => RgbImage,
-  labels: (each: LabelMap) => LabelMap,
+  { image, labels }: { image: (each: RgbImage) => RgbImage; labels: (each: LabelMap) => LabelMap },
 ): DatasetSample {
   return {
     id: sample.id,
@@ -84,21 +83,13 @@ function chooseBox({ image, labels }: DatasetSample, crop: number, most: number,
 }
 
 const cropped = (sample: DatasetSample, box: Box): DatasetSample =>
-  mapSample(
-    sample,
-    (each) => cropImage(each, box, GREY),
-    (each) => cropLabels(each, box),
-  );
+  mapSample(sample, { image: (each) => cropImage(each, box, GREY), labels: (each) => cropLabels(each, box) });
 
 /** A sample at another size, Pillow's way; labels by their nearest. */
 export const resizeSample = (sample: DatasetSample, size: Size): DatasetSample =>
   sample.image.width === size.width && sample.image.height === size.height
     ? sample
-    : mapSample(
-        sample,
-        (each) => resizeImage(each, size),
-        (each) => resizeLabels(each, size),
-      );
+    : mapSample(sample, { image: (each) => resizeImage(each, size), labels: (each) => resizeLabels(each, size) });
 
 /** Image, labels and bad photograph of a training sample: resized, cut, colours changed, mirrored. Where an image is smaller than the crop it is
  * filled up last, to the right and below, with grey, and its labels with ignored ones. `random`: the next number in [0, 1).
@@ -107,10 +98,10 @@ export function augmentSample(sample: DatasetSample, options: AugmentOptions, ra
   const { crop, flip = true, colour = false, mostOfOneClass = 1, longest = LONGEST_CROPS * crop } = options;
   const sides = options.shortSides ?? [];
   const side = sides[Math.floor(random() * sides.length)];
-  const sized = side === undefined ? sample : resizeSample(sample, shortestEdge(sample.image, side, longest));
+  const sized = side === undefined ? sample : resizeSample(sample, shortestEdge(sample.image, { side, longest }));
   const cut = cropped(sized, chooseBox(sized, crop, mostOfOneClass, random));
   const coloured = colour ? { ...cut, image: changeColours(cut.image, drawColourChange(random)) } : cut;
-  const turned = flip && random() < 0.5 ? mapSample(coloured, mirrorImage, mirrorLabels) : coloured;
+  const turned = flip && random() < 0.5 ? mapSample(coloured, { image: mirrorImage, labels: mirrorLabels }) : coloured;
   return cropped(turned, { left: 0, top: 0, width: crop, height: crop });
 }
 
@@ -118,7 +109,10 @@ export function augmentSample(sample: DatasetSample, options: AugmentOptions, ra
 export function centreSample(sample: DatasetSample, crop: number): DatasetSample {
   const { image } = sample;
   const short = Math.min(image.width, image.height);
-  const sized = short < crop ? resizeSample(sample, shortestEdge(image, crop, Number.POSITIVE_INFINITY)) : sample;
+  const sized =
+    short < crop
+      ? resizeSample(sample, shortestEdge(image, { side: crop, longest: Number.POSITIVE_INFINITY }))
+      : sample;
   const start = (length: number): number => (length - crop) >> 1;
   const box = { left: start(sized.image.width), top: start(sized.image.height), width: crop, height: crop };
   return cropped(sized, box);

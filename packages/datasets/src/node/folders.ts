@@ -22,7 +22,7 @@ export async function openFolder(root: string): Promise<Dataset> {
 }
 
 /** Bad photographs and good ones of the same names, in two folders. @throws when a folder is empty, or a bad one has no good one */
-export async function openPairs(degraded: string, clean: string): Promise<Dataset> {
+export async function openPairs({ degraded, clean }: { degraded: string; clean: string }): Promise<Dataset> {
   const files = await imagesByStem(degraded);
   const good = await matching(files, clean, 'a good photograph');
   const names = [...files.keys()];

@@ -88,7 +88,7 @@ describe('openAde20k', () => {
 it('openPairs and openFolder read images by name', async () => {
   putImage(grey(10), 'pairs', 'lq', 'deep', 'a.png');
   putImage(grey(200), 'pairs', 'hq', 'deep', 'a.png');
-  const pairs = await openPairs(path('pairs', 'lq'), path('pairs', 'hq'));
+  const pairs = await openPairs({ degraded: path('pairs', 'lq'), clean: path('pairs', 'hq') });
   const { image, degraded } = await pairs.get(0);
   expect([pairs.length, image.data[0], degraded!.data[0]]).toEqual([1, 200, 10]);
   const all = await openFolder(path('pairs'));

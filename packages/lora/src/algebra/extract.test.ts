@@ -51,7 +51,7 @@ async function pair() {
 
 it('recovers an adapter of known rank, and says what it left', async () => {
   const { base, tuned, known } = await pair();
-  const { state, report, left } = await extractAdapter(base, tuned, { rank: 3 });
+  const { state, report, left } = await extractAdapter({ base, tuned }, { rank: 3 });
   expect([...state.layers.keys()].sort()).toEqual(['conv', 'to_q']);
   for (const [path, each] of Object.entries(known)) {
     const shape = SHAPES[`${path}.weight`];
@@ -66,8 +66,7 @@ it('recovers an adapter of known rank, and says what it left', async () => {
 it('chooses ranks by energy, layers by name, and keeps the rest where asked', async () => {
   const { base, tuned, after } = await pair();
   const { state, report } = await extractAdapter(
-    base,
-    tuned,
+    { base, tuned },
     { frobenius: 0.99999 },
     { targets: ['to_q'], keepRest: true },
   );
@@ -78,14 +77,14 @@ it('chooses ranks by energy, layers by name, and keeps the rest where asked', as
 
 it('takes tables for embeddings where it is told, and cuts off at a quantile', async () => {
   const { base, tuned, known } = await pair();
-  const { state } = await extractAdapter(base, tuned, { rank: 2 }, { targets: ['to_q'], embeddings: ['to_q'] });
+  const { state } = await extractAdapter({ base, tuned }, { rank: 2 }, { targets: ['to_q'], embeddings: ['to_q'] });
   const table = state.layers.get('to_q') as LoraUpdate;
   expect([table.embedding, table.down.shape, table.up.shape]).toEqual([true, [2, 8], [6, 2]]);
   await expectClose(updateDelta(table, [8, 6]), updateDelta(known.to_q, [8, 6]));
   await expect(
-    extractAdapter(base, tuned, { rank: 2 }, { targets: 'all-linear', embeddings: ['to_q', 'still'] }),
+    extractAdapter({ base, tuned }, { rank: 2 }, { targets: 'all-linear', embeddings: ['to_q', 'still'] }),
   ).rejects.toThrow('lora: targets choose at least one layer');
-  const cut = await extractAdapter(base, tuned, { rank: 2 }, { targets: ['to_q'], clampQuantile: 0.5 });
+  const cut = await extractAdapter({ base, tuned }, { rank: 2 }, { targets: ['to_q'], clampQuantile: 0.5 });
   const { up, down } = cut.state.layers.get('to_q') as LoraUpdate;
   const most = Math.max(...up.data.map(Math.abs));
   expect(down.data.filter((value) => Math.abs(value) === most).length).toBeGreaterThan(3);
@@ -93,7 +92,7 @@ it('takes tables for embeddings where it is told, and cuts off at a quantile', a
 
 it('limits ranks, of convolutions apart, in a configuration that fits them', async () => {
   const { base, tuned } = await pair();
-  const { state, report } = await extractAdapter(base, tuned, { frobenius: 1 }, { maxRank: 2, maxConvRank: 1 });
+  const { state, report } = await extractAdapter({ base, tuned }, { frobenius: 1 }, { maxRank: 2, maxConvRank: 1 });
   expect(report.map(({ path, after }) => [path, after])).toEqual([
     ['conv', 1],
     ['to_q', 2],
@@ -104,7 +103,7 @@ it('limits ranks, of convolutions apart, in a configuration that fits them', asy
 
 it('leaves small differences out', async () => {
   const { base, tuned } = await pair();
-  const { left, state } = await extractAdapter(base, tuned, { rank: 1 }, { minDifference: 0.6 });
+  const { left, state } = await extractAdapter({ base, tuned }, { rank: 1 }, { minDifference: 0.6 });
   // The norm differs by 0.5.
   expect([left, state.layers.size]).toEqual([[], 2]);
 });
@@ -112,21 +111,23 @@ it('leaves small differences out', async () => {
 it('stops when told to, and reports how far it is', async () => {
   const { base, tuned } = await pair();
   const seen: number[] = [];
-  await extractAdapter(base, tuned, { rank: 1 }, { onProgress: ({ done, total }) => seen.push(done / total) });
+  await extractAdapter({ base, tuned }, { rank: 1 }, { onProgress: ({ done, total }) => seen.push(done / total) });
   expect(seen).toEqual([0.25, 0.5, 0.75, 1]);
-  await expect(extractAdapter(base, tuned, { rank: 1 }, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
+  await expect(extractAdapter({ base, tuned }, { rank: 1 }, { signal: AbortSignal.abort() })).rejects.toThrow(
+    'aborted',
+  );
 });
 
 it('says what does not belong together', async () => {
   const { base, tuned } = await pair();
   const other = await checkpoint({ 'to_q.weight': random(1, [2, 2]) }, { 'to_q.weight': [2, 2] });
-  await expect(extractAdapter(base, other, { rank: 1 })).rejects.toThrow(
+  await expect(extractAdapter({ base, tuned: other }, { rank: 1 })).rejects.toThrow(
     /^lora: an adapter is extracted from two checkpoints of one model; got ".*" \[.*\] in .* and .* in .*; choose two that belong together$/,
   );
-  await expect(extractAdapter(base, base, { rank: 1 })).rejects.toThrow(
+  await expect(extractAdapter({ base, tuned: base }, { rank: 1 })).rejects.toThrow(
     'lora: two checkpoints differ where an adapter is extracted; got no difference over 0 in 3 layers',
   );
-  await expect(extractAdapter(base, tuned, { rank: 1 }, { targets: ['to_qq'] })).rejects.toThrow(
+  await expect(extractAdapter({ base, tuned }, { rank: 1 }, { targets: ['to_qq'] })).rejects.toThrow(
     'lora: no layer matches "to_qq"; closest: to_q',
   );
 });

@@ -68,10 +68,14 @@ function chosenKinds(
     const rank = base.info(key).shape.length;
     return path !== undefined && (rank === 2 || rank === 4) ? [{ path, kind: rank === 2 ? 'linear' : 'conv2d' }] : [];
   });
-  const tables = new Set(embeddings === undefined ? [] : matchTargets(matrices, embeddings).map(({ path }) => path));
+  const tables = new Set(
+    embeddings === undefined ? [] : matchTargets(matrices, { targets: embeddings }).map(({ path }) => path),
+  );
   const layers = matrices.map(({ path, kind }) => ({ path, kind: tables.has(path) ? 'embedding' : kind }));
   const chosen =
-    targets === undefined && exclude === undefined ? layers : matchTargets(layers, targets ?? '.*', exclude);
+    targets === undefined && exclude === undefined
+      ? layers
+      : matchTargets(layers, { targets: targets ?? '.*', exclude });
   return new Map(chosen.map(({ path, kind }) => [path, kind]));
 }
 
@@ -83,8 +87,7 @@ function ofEmbedding({ down, up, ...rest }: LoraUpdate): LoraUpdate {
 /** The adapter that, laid over `base`, comes as close to `tuned` as its ranks allow. One tensor of each is in memory at a time.
  * @throws when the two are not of one model, or do not differ @source peft conversion; kohya extract_lora_from_models */
 export async function extractAdapter(
-  base: Checkpoint,
-  tuned: Checkpoint,
+  { base, tuned }: { readonly base: Checkpoint; readonly tuned: Checkpoint },
   rule: RankRule,
   options: ExtractOptions = {},
 ): Promise<Extracted> {

@@ -75,7 +75,7 @@ describeOnBackends('mask2FormerCriterion', () => {
   });
 
   it('asks an image of ignored pixels for "no object" alone, with finite gradients', async () => {
-    const targets = [semanticTargets({ data: new Uint8Array(12).fill(255), height: 3, width: 4 }, 2)];
+    const targets = [semanticTargets({ data: new Uint8Array(12).fill(255), height: 3, width: 4 }, { classes: 2 })];
     // Two queries of three classes, the second sure of "no object": e^2 of e^2 + 2.
     const output = {
       classQueriesLogits: tensor3d([0, 0, 0, 0, 0, 2], [1, 2, 3]),

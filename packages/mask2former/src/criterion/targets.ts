@@ -22,6 +22,14 @@ export interface Segment {
   readonly class: number;
 }
 
+/** What the numbers of a label map mean. */
+export interface TargetRules {
+  /** How many classes there are: 0 to one below. */
+  readonly classes: number;
+  /** The label of ignored pixels, 255 unless given. */
+  readonly ignore?: number;
+}
+
 /** Pixels of this label belong to no mask. @source detectron2, ADE20K */
 export const IGNORE_LABEL = 255;
 
@@ -51,7 +59,7 @@ function masksOf({ data, height, width }: LabelMap, wanted: readonly number[]): 
 /** The targets of semantic segmentation: one mask for each class that is there, in ascending order. An image of nothing
  * but ignored pixels has none. The masks are the caller's to dispose of.
  * @throws when a label is neither a class nor `ignore` @source detectron2 MaskFormerSemanticDatasetMapper */
-export function semanticTargets(map: LabelMap, classes: number, ignore: number = IGNORE_LABEL): MaskTargets {
+export function semanticTargets(map: LabelMap, { classes, ignore = IGNORE_LABEL }: TargetRules): MaskTargets {
   checkSize('semanticTargets', map);
   const there = new Set<number>();
   for (let i = 0; i < map.data.length; i++) {
@@ -89,8 +97,7 @@ function checkSegments(segments: readonly Segment[], classes: number, ignore: nu
 export function segmentTargets(
   map: LabelMap,
   segments: readonly Segment[],
-  classes: number,
-  ignore: number = IGNORE_LABEL,
+  { classes, ignore = IGNORE_LABEL }: TargetRules,
 ): MaskTargets {
   checkSize('segmentTargets', map);
   checkSegments(segments, classes, ignore);

@@ -19,12 +19,12 @@ async function readValues(
   const values = pool.take(count);
   if (checkpoint.readPart !== undefined && dtype === 'F32') {
     const into = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    await checkpoint.readPart(key, start, count, { into, signal });
+    await checkpoint.readPart(key, { start, count }, { into, signal });
     return values;
   }
   const isPart = checkpoint.readPart !== undefined && !PACKED.test(dtype);
   const data = isPart
-    ? await checkpoint.readPart!(key, start, count, { signal })
+    ? await checkpoint.readPart!(key, { start, count }, { signal })
     : (await checkpoint.read(key, { signal })).data;
   values.set(toFloat32(dtype, data, isPart ? [count] : shape));
   return values;

@@ -12,7 +12,10 @@ export interface CocoRle {
 }
 
 /** A mask, row by row, as runs. What is not zero is of the mask. @throws when it has not width x height values */
-export function encodeMask(mask: ArrayLike<number | boolean>, width: number, height: number): RunLengths {
+export function encodeMask(
+  mask: ArrayLike<number | boolean>,
+  { width, height }: { readonly width: number; readonly height: number },
+): RunLengths {
   if (mask.length !== width * height) {
     throw new Error(
       `encodeMask: a mask has width x height values; got ${mask.length} for ${width} x ${height}; give its own size`,
@@ -69,10 +72,10 @@ export function intersectionArea(a: RunLengths, b: RunLengths): number {
   return total;
 }
 
-/** Intersection over union. In a crowd, the share of `a` that lies in it. @source pycocotools mask.iou */
-export function maskIou(a: RunLengths, b: RunLengths, isCrowd = false): number {
-  const shared = intersectionArea(a, b);
-  const union = isCrowd ? areaOf(a) : areaOf(a) + areaOf(b) - shared;
+/** Intersection over union. Where the truth is a crowd, the share of what was found that lies in it. @source pycocotools mask.iou */
+export function maskIou(found: RunLengths, truth: RunLengths, isCrowd = false): number {
+  const shared = intersectionArea(found, truth);
+  const union = isCrowd ? areaOf(found) : areaOf(found) + areaOf(truth) - shared;
   return union === 0 ? 0 : shared / union;
 }
 

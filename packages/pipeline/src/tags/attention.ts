@@ -30,7 +30,7 @@ export async function tagAttention(
     const levels = tagMaps(attention, [[...tags]], [...latents]);
     const largest = levels.reduce((a, b) => (b.size[0] * b.size[1] > a.size[0] * a.size[1] ? b : a));
     sizes.push(largest.size);
-    return normalizeMaps(largest.maps, ones([1, 1, tags.length]), 'tags');
+    return normalizeMaps({ maps: largest.maps, present: ones([1, 1, tags.length]) }, 'tags');
   });
   const size = sizes[0]!;
   const [maps] = await readMaps({ size, maps: normalized }, [tags]).finally(() => normalized.dispose());

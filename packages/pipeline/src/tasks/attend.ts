@@ -19,7 +19,7 @@ export async function attend(
   image: RgbImage,
   { tags, shortSide }: { readonly tags: readonly string[]; readonly shortSide: number },
 ): Promise<TagAttention[]> {
-  const size = shortestEdge(image, shortSide, Number.POSITIVE_INFINITY);
+  const size = shortestEdge(image, { side: shortSide, longest: Number.POSITIVE_INFINITY });
   const small = size.width < image.width ? resizeImage(image, size) : image;
   const padded = padEdges(small, MULTIPLE);
   const inside = [small.height / padded.height, small.width / padded.width] as const;

@@ -88,7 +88,10 @@ export async function loadSegmenting(model: Model): Promise<Segmenting> {
     head,
     stage,
     async segment(shared, image, options) {
-      const size = shortestEdge(image, options.shortSide ?? stage.size ?? SHORT_SIDE, Number.POSITIVE_INFINITY);
+      const size = shortestEdge(image, {
+        side: options.shortSide ?? stage.size ?? SHORT_SIDE,
+        longest: Number.POSITIVE_INFINITY,
+      });
       const isOwn = size.width === image.width && size.height === image.height;
       const own = image.width * image.height * stage.classes.length <= MOST_SCORES;
       const data = await holding(async (hold) => {

@@ -62,7 +62,7 @@ it.each([
   [160, 64, [[0, 0], [64, 0], [96, 0]]], // biome-ignore format: pairs
 ])('windows of %i x %i lie side by side, the last moved back', (height, width, places) => {
   const size = Math.min(height, width);
-  expect(squareWindows(height, width)).toEqual(places.map(([top, left]) => ({ top, left, size })));
+  expect(squareWindows({ height, width })).toEqual(places.map(([top, left]) => ({ top, left, size })));
 });
 
 describeOnBackends('sliding windows', () => {
@@ -87,7 +87,7 @@ describeOnBackends('sliding windows', () => {
   it('average where they overlap', async () => {
     const x = image(32, 80);
     let window = 0;
-    const wide = padImage(x, 32, 0);
+    const wide = padImage(x, { multiple: 32, value: 0 });
     const features = slidingFeatures(wide, () => {
       window++;
       const level = (size: number): Tensor4D => fill([1, size, size, 1], window) as Tensor4D;
@@ -182,7 +182,7 @@ describeOnBackends('semanticInference', () => {
         [1, 128, 192, 3],
       ]);
       scores.dispose();
-      const padded = padImage(x, 64);
+      const padded = padImage(x, { multiple: 64 });
       const corner = slice(padded, [0, 63, 127, 0], [1, 1, 1, 3]);
       await expectClose(await corner.data(), [-1, -1, -1]);
       dispose([padded, corner]);

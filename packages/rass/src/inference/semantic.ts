@@ -43,7 +43,10 @@ const BLACK = -1;
 
 /** Pads an image at the bottom and the right. @shape [B, H, W, C] -> [B, H', W', C], multiples
  * @source detectron2 ImageList.from_tensors, on images from 0 up: upstream pads with black */
-export function padImage(image_BHWC: Tensor4D, multiple: number, value: number = BLACK): Tensor4D {
+export function padImage(
+  image_BHWC: Tensor4D,
+  { multiple, value = BLACK }: { readonly multiple: number; readonly value?: number },
+): Tensor4D {
   const [, H, W] = image_BHWC.shape;
   const [below, right] = [H, W].map((side) => (multiple - (side % multiple)) % multiple);
   return pad(
@@ -96,7 +99,7 @@ function* paddedScores(
   }
   const mean = new WindowMean(H, W);
   try {
-    for (const window of squareWindows(H, W)) {
+    for (const window of squareWindows({ height: H, width: W })) {
       const features = inWindow(image_BHWC, window, (part) => s.features(part, window));
       mean.add(scored(s, features, [window.size, window.size]), window);
       yield { made: mean.sum! };
@@ -119,7 +122,7 @@ function* viewScores(
   const size = [Math.max(1, Math.round(H * scale)), Math.max(1, Math.round(W * scale))] as const;
   const padded = tidy(() => {
     const turned = mirrored ? (reverse(image, 2) as Tensor4D) : image;
-    return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), o.multiple ?? 64);
+    return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), { multiple: o.multiple ?? 64 });
   });
   const held = [padded];
   try {
@@ -183,7 +186,7 @@ function countPieces([, H, W]: readonly number[], options: SemanticInferenceOpti
   const { scales = [1], flip = false, mode = 'sliding', multiple = 64 } = options;
   const sum = scales.reduce((before, scale) => {
     const [h, w] = [H!, W!].map((side) => Math.ceil(Math.max(1, Math.round(side * scale)) / multiple) * multiple) as [number, number]; // biome-ignore format: one line
-    return before + 1 + (mode === 'whole' || h === w ? 0 : squareWindows(h, w).length);
+    return before + 1 + (mode === 'whole' || h === w ? 0 : squareWindows({ height: h, width: w }).length);
   }, 0);
   return sum * (flip ? 2 : 1);
 }

@@ -20,7 +20,7 @@ function starts(length: number, size: number): number[] {
 
 /** Squares with the side of the image's shorter side, one beside the other, which cover the image; the last one overlaps.
  * @source github.com/Ka1Guan/RASS FeatureProjection.slide_forward */
-export function squareWindows(height: number, width: number): Window[] {
+export function squareWindows({ height, width }: { readonly height: number; readonly width: number }): Window[] {
   const size = Math.min(height, width);
   return starts(height, size).flatMap((top) => starts(width, size).map((left) => ({ top, left, size })));
 }
@@ -119,7 +119,7 @@ export function* slidingWork(
   }
   const means = LEVELS.map((level) => new WindowMean(H / STRIDES[level], W / STRIDES[level]));
   try {
-    for (const window of squareWindows(H, W)) {
+    for (const window of squareWindows({ height: H, width: W })) {
       addLevels(
         means,
         inWindow(image_BHWC, window, (part) => features(part, window)),

@@ -30,9 +30,9 @@ type Setting = ReturnType<typeof setUp>;
 
 /** What the model takes for the clean latents. */
 function guess({ judge, at }: Setting, denoiser: Setting['judge']['unet'], text: typeof at.text): Tensor4D {
-  const noised = addNoise(judge.schedule, at.latents, at.noise, TIMESTEP);
+  const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, TIMESTEP);
   const { sample } = unet(denoiser, { sample_BHWC: noised, timestep: TIMESTEP, text_BTD: text });
-  return convertPrediction(judge.schedule, sample, noised, TIMESTEP, { to: 'sample' });
+  return convertPrediction(judge.schedule, { sample: noised, prediction: sample }, TIMESTEP, { to: 'sample' });
 }
 
 const guided = (setting: Setting): { free: Tensor4D; led: Tensor4D } => {
@@ -102,7 +102,7 @@ describeOnBackends(
       await expectNoLeaks(async () => {
         const loss = tidy(() => studentLoss(student, judge.schedule, at));
         const byHand = tidy(() => {
-          const noised = addNoise(judge.schedule, at.latents, at.noise, TIMESTEP);
+          const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, TIMESTEP);
           const error = sub(
             unet(student, { sample_BHWC: noised, timestep: TIMESTEP, text_BTD: at.text }).sample,
             at.noise,

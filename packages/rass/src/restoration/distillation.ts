@@ -45,7 +45,7 @@ function guess({ unet: judge, schedule }: Judge, noised: Tensor4D, text: Tensor3
   const { timestep } = at;
   return tidy(() => {
     const { sample } = unet(judge, { sample_BHWC: noised, timestep, text_BTD: text });
-    return convertPrediction(schedule, sample, noised, timestep, { to: 'sample' });
+    return convertPrediction(schedule, { sample: noised, prediction: sample }, timestep, { to: 'sample' });
   });
 }
 
@@ -78,7 +78,7 @@ function pull(latents: Tensor4D, direction: () => { from: Tensor4D; goal: Tensor
 export function csdLoss(judge: Judge, at: JudgedLatents, { guidance = GUIDANCE } = {}): Scalar {
   return tidy(() =>
     pull(at.latents, () => {
-      const noised = addNoise(judge.schedule, at.latents, at.noise, at.timestep);
+      const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, at.timestep);
       const { free, led } = guided(judge, noised, at, guidance);
       return { from: free, goal: led };
     }),
@@ -91,7 +91,7 @@ export function csdLoss(judge: Judge, at: JudgedLatents, { guidance = GUIDANCE }
 export function vsdLoss(judge: Judge, student: Unet, at: JudgedLatents, { guidance = GUIDANCE } = {}): Scalar {
   return tidy(() =>
     pull(at.latents, () => {
-      const noised = addNoise(judge.schedule, at.latents, at.noise, at.timestep);
+      const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, at.timestep);
       const from = guess({ unet: student, schedule: judge.schedule }, noised, at.text, at);
       return { from, goal: guided(judge, noised, at, guidance).led };
     }),
@@ -109,9 +109,11 @@ export function studentLoss(
   const { latents, noise, timestep, text } = at;
   return tidy(() => {
     const { noised, target } = detached(() => ({
-      noised: addNoise(schedule, latents, noise, timestep),
+      noised: addNoise(schedule, { clean: latents, noise }, timestep),
       target:
-        schedule.config.prediction === 'v_prediction' ? velocity(schedule, latents, noise, timestep) : noise.clone(),
+        schedule.config.prediction === 'v_prediction'
+          ? velocity(schedule, { clean: latents, noise }, timestep)
+          : noise.clone(),
     }));
     const inputs = { sample_BHWC: noised, timestep, text_BTD: text, checkpointing };
     return mean(square(sub(unet(student, inputs).sample, target)));

@@ -34,7 +34,7 @@ describeOnBackends('restore', () => {
         const clean =
           form === 'residual'
             ? sub(latents, sample)
-            : oneStepUpdate(model.schedule, sample, latents, timestep, { form: 'ddpm' });
+            : oneStepUpdate(model.schedule, { sample: latents, prediction: sample }, timestep, { form: 'ddpm' });
         return vaeDecode(model.vae, unscaleLatents(model.vae.config, clean as typeof latents)).image;
       });
       expect(found.image.shape).toEqual(image.shape);

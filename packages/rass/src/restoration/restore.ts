@@ -65,7 +65,7 @@ export function restoreLatents(
   const { latentUpdate: form = 'residual', timestep = DEFAULT_TIMESTEP, attention = [], checkpointing } = options;
   return tidy(() => {
     const predicted = unet(denoiser, { sample_BHWC: latents_BhwC, timestep, text_BTD, attention, checkpointing });
-    const latents = oneStepUpdate(schedule, predicted.sample, latents_BhwC, timestep, { form });
+    const latents = oneStepUpdate(schedule, { sample: latents_BhwC, prediction: predicted.sample }, timestep, { form });
     return { latents, attention: predicted.attention };
   });
 }

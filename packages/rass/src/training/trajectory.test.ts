@@ -151,7 +151,7 @@ async function stageTwo(c: Config) {
     async step(step: number): Promise<Record<string, number>> {
       const name = step % 2;
       const targets = IMAGES.map((image) =>
-        semanticTargets(drawnLabels(`labels ${name} ${image}`, c.side), c.head.num_labels),
+        semanticTargets(drawnLabels(`labels ${name} ${image}`, c.side), { classes: c.head.num_labels }),
       );
       const image = drawnMap<Tensor4D>(`image ${name}`, [BATCH, 3, c.side, c.side]);
       const batch = { image, text: textOf(c, `text ${name}`), targets };

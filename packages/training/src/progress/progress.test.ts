@@ -42,22 +42,26 @@ it('the rate follows the latest steps, smoothly', () => {
   let at = 0;
   expect(stepsPerSecond(rate)).toBeUndefined();
   for (let step = 0; step <= 200; step++) {
-    rate = measureRate(rate, step, at);
+    rate = measureRate(rate, { step, at });
     if (step === 0) expect(stepsPerSecond(rate)).toBeUndefined();
     if (step === 1) expect(stepsPerSecond(rate)).toBe(2);
     at += 0.5;
   }
   expect(stepsPerSecond(rate)).toBeCloseTo(2, 10);
   // One slow step moves it a little, many of them bring it there.
-  const once = measureRate(rate, 201, (rate?.at ?? 0) + 5);
+  const once = measureRate(rate, { step: 201, at: (rate?.at ?? 0) + 5 });
   expect(stepsPerSecond(once)).toBeCloseTo(1 / (0.95 * 0.5 + 0.05 * 5), 3);
   let slow = once;
-  for (let i = 1; i <= 200; i++) slow = measureRate(slow, 201 + i, once.at + 5 * i);
+  for (let i = 1; i <= 200; i++) slow = measureRate(slow, { step: 201 + i, at: once.at + 5 * i });
   expect(stepsPerSecond(slow)).toBeCloseTo(0.2, 3);
 });
 
 it('measures of several steps weigh as much, and a step back begins anew', () => {
-  const one = measureRate(measureRate(measureRate(undefined, 0, 0), 10, 10), 20, 30);
+  const one = [
+    [0, 0],
+    [10, 10],
+    [20, 30],
+  ].reduce<StepRate | undefined>((before, [step, at]) => measureRate(before, { step, at }), undefined);
   expect(stepsPerSecond(one)).toBeCloseTo((10 * 0.95 ** 10 + 10) / (10 * 0.95 ** 10 + 20), 10);
-  expect(stepsPerSecond(measureRate(one, 5, 40))).toBeUndefined();
+  expect(stepsPerSecond(measureRate(one, { step: 5, at: 40 }))).toBeUndefined();
 });

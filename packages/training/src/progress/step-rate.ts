@@ -13,7 +13,10 @@ const FORGET = 0.05;
 
 /** The rate with a further measure; undefined before is the first, which tells nothing yet. A step back, after
  * resuming, begins anew. */
-export function measureRate(before: StepRate | undefined, step: number, at: number): StepRate {
+export function measureRate(
+  before: StepRate | undefined,
+  { step, at }: { readonly step: number; readonly at: number },
+): StepRate {
   if (before === undefined || step <= before.step) return { step, at, steps: 0, seconds: 0 };
   const done = step - before.step;
   const keep = (1 - FORGET) ** done;

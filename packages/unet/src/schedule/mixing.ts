@@ -5,6 +5,18 @@ import { type NoiseSchedule, shareAt } from './noise-schedule.ts';
 /** One timestep for all samples of a batch, or one for each. */
 export type ScheduleTimestep = number | readonly number[];
 
+/** A clean sample and the noise that is mixed into it. Named, since they have one type and one shape. [B, H, W, C] each */
+export interface CleanAndNoise {
+  readonly clean: Tensor4D;
+  readonly noise: Tensor4D;
+}
+
+/** A noised sample and what the model says of it. Named, since they have one type and one shape. [B, H, W, C] each */
+export interface SampleAndPrediction {
+  readonly sample: Tensor4D;
+  readonly prediction: Tensor4D;
+}
+
 type Weights = readonly [ofFirst: number, ofSecond: number];
 
 /** a * first + b * second, with weights for each sample. @shape [B, ...] -> same */
@@ -35,28 +47,26 @@ function mix(
 }
 
 /** Noises clean samples as far as a timestep: sqrt(alphaBar) x0 + sqrt(1 - alphaBar) e.
- * @shape [B, H, W, C] -> same @source diffusers DDPMScheduler.add_noise */
+ * @shape clean, noise [B, H, W, C] -> same @source diffusers DDPMScheduler.add_noise */
 export function addNoise(
   schedule: NoiseSchedule,
-  clean_BHWC: Tensor4D,
-  noise_BHWC: Tensor4D,
+  { clean, noise }: CleanAndNoise,
   timestep: ScheduleTimestep,
 ): Tensor4D {
-  return mix(clean_BHWC, noise_BHWC, timestep, (t) => {
+  return mix(clean, noise, timestep, (t) => {
     const share = shareAt(schedule, t);
     return [Math.sqrt(share), Math.sqrt(1 - share)];
   });
 }
 
 /** What a v-predicting model is trained to say: sqrt(alphaBar) e - sqrt(1 - alphaBar) x0.
- * @shape [B, H, W, C] -> same @source diffusers DDPMScheduler.get_velocity, arXiv 2202.00512 */
+ * @shape clean, noise [B, H, W, C] -> same @source diffusers DDPMScheduler.get_velocity, arXiv 2202.00512 */
 export function velocity(
   schedule: NoiseSchedule,
-  clean_BHWC: Tensor4D,
-  noise_BHWC: Tensor4D,
+  { clean, noise }: CleanAndNoise,
   timestep: ScheduleTimestep,
 ): Tensor4D {
-  return mix(clean_BHWC, noise_BHWC, timestep, (t) => {
+  return mix(clean, noise, timestep, (t) => {
     const share = shareAt(schedule, t);
     return [-Math.sqrt(1 - share), Math.sqrt(share)];
   });
@@ -92,19 +102,18 @@ function conversion(from: Prediction, to: Prediction, signal: number, noise: num
 }
 
 /** Turns one kind of prediction into another: the noise, the clean sample or the velocity, all said of the same noised
- * sample. @shape prediction, noised [B, H, W, C] -> same
+ * sample. @shape sample, prediction [B, H, W, C] -> same
  * @throws on an unknown kind, and where the noised sample holds no signal (or no noise) to tell it from @source diffusers DDIMScheduler.step */
 export function convertPrediction(
   schedule: NoiseSchedule,
-  prediction_BHWC: Tensor4D,
-  noised_BHWC: Tensor4D,
+  { sample, prediction }: SampleAndPrediction,
   timestep: ScheduleTimestep,
   kinds: { from?: Prediction; to: Prediction },
 ): Tensor4D {
   const { from = schedule.config.prediction, to } = kinds;
   checkKind('the prediction to convert from', from);
   checkKind('the prediction to convert to', to);
-  return mix(prediction_BHWC, noised_BHWC, timestep, (t) => {
+  return mix(prediction, sample, timestep, (t) => {
     const share = shareAt(schedule, t);
     const weights = conversion(from, to, Math.sqrt(share), Math.sqrt(1 - share));
     if (weights.every(Number.isFinite)) return weights;
@@ -123,21 +132,19 @@ export interface OneStepOptions {
 }
 
 /** One step from a sample straight to the clean one, as one-step restoration takes it.
- * @shape [B, H, W, C] -> same @throws on an unknown form or kind @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
+ * @shape sample, prediction [B, H, W, C] -> same @throws on an unknown form or kind @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
 export function oneStepUpdate(
   schedule: NoiseSchedule,
-  prediction_BHWC: Tensor4D,
-  sample_BHWC: Tensor4D,
+  given: SampleAndPrediction,
   timestep: ScheduleTimestep,
   { form = 'ddpm', prediction: from }: OneStepOptions = {},
 ): Tensor4D {
   if (form !== 'ddpm' && form !== 'residual') {
     throw new Error(`oneStepUpdate: form is ddpm or residual; got ${JSON.stringify(form)}; give one of them`);
   }
-  if (form === 'ddpm')
-    return convertPrediction(schedule, prediction_BHWC, sample_BHWC, timestep, { from, to: 'sample' });
+  if (form === 'ddpm') return convertPrediction(schedule, given, timestep, { from, to: 'sample' });
   return tidy(() => {
-    const noise_BHWC = convertPrediction(schedule, prediction_BHWC, sample_BHWC, timestep, { from, to: 'epsilon' });
-    return mix(sample_BHWC, noise_BHWC, timestep, () => [1, -1]);
+    const noise_BHWC = convertPrediction(schedule, given, timestep, { from, to: 'epsilon' });
+    return mix(given.sample, noise_BHWC, timestep, () => [1, -1]);
   });
 }

@@ -1,6 +1,6 @@
 import { normalNoise } from '@rass/nn';
 import { add, clipByValue, mul, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
-import { convertPrediction } from './mixing.ts';
+import { convertPrediction, type SampleAndPrediction } from './mixing.ts';
 import { type NoiseSchedule, shareAt } from './noise-schedule.ts';
 import type { SamplingStep } from './timesteps.ts';
 
@@ -29,9 +29,9 @@ function drawn(where: string, like_BHWC: Tensor4D, from: NoiseSource | undefined
   );
 }
 
-function impliedClean(schedule: NoiseSchedule, prediction: Tensor4D, sample: Tensor4D, timestep: number): Tensor4D {
+function impliedClean(schedule: NoiseSchedule, given: SampleAndPrediction, timestep: number): Tensor4D {
   const { clipRange } = schedule.config;
-  const clean = convertPrediction(schedule, prediction, sample, timestep, { to: 'sample' });
+  const clean = convertPrediction(schedule, given, timestep, { to: 'sample' });
   return clipRange === undefined ? clean : clipByValue(clean, -clipRange, clipRange);
 }
 
@@ -42,22 +42,21 @@ function impliedClean(schedule: NoiseSchedule, prediction: Tensor4D, sample: Ten
  * @source diffusers DDPMScheduler.step, arXiv 2006.11239 */
 export function ddpmStep(
   schedule: NoiseSchedule,
+  given: SampleAndPrediction,
   step: SamplingStep,
-  sample_BHWC: Tensor4D,
-  prediction_BHWC: Tensor4D,
   noise?: NoiseSource,
 ): StepResult {
   const share = shareAt(schedule, step.timestep);
   const before = step.previous < 0 ? 1 : shareAt(schedule, step.previous);
   const alpha = share / before;
   return tidy(() => {
-    const clean = impliedClean(schedule, prediction_BHWC, sample_BHWC, step.timestep);
+    const clean = impliedClean(schedule, given, step.timestep);
     const ofClean = (Math.sqrt(before) * (1 - alpha)) / (1 - share);
     const ofSample = (Math.sqrt(alpha) * (1 - before)) / (1 - share);
-    const mean = add(mul(clean, ofClean), mul(sample_BHWC, ofSample)) as Tensor4D;
+    const mean = add(mul(clean, ofClean), mul(given.sample, ofSample)) as Tensor4D;
     const variance = (schedule.config.variance === 'fixed_large' ? 1 : (1 - before) / (1 - share)) * (1 - alpha);
     if (step.timestep === 0 || variance < LEAST_VARIANCE) return { previous: mean, clean };
-    return { previous: add(mean, mul(drawn('ddpmStep', sample_BHWC, noise), Math.sqrt(variance))), clean };
+    return { previous: add(mean, mul(drawn('ddpmStep', given.sample, noise), Math.sqrt(variance))), clean };
   });
 }
 
@@ -75,9 +74,8 @@ export interface DdimOptions {
  * @throws when eta is not 0 and there is neither seed nor noise @source diffusers DDIMScheduler.step, arXiv 2010.02502 */
 export function ddimStep(
   schedule: NoiseSchedule,
+  given: SampleAndPrediction,
   step: SamplingStep,
-  sample_BHWC: Tensor4D,
-  prediction_BHWC: Tensor4D,
   { eta = 0, noise, useClippedPrediction = false }: DdimOptions = {},
 ): StepResult {
   const share = shareAt(schedule, step.timestep);
@@ -85,13 +83,15 @@ export function ddimStep(
   const end = schedule.config.endsClean ? 1 : schedule.alphaBar[0];
   const before = step.previous < 0 ? end : shareAt(schedule, step.previous);
   return tidy(() => {
-    const clean = impliedClean(schedule, prediction_BHWC, sample_BHWC, step.timestep);
-    const [told, from] = useClippedPrediction ? ([clean, 'sample'] as const) : ([prediction_BHWC, undefined] as const);
-    const epsilon = convertPrediction(schedule, told, sample_BHWC, step.timestep, { from, to: 'epsilon' });
+    const clean = impliedClean(schedule, given, step.timestep);
+    const [prediction, from] = useClippedPrediction
+      ? ([clean, 'sample'] as const)
+      : ([given.prediction, undefined] as const);
+    const epsilon = convertPrediction(schedule, { ...given, prediction }, step.timestep, { from, to: 'epsilon' });
     const deviation = eta * Math.sqrt(((1 - before) / (1 - share)) * (1 - share / before));
     const direction = Math.sqrt(Math.max(0, 1 - before - deviation ** 2));
     const previous = add(mul(clean, Math.sqrt(before)), mul(epsilon, direction)) as Tensor4D;
     if (eta === 0) return { previous, clean };
-    return { previous: add(previous, mul(drawn('ddimStep', sample_BHWC, noise), deviation)), clean };
+    return { previous: add(previous, mul(drawn('ddimStep', given.sample, noise), deviation)), clean };
   });
 }

@@ -79,25 +79,25 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
     for (const [i, step] of ddpmSteps(schedule, count).entries()) {
       const [sample, prediction] = [read(`${i}/sample`), read(`${i}/prediction`)];
       const noise = { noise: read(`${i}/noise`) };
-      const a = ddpmStep(schedule, step, sample, prediction, noise);
-      const b = ddimStep(schedule, ddim[i], sample, prediction, { eta, noise, useClippedPrediction: clipped });
+      const a = ddpmStep(schedule, { sample, prediction }, step, noise);
+      const b = ddimStep(schedule, { sample, prediction }, ddim[i], { eta, noise, useClippedPrediction: clipped });
       await expectClose(a.previous, read(`${i}/ddpm`), { label: `DDPM step ${i}` });
       await expectClose(b.previous, read(`${i}/ddim`), { label: `DDIM step ${i}` });
       for (const { clean } of [a, b]) await expectClose(clean, read(`${i}/clean`), { label: `clean sample ${i}` });
     }
     const [clean, noise] = [read('clean'), read('noise')];
-    await expectClose(addNoise(schedule, clean, noise, at), read('noised'));
-    await expectClose(velocity(schedule, clean, noise, at), read('velocity'));
+    await expectClose(addNoise(schedule, { clean, noise }, at), read('noised'));
+    await expectClose(velocity(schedule, { clean, noise }, at), read('velocity'));
   });
 
   it('turns each kind of prediction into each other', async () => {
     const [clean, noise] = [tensor4d([0.5, -2], [2, 1, 1, 1]), tensor4d([1.5, 0.25], [2, 1, 1, 1])];
     const at = [20, 600];
-    const noised = addNoise(sd, clean, noise, at);
-    const kinds = { sample: clean, epsilon: noise, v_prediction: velocity(sd, clean, noise, at) };
+    const noised = addNoise(sd, { clean, noise }, at);
+    const kinds = { sample: clean, epsilon: noise, v_prediction: velocity(sd, { clean, noise }, at) };
     for (const [from, prediction] of Object.entries(kinds) as ['sample', Tensor4D][]) {
       for (const [to, expected] of Object.entries(kinds) as ['sample', Tensor4D][]) {
-        const found = convertPrediction(sd, prediction, noised, at, { from, to });
+        const found = convertPrediction(sd, { sample: noised, prediction }, at, { from, to });
         await expectClose(found, expected, { label: `${from} to ${to}` });
       }
     }
@@ -106,27 +106,34 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
   it('steps at once to the clean sample: the figures of one-step restoration', async () => {
     const [z, e] = [image(1), image(1)];
     // sqrt(alphaBar[1]) = 0.999148, so 1.00085 z - 0.04131 e; and 14.649 z - 14.615 e at the noisiest step.
-    await expectClose(oneStepUpdate(sd, image(0), z, 1), [1.00085], { relative: 1e-5 });
-    await expectClose(oneStepUpdate(sd, e, image(0), 1), [-0.04131], { relative: 1e-3 });
-    await expectClose(oneStepUpdate(sd, image(0), z, 999), [14.649], { relative: 1e-4 });
-    await expectClose(oneStepUpdate(sd, e, image(0), 999), [-14.615], { relative: 1e-4 });
-    await expectClose(oneStepUpdate(sd, image(0.75), z, 1, { form: 'residual' }), [0.25]);
+    await expectClose(oneStepUpdate(sd, { sample: z, prediction: image(0) }, 1), [1.00085], { relative: 1e-5 });
+    await expectClose(oneStepUpdate(sd, { sample: image(0), prediction: e }, 1), [-0.04131], { relative: 1e-3 });
+    await expectClose(oneStepUpdate(sd, { sample: z, prediction: image(0) }, 999), [14.649], { relative: 1e-4 });
+    await expectClose(oneStepUpdate(sd, { sample: image(0), prediction: e }, 999), [-14.615], { relative: 1e-4 });
+    await expectClose(oneStepUpdate(sd, { sample: z, prediction: image(0.75) }, 1, { form: 'residual' }), [0.25]);
   });
 
   it('steps alike from every kind of prediction', async () => {
     const [clean, noise] = [image(-0.7), image(0.4)];
-    const noised = addNoise(sd, clean, noise, 1);
-    const v = velocity(sd, clean, noise, 1);
+    const noised = addNoise(sd, { clean, noise }, 1);
+    const v = velocity(sd, { clean, noise }, 1);
     for (const form of ['ddpm', 'residual'] as const) {
-      const expected = oneStepUpdate(sd, noise, noised, 1, { form });
-      await expectClose(oneStepUpdate(sd, clean, noised, 1, { form, prediction: 'sample' }), expected);
-      await expectClose(oneStepUpdate(sd, v, noised, 1, { form, prediction: 'v_prediction' }), expected);
+      const expected = oneStepUpdate(sd, { sample: noised, prediction: noise }, 1, { form });
+      await expectClose(
+        oneStepUpdate(sd, { sample: noised, prediction: clean }, 1, { form, prediction: 'sample' }),
+        expected,
+      );
+      await expectClose(
+        oneStepUpdate(sd, { sample: noised, prediction: v }, 1, { form, prediction: 'v_prediction' }),
+        expected,
+      );
     }
-    await expectClose(oneStepUpdate(sd, noise, noised, 1), clean);
+    await expectClose(oneStepUpdate(sd, { sample: noised, prediction: noise }, 1), clean);
   });
 
   it('lets gradients through', async () => {
-    const loss = (e: Tensor, z: Tensor): Tensor => sum(mul(oneStepUpdate(sd, e as Tensor4D, z as Tensor4D, 999), 2));
+    const loss = (e: Tensor, z: Tensor): Tensor =>
+      sum(mul(oneStepUpdate(sd, { sample: z as Tensor4D, prediction: e as Tensor4D }, 999), 2));
     const [ofE, ofZ] = grads(loss)([image(0.3), image(0.2)]);
     const root = Math.sqrt(sd.alphaBar[999]);
     await expectClose(ofE, [(-2 * Math.sqrt(1 - sd.alphaBar[999])) / root]);
@@ -137,14 +144,14 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
     const [sample, prediction] = [image(1), image(0.5)];
     const [step] = ddpmSteps(sd, 4);
     await expectNoLeaks(async () => {
-      const [once, again, other] = [0, 0, 1].map((seed) => ddpmStep(sd, step, sample, prediction, { seed }));
+      const [once, again, other] = [0, 0, 1].map((seed) => ddpmStep(sd, { sample, prediction }, step, { seed }));
       await expectClose(again.previous, once.previous, { relative: 0 });
       expect((await other.previous.data())[0]).not.toBe((await once.previous.data())[0]);
       dispose([once, again, other]);
       const [first] = ddimSteps(sd, 4);
-      dispose(ddimStep(sd, first, sample, prediction, { eta: 1, noise: { seed: 3 } }));
-      dispose(addNoise(sd, sample, prediction, [5]));
-      dispose(oneStepUpdate(sd, prediction, sample, 1, { form: 'residual' }));
+      dispose(ddimStep(sd, { sample, prediction }, first, { eta: 1, noise: { seed: 3 } }));
+      dispose(addNoise(sd, { clean: sample, noise: prediction }, [5]));
+      dispose(oneStepUpdate(sd, { sample, prediction }, 1, { form: 'residual' }));
     });
   });
 
@@ -153,32 +160,44 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
     const zero = scheduleOf({ ...SD, rescale_betas_zero_snr: true });
     const [step] = ddpmSteps(sd, 4);
     const texts: [() => unknown, string][] = [
-      [() => addNoise(sd, x, wide, 3), 'schedule: two tensors of one shape are mixed; got [1,1,1,1] and [1,1,2,1]'],
-      [() => addNoise(sd, x, x, [1, 2]), 'schedule: one timestep for all samples or one for each; got 2 for 1 samples'],
-      [() => addNoise(sd, x, x, 1000), 'schedule: a timestep is a whole number from 0 to 999; got 1000'],
-      [() => addNoise(sd, x, x, 0.5), 'schedule: a timestep is a whole number from 0 to 999; got 0.5'],
       [
-        () => oneStepUpdate(zero, x, x, 999),
+        () => addNoise(sd, { clean: x, noise: wide }, 3),
+        'schedule: two tensors of one shape are mixed; got [1,1,1,1] and [1,1,2,1]',
+      ],
+      [
+        () => addNoise(sd, { clean: x, noise: x }, [1, 2]),
+        'schedule: one timestep for all samples or one for each; got 2 for 1 samples',
+      ],
+      [
+        () => addNoise(sd, { clean: x, noise: x }, 1000),
+        'schedule: a timestep is a whole number from 0 to 999; got 1000',
+      ],
+      [
+        () => addNoise(sd, { clean: x, noise: x }, 0.5),
+        'schedule: a timestep is a whole number from 0 to 999; got 0.5',
+      ],
+      [
+        () => oneStepUpdate(zero, { sample: x, prediction: x }, 999),
         'schedule: epsilon becomes sample where a sample holds both signal and noise; got timestep 999, whose share of signal is 0; predict v_prediction there',
       ],
       [
-        () => oneStepUpdate(sd, x, x, 1, { form: 'residuel' as 'residual' }),
+        () => oneStepUpdate(sd, { sample: x, prediction: x }, 1, { form: 'residuel' as 'residual' }),
         'oneStepUpdate: form is ddpm or residual; got "residuel"; give one of them',
       ],
       [
-        () => convertPrediction(sd, x, x, 1, { from: 'eps' as 'epsilon', to: 'sample' }),
+        () => convertPrediction(sd, { sample: x, prediction: x }, 1, { from: 'eps' as 'epsilon', to: 'sample' }),
         'schedule: the prediction to convert from is epsilon, sample or v_prediction; got "eps"; give what the model predicts',
       ],
       [
-        () => convertPrediction(sd, x, x, 1, { to: 'v' as 'sample' }),
+        () => convertPrediction(sd, { sample: x, prediction: x }, 1, { to: 'v' as 'sample' }),
         'schedule: the prediction to convert to is epsilon, sample or v_prediction; got "v"; give what the model predicts',
       ],
       [
-        () => oneStepUpdate(sd, x, x, 1, { prediction: 'eps' as 'epsilon' }),
+        () => oneStepUpdate(sd, { sample: x, prediction: x }, 1, { prediction: 'eps' as 'epsilon' }),
         'schedule: the prediction to convert from is epsilon, sample or v_prediction; got "eps"',
       ],
       [
-        () => ddpmStep(sd, step, x, x, { seed: Number.NaN }),
+        () => ddpmStep(sd, { sample: x, prediction: x }, step, { seed: Number.NaN }),
         'normalNoise: a seed is a whole number; got NaN; give one, such as 0',
       ],
       [() => timesteps(sd, 1001), 'schedule: sampling takes from 1 to 1000 steps, as many as training had; got 1001'],
@@ -188,15 +207,18 @@ describeOnBackends("against diffusers' DDPMScheduler and DDIMScheduler", () => {
       ],
       [() => ddpmSteps(sd, [1, 999]), 'schedule: timesteps descend; got 1, 999; sort them'],
       [
-        () => ddpmStep(sd, step, x, x),
+        () => ddpmStep(sd, { sample: x, prediction: x }, step),
         'ddpmStep: this step adds noise, which takes a seed; got none; give { seed } or { noise }',
       ],
       [
-        () => ddpmStep(sd, step, x, x, { noise: wide }),
+        () => ddpmStep(sd, { sample: x, prediction: x }, step, { noise: wide }),
         "ddpmStep: the noise has the sample's shape; got [1,1,2,1] for [1,1,1,1]",
       ],
-      [() => ddimStep(sd, step, x, x, { eta: 1 }), 'ddimStep: this step adds noise'],
-      [() => ddimStep(sd, step, x, x, { eta: 2 }), 'ddimStep: eta is from 0 to 1; got 2; 0 adds no noise'],
+      [() => ddimStep(sd, { sample: x, prediction: x }, step, { eta: 1 }), 'ddimStep: this step adds noise'],
+      [
+        () => ddimStep(sd, { sample: x, prediction: x }, step, { eta: 2 }),
+        'ddimStep: eta is from 0 to 1; got 2; 0 adds no noise',
+      ],
       [() => scheduleOf({ beta_end: 1.5 }), 'schedule: every beta is a variance from 0 to 1; got 1.00003333333'],
     ];
     for (const [run, text] of texts) expect(run).toThrow(text);

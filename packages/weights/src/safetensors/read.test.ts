@@ -130,14 +130,16 @@ it('stops when it is told to', async () => {
 it('reads parts of a tensor, whose bounds are checked', async () => {
   const packed = '"dtype":"F4","shape":[4],"data_offsets":[8,10]';
   const checkpoint = await open(`{"a":{${F32}},"p":{${packed}}}`, 10);
-  expect((await checkpoint.readPart?.('a', 1, 1))?.length).toBe(1);
-  expect((await checkpoint.readPart?.('p', 0, 4))?.length).toBe(2);
-  await expect(checkpoint.readPart?.('a', 1, 2)).rejects.toThrow(
+  expect((await checkpoint.readPart?.('a', { start: 1, count: 1 }))?.length).toBe(1);
+  expect((await checkpoint.readPart?.('p', { start: 0, count: 4 }))?.length).toBe(2);
+  await expect(checkpoint.readPart?.('a', { start: 1, count: 2 })).rejects.toThrow(
     'm.safetensors: "a": a part lies inside the 2 elements; got 2 from 1',
   );
-  await expect(checkpoint.readPart?.('p', 0, 2)).rejects.toThrow('"p": a tensor of F4 is read whole; got 2 from 0');
-  await expect(checkpoint.readPart?.('a', 0, 1, { into: new Uint8Array(8) })).rejects.toThrow(
+  await expect(checkpoint.readPart?.('p', { start: 0, count: 2 })).rejects.toThrow(
+    '"p": a tensor of F4 is read whole; got 2 from 0',
+  );
+  await expect(checkpoint.readPart?.('a', { start: 0, count: 1 }, { into: new Uint8Array(8) })).rejects.toThrow(
     'm.safetensors: "a": a part fills what it is read into; got 8 bytes for 4',
   );
-  await expect(checkpoint.readPart?.('b', 0, 1)).rejects.toThrow('got "b"; closest: a, p');
+  await expect(checkpoint.readPart?.('b', { start: 0, count: 1 })).rejects.toThrow('got "b"; closest: a, p');
 });

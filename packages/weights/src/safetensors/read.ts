@@ -53,7 +53,7 @@ export async function openSafetensors(source: ByteSource, signal?: AbortSignal):
       const { dtype, shape, start, end } = entryOf(key);
       return { dtype, shape, data: viewAs(dtype, await data.read(start, end, options?.signal)) };
     },
-    async readPart(key, first, count, { into, signal } = {}) {
+    async readPart(key, { start: first, count }, { into, signal } = {}) {
       const { dtype, start, end } = entryOf(key);
       const [from, bytes] = partOf(`${name}: "${key}"`, dtype, end - start, first, count);
       if (into === undefined) return viewAs(dtype, await data.read(start + from, start + from + bytes, signal));

@@ -63,7 +63,7 @@ function parseFile(where: string, value: unknown, pieceBytes: number): ManifestF
 }
 
 /** Checks what a manifest's JSON says. @throws WeightsError `BadManifest`, `BadPath` */
-export function parseManifest(where: string, value: unknown): Manifest {
+export function parseManifest(value: unknown, where: string): Manifest {
   if (!isObject(value) || value['format'] !== 1)
     return refuse(where, 'a list of files has format 1', isObject(value) ? value['format'] : value);
   const { pieceBytes, files } = value;

@@ -171,5 +171,5 @@ it.each([
   ['each file is there once', { files: Array(2).fill({ path: 'a', bytes: 0, pieces: [] }) }],
   ["a file's path stays inside the folder", { files: [{ path: '../a', bytes: 0, pieces: [] }] }],
 ])('refuses a manifest: %s', (message, change) => {
-  expect(() => parseManifest('x', { format: 1, pieceBytes: 10, files: [], ...change })).toThrow(message);
+  expect(() => parseManifest({ format: 1, pieceBytes: 10, files: [], ...change }, 'x')).toThrow(message);
 });

@@ -182,7 +182,7 @@ async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFo
   const where = `${below.name}/${MANIFEST_FILE}`;
   const parsed = (text: string): Manifest => {
     try {
-      return parseManifest(where, JSON.parse(text));
+      return parseManifest(JSON.parse(text), where);
     } catch (cause) {
       if (cause instanceof WeightsError) throw cause;
       throw new WeightsError(

@@ -20,7 +20,9 @@ export {
 } from './algebra/resize.ts';
 export { type LoraConfig, type LoraInit, type LoraOptions, loraConfig } from './config.ts';
 export { adapterState, addAdapterState, mergeState } from './convert.ts';
+export { adapterComponents } from './files/components.ts';
 export { type OpenAdapterOptions, type OpenedAdapter, openAdapter, readAdapter } from './files/open-adapter.ts';
+export { isFactorKey } from './files/parts.ts';
 export { parsePeftConfig, toPeftConfig } from './files/peft-config.ts';
 export { AdapterFileError, type AdapterFormat, type AdapterReport } from './files/report.ts';
 export { layerShapes, type WrongShape } from './files/shapes.ts';

@@ -1,5 +1,6 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { Checkpoint } from '@rass/weights';
 import { fileSink, openCheckpoint, saveSafetensors } from '@rass/weights/node';
 import { type OpenAdapterOptions, type OpenedAdapter, readAdapter } from './files/open-adapter.ts';
 import { encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
@@ -39,13 +40,31 @@ async function configBeside(file: string): Promise<unknown> {
   return PEFT_WEIGHTS.includes(basename(file)) && (await exists(path)) ? readConfig(path) : undefined;
 }
 
+/** An adapter's file that is open, and the configuration that stands beside it. */
+export interface AdapterSource {
+  readonly checkpoint: Checkpoint;
+  /** PEFT's adapter_config.json, for readAdapter. */
+  readonly config?: unknown;
+  /** The paths of what was found. */
+  readonly files: readonly string[];
+}
+
+/** Opens an adapter's file by its path, or the one in the folder that PEFT or diffusers wrote, for readAdapter. The checkpoint is the caller's to
+ * close. @throws when a folder has no adapter, or like openCheckpoint of @rass/weights */
+export async function openAdapterSource(path: string): Promise<AdapterSource> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const file = isFolder ? await weightsIn(path) : path;
+  const config = await configBeside(file);
+  const checkpoint = await openCheckpoint(file);
+  if (config === undefined) return { checkpoint, files: [file] };
+  return { checkpoint, config, files: [join(dirname(file), CONFIG), file] };
+}
+
 /** Opens and reads an adapter by its path: a file of any format, or the folder that PEFT or diffusers wrote. PEFT's configuration
  * is looked for beside its file. @throws like readAdapter, and when a folder has no adapter */
 export async function openAdapter(path: string, options: OpenAdapterOptions = {}): Promise<OpenedAdapter> {
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
-  const file = isFolder ? await weightsIn(path) : path;
-  const { config = await configBeside(file) } = options;
-  const checkpoint = await openCheckpoint(file);
+  const { checkpoint, config: beside } = await openAdapterSource(path);
+  const { config = beside } = options;
   try {
     return await readAdapter(checkpoint, { ...options, ...(config !== undefined && { config }) });
   } finally {

@@ -20,7 +20,8 @@ export {
   taskArithmetic,
   ties,
 } from './methods/task-arithmetic.ts';
-export type { MergePlan, PlanGroup } from './plan/merge-plan.ts';
+export type { LoraSource } from './plan/lora-file.ts';
+export type { MergePlan, PlanAdapter, PlanGroup, PlanUnmatched } from './plan/merge-plan.ts';
 export type { Range, ReadContext, TensorNode } from './plan/node.ts';
 export { planMerge } from './plan/plan.ts';
 export type { StageInputs, StageNode } from './plan/stage-node.ts';
@@ -35,5 +36,6 @@ export {
   type Settings,
   type SettingValue,
   type Stage,
+  type Unmatched,
 } from './recipe/recipe.ts';
 export { type MergeProgress, type RunOptions, runMerge } from './run/run-merge.ts';

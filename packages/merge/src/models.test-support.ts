@@ -1,4 +1,3 @@
-import { type OpenedAdapter, readAdapter } from '@rass/lora';
 import {
   type Checkpoint,
   encodeSafetensors,
@@ -47,8 +46,8 @@ export function planInMemory(
       if (models[name] === undefined) throw new Error(`no model ${name}`);
       return openCheckpoint(await fileOf(models[name]));
     },
-    async openLora(path, paths): Promise<OpenedAdapter> {
-      return readAdapter(await openCheckpoint(await fileOf(loras[path])), { paths });
+    async openLora(path) {
+      return { checkpoint: await openCheckpoint(await fileOf(loras[path])) };
     },
   });
 }

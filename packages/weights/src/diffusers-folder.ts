@@ -28,7 +28,7 @@ export interface DiffusersFolder {
 
 /** How a folder is opened. */
 export interface DiffusersFolderOptions extends OpenOptions {
-  /** `fp16` takes `diffusion_pytorch_model.fp16.safetensors`, where there is one. */
+  /** `fp16` takes `diffusion_pytorch_model.fp16.safetensors`, where there is one. Left out, that is taken where there is no plain one. */
   variant?: string;
 }
 
@@ -60,6 +60,9 @@ const OLD_VAE_KEY = /\.attentions\.[^.]+\.(query|key|value|proj_attn)\.[^.]+$/;
 // Older transformers saved the numbers 0 to 76 with the weights; nothing asks for them.
 const POSITION_IDS = /(^|\.)embeddings\.position_ids$/;
 
+// The one that is published beside plain weights, or in their place.
+const PUBLISHED_VARIANT = 'fp16';
+
 // `model.fp16.safetensors`, but `model.safetensors.index.fp16.json`, as both libraries spell them.
 function withVariant(file: string, variant: string): string {
   return file.endsWith('.index.json')
@@ -73,8 +76,9 @@ function inside(folder: ByteFolder, path: string): ByteFolder {
 
 async function openWeights(folder: ByteFolder, options: DiffusersFolderOptions): Promise<Checkpoint> {
   const { variant } = options;
-  const files = variant === undefined ? WEIGHT_FILES : WEIGHT_FILES.map((file) => withVariant(file, variant));
-  for (const file of [...files, ...WEIGHT_FILES]) {
+  const ofVariant = WEIGHT_FILES.map((file) => withVariant(file, variant ?? PUBLISHED_VARIANT));
+  const files = variant === undefined ? [...WEIGHT_FILES, ...ofVariant] : [...ofVariant, ...WEIGHT_FILES];
+  for (const file of files) {
     const source = await folder.open(file, options.signal);
     if (source !== undefined) return openCheckpoint(source, { ...options, folder });
   }

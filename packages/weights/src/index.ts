@@ -57,6 +57,7 @@ export {
   type StableDiffusionFile,
   type StableDiffusionFileOptions,
   splitStableDiffusion,
+  stableDiffusionTensors,
 } from './stable-diffusion/single-file.ts';
 export { type UnetLevels, unetLevels, unetRenaming } from './stable-diffusion/unet-names.ts';
 export { OLD_VAE_ATTENTION, vaeLevels, vaeRenaming } from './stable-diffusion/vae-names.ts';

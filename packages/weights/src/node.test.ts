@@ -227,6 +227,7 @@ describe('shards', () => {
 
   it.each([
     ['{"a": 1}', 'an index has a weight_map; got a'],
+    [index({}), 'a weight_map names at least one tensor; got an empty one; it may be cut off'],
     ['{"weight_map": ', 'an index is JSON'],
     [index({ a: 1 }), 'the weight_map names a file for each tensor; got 1 for "a"'],
     [index({ a: 'none.safetensors' }), 'every shard lies beside the index; got no "none.safetensors"'],
@@ -325,6 +326,10 @@ describe('a diffusers folder', () => {
     const half = await openDiffusersFolder(folder, { variant: 'fp16' });
     expect(half.unet?.checkpoint.keys()).toEqual(['half']);
     await half.close();
+    rmSync(path('unet', 'diffusion_pytorch_model.safetensors'));
+    const only = await openDiffusersFolder(folder);
+    expect(only.unet?.checkpoint.keys()).toEqual(['half']);
+    await only.close();
   });
 
   it('leaves out the position numbers that older text encoders are saved with', async () => {

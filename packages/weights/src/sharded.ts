@@ -35,6 +35,8 @@ function parseIndex(name: string, text: string): ShardIndex {
       return refuse(name, `the weight_map names a file for each tensor`, `${file} for "${key}"`);
     files.set(key, checkInside(file));
   }
+  if (files.size === 0)
+    return refuse(name, 'a weight_map names at least one tensor', 'an empty one; it may be cut off');
   const metadata: Record<string, string> = {};
   for (const [key, value] of Object.entries(isObject(json.metadata) ? json.metadata : {})) {
     metadata[key] = typeof value === 'string' ? value : JSON.stringify(value);

@@ -31,9 +31,11 @@ function pattern(text: string, earlier: RegExp[] = []): RegExp[] {
   }
 }
 
-function planJson({ recipe, tensors, bytesRead, bytesWritten, peakBytes, groups, inputs }: FilePlan): string {
-  const stages = recipe.stages.length;
-  return JSON.stringify({ tensors, stages, bytesRead, bytesWritten, peakBytes, groups, inputs }, null, 2);
+function planJson(plan: FilePlan): string {
+  const { tensors, bytesRead, bytesWritten, peakBytes, groups, adapters, unmatched, inputs } = plan;
+  const stages = plan.recipe.stages.length;
+  const all = { tensors, stages, bytesRead, bytesWritten, peakBytes, groups, adapters, unmatched, inputs };
+  return JSON.stringify(all, null, 2);
 }
 
 async function dryRun(plan: FilePlan, json: boolean): Promise<void> {

@@ -21,6 +21,8 @@ export interface OpenAdapterOptions {
   config?: unknown;
   /** Keys that may mean nothing: by name or pattern. */
   allowUnused?: KeyNames;
+  /** What an error tells a program's user to do about them; default to name them in allowUnused. */
+  unusedRemedy?: string;
 }
 
 /** What a file holds. */
@@ -59,8 +61,7 @@ function resolve(name: string, underscored: boolean, table: PathTable | undefine
       `lora: ${file}: its names have underscores for dots, which the model's paths tell apart; got no paths; give leaves(tree).map(({ path }) => path)`,
     );
   }
-  if (underscored) return table.find(name);
-  return table.has(name) ? name : undefined;
+  return table.find(name, underscored);
 }
 
 /** Tells what each key is. */
@@ -125,7 +126,9 @@ function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
   const found = counts.filter(([count]) => count > 0);
   if (found.length === 0) return;
   const got = found.map(([count, what]) => (what === 'empty' ? 'no key of an adapter' : `${count} ${what}`)).join(', ');
-  const remedy = 'look at the report; what may mean nothing is named in allowUnused';
+  const { unusedRemedy = 'what may mean nothing is named in allowUnused' } = options;
+  const mayBeAllowed = unused.length + unknown.length > 0;
+  const remedy = `look at the report; ${mayBeAllowed ? unusedRemedy : 'the adapter is of another model, or damaged'}`;
   throw new AdapterFileError(`lora: a file of an adapter fits as a whole; got ${got}; ${remedy}\n${report}`, report);
 }
 

@@ -88,3 +88,8 @@ export function keyParts(key: string): KeyParts | undefined {
   }
   return undefined;
 }
+
+const FACTOR = /^(down|up|embeddingDown|embeddingUp|(hada|lokr)_.+)$/;
+
+/** Whether a key is of a factor of an adapter, which means something only together with the others. */
+export const isFactorKey = (key: string): boolean => FACTOR.test(keyParts(key)?.part ?? '');

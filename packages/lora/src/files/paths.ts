@@ -44,7 +44,10 @@ function levelsOf(paths: readonly string[]): UnetLevels {
   const levels = count((i) => `down_blocks.${i}.`);
   return {
     levels,
-    layersPerBlock: count((i) => `down_blocks.0.resnets.${i}.`),
+    layersPerBlock: Math.max(
+      1,
+      count((i) => `down_blocks.0.resnets.${i}.`),
+    ),
     attention: Array.from({ length: levels }, (_, level) => has(`down_blocks.${level}.attentions.`)),
   };
 }
@@ -59,22 +62,36 @@ export function originalNames(paths: readonly string[]): Map<string, string> {
 }
 
 export interface PathTable {
-  /** The path of a layer that is spelled with underscores; undefined where the model has none such. */
-  find(name: string): string | undefined;
-  has(path: string): boolean;
+  /** The path of a layer by its name, which may have underscores for its dots; undefined where the model has none such. */
+  find(name: string, isUnderscored: boolean): string | undefined;
   closest(name: string): string[];
 }
 
 const underscored = (path: string): string => path.replaceAll('.', '_');
 
+const TEXT_MODEL = 'text_model.';
+const IN_TEXT_MODEL = /^(text_model\.)?(embeddings|encoder\.layers|final_layer_norm)\b/;
+
+/** The other spelling of a text encoder's layer: transformers 5 leaves `text_model.` out, older ones and kohya's files have it. */
+function otherSpelling(path: string): string | undefined {
+  if (!IN_TEXT_MODEL.test(path)) return undefined;
+  return path.startsWith(TEXT_MODEL) ? path.slice(TEXT_MODEL.length) : `${TEXT_MODEL}${path}`;
+}
+
 /** Finds layers by any of their spellings among a model's own paths. */
 export function pathTable(paths: readonly string[]): PathTable {
   const known = new Set(paths);
+  const dotted = new Map<string, string>();
   const byName = new Map([...originalNames(paths)].map(([original, path]) => [underscored(original), path]));
-  for (const path of paths) byName.set(underscored(path), path);
+  for (const path of paths) {
+    const other = otherSpelling(path);
+    for (const name of other === undefined || known.has(other) ? [path] : [path, other]) {
+      dotted.set(name, path);
+      byName.set(underscored(name), path);
+    }
+  }
   return {
-    find: (name) => byName.get(name),
-    has: (path) => known.has(path),
+    find: (name, isUnderscored) => (isUnderscored ? byName : dotted).get(name),
     closest: (name) => closest(name, [...(known.has(name) ? [] : known)], 2),
   };
 }

@@ -28,10 +28,22 @@ export interface RassLayout {
   finish(adapters: Readonly<Record<string, AdapterState>>): Record<string, AdapterState>;
 }
 
+const isRassFile = (file: unknown): file is RassFile => isObject(file) && ('rank_unet' in file || 'rank_vae' in file);
+
+/** The parts of the pipeline that such a file has state dicts of; undefined for another file. */
+export function rassComponents(checkpoint: Checkpoint): [component: string, keys: number][] | undefined {
+  const file = (checkpoint as Partial<TorchCheckpoint>).value;
+  if (!isRassFile(file)) return undefined;
+  return Object.entries(STATE_DICTS).flatMap(([component, part]): [string, number][] => {
+    const dict = file[`state_dict_${part}`];
+    return isObject(dict) ? [[component, Object.keys(dict).length]] : [];
+  });
+}
+
 /** Recognises such a file. @throws when it has no state dict of the part that is asked for */
 export function rassLayout(checkpoint: Checkpoint, component = 'unet'): RassLayout | undefined {
   const file = (checkpoint as Partial<TorchCheckpoint>).value;
-  if (!isObject(file) || !('rank_unet' in file || 'rank_vae' in file)) return undefined;
+  if (!isRassFile(file)) return undefined;
   const part = STATE_DICTS[component] ?? component;
   const dict = `state_dict_${part}`;
   if (!(dict in file)) {

@@ -90,7 +90,7 @@ describe('files that fit only in part', () => {
           ['conv_in', [8, 4, 3, 3]],
         ]),
       },
-      `got 1 of another shape; look at the report; what may mean nothing is named in allowUnused\nbuffer: diffusers, 4 keys used\nwrong shape (1):\n  ${Q}: [8, 8], the model's is [16, 8]`,
+      `got 1 of another shape; look at the report; the adapter is of another model, or damaged\nbuffer: diffusers, 4 keys used\nwrong shape (1):\n  ${Q}: [8, 8], the model's is [16, 8]`,
     ],
     [
       'DoRA of another size',

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -161,6 +162,56 @@ describe('files', () => {
       await merged.close();
     }
   });
+});
+
+describe('a variant', () => {
+  const fold = (entry: string) => put('r.yaml', `merge_method: passthrough\nmodels: [{model: sd${entry}}]`);
+  const merged = async () => {
+    await mergeFiles(path('r.yaml'), { out: path('m.safetensors') });
+    return (await valuesAt(path('m.safetensors'))).x;
+  };
+
+  it('is read where it is asked for, or is the only one', async () => {
+    put('sd/model_index.json', '{}');
+    put('sd/unet/diffusion_pytorch_model.fp16.safetensors', await fileOf(flat(2)));
+    fold('');
+    expect(await merged()).toEqual([2, 2]);
+    put('sd/unet/diffusion_pytorch_model.safetensors', await fileOf(flat(1)));
+    expect(await merged()).toEqual([1, 1]);
+    fold(', variant: fp16');
+    expect(await merged()).toEqual([2, 2]);
+    // transformers and diffusers put it before the last ending of an index.
+    const shard = 'sd/text/model.fp16-00001-of-00001.safetensors';
+    put(shard, await fileOf(flat(3)));
+    put('sd/text/model.safetensors.index.fp16.json', JSON.stringify({ weight_map: { x: 'model.fp16-00001-of-00001.safetensors', y: 'model.fp16-00001-of-00001.safetensors' } })); // biome-ignore format: one line
+    fold('/text, variant: fp16');
+    const { inputs } = await planFiles(path('r.yaml'));
+    expect(inputs.map((input) => input.path)).toEqual([path('sd/text/model.safetensors.index.fp16.json'), path(shard)]);
+    expect(await merged()).toEqual([3, 3]);
+  });
+
+  it('is named where it is to be chosen, or is not there', async () => {
+    put('sd/model.fp16.safetensors', await fileOf(flat(2)));
+    put('sd/model.non_ema.safetensors', await fileOf(flat(2)));
+    const rule = `merge: ${path('sd')}: a folder with a model has weights of the variant that is meant`;
+    fold('');
+    await expect(planFiles(path('r.yaml'))).rejects.toThrow(
+      `${rule}; got the variants fp16, non_ema; set variant: fp16 or non_ema`,
+    );
+    fold(', variant: fp17');
+    await expect(planFiles(path('r.yaml'))).rejects.toThrow(`${rule}; got variant: fp17; set variant: fp16 or non_ema`);
+    fold('/model.fp16.safetensors, variant: fp16');
+    await expect(planFiles(path('r.yaml'))).rejects.toThrow(
+      "a variant is one of a folder's files; got variant: fp16 of a file; leave it out",
+    );
+  });
+});
+
+it('a name that ends in .SAFETENSORS is one file, too', async () => {
+  await putModels();
+  await mergeFiles(path('r.yaml'), { out: path('M.SafeTensors') });
+  expect(statSync(path('M.SafeTensors')).isFile()).toBe(true);
+  expect(await valuesAt(path('M.SafeTensors'))).toEqual(MERGED);
 });
 
 describe('what is wrong with files', () => {

@@ -1,6 +1,6 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { openAdapter } from '@rass/lora/node';
+import { openAdapterSource } from '@rass/lora/node';
 import type { MergePlan } from '../plan/merge-plan.ts';
 import { planMerge } from '../plan/plan.ts';
 import { parseRecipe } from '../recipe/recipe.ts';
@@ -41,7 +41,6 @@ export interface MergeResult {
 }
 
 const KNOWN_NAMES = /^(diffusion_pytorch_model|model)[-.]/;
-const ADAPTER_FILES = /^(adapter_config\.json|(adapter_model|pytorch_lora_weights)\.(safetensors|bin))$/;
 const UNKNOWN_HASH = '0'.repeat(64);
 
 const exists = (path: string): Promise<boolean> =>
@@ -59,12 +58,6 @@ async function readRecipe(path: string): Promise<string> {
   }
 }
 
-/** An adapter's file, or those of the folder that PEFT or diffusers wrote. */
-async function adapterFiles(path: string): Promise<string[]> {
-  if (!(await stat(path)).isDirectory()) return [path];
-  return (await readdir(path)).filter((name) => ADAPTER_FILES.test(name)).map((name) => join(path, name));
-}
-
 /** Opens what a recipe file names, by paths from the recipe's own folder, and checks all of it.
  * @throws like parseRecipe and planMerge, or when a file is not there */
 export async function planFiles(recipePath: string): Promise<FilePlan> {
@@ -76,17 +69,16 @@ export async function planFiles(recipePath: string): Promise<FilePlan> {
     for (const path of all) inputs.set(path, { name: path === file ? name : `${name} ${basename(path)}`, path });
   };
   const plan = await planMerge(recipe, {
-    async openModel(model) {
-      const { checkpoint, file } = await openModel(place(model));
+    async openModel(model, variant) {
+      const { checkpoint, file } = await openModel(place(model), variant);
       add(model, file, await filesOf(file));
       models.push(file);
       return checkpoint;
     },
-    async openLora(path, paths) {
-      const file = place(path);
-      const adapter = await openAdapter(file, { paths });
-      add(path, file, await adapterFiles(file));
-      return adapter;
+    async openLora(path) {
+      const source = await openAdapterSource(place(path));
+      add(path, place(path), source.files);
+      return source;
     },
   });
   const config = join(dirname(models[0]), 'config.json');

@@ -29,7 +29,7 @@ export interface Output {
 const OWN_FILES = /^([^.].*\.safetensors(\.index\.json)?|config\.json)$/;
 
 /** Whether a result is one file, by its name. */
-export const isFile = (out: string): boolean => out.endsWith('.safetensors');
+export const isFile = (out: string): boolean => /\.safetensors$/i.test(out);
 
 const kindOf = async (path: string): Promise<'nothing' | 'file' | 'folder'> =>
   stat(path).then(

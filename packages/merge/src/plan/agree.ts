@@ -14,7 +14,7 @@ function checkKeys(where: string, a: TensorNode, b: TensorNode): void {
   const [near] = closest(missing[0], b.keys.slice(0, COMPARED));
   throw new Error(
     `${where}: models that are merged have the same tensors; got ${missing.length} of ${a.name} that ${b.name} lacks: ` +
-      `${shown(missing)}; ${near === undefined ? 'it has none' : `closest: ${near}`}`,
+      `${shown(missing)}; ${near === undefined ? 'it has none' : `closest: ${near}`}; or set unmatched: keep or drop`,
   );
 }
 
@@ -33,12 +33,15 @@ function checkTensor(where: string, key: string, a: TensorNode, b: TensorNode): 
   );
 }
 
-/** Checks that models have the same tensors of the same shapes. @throws naming those that differ */
-export function checkAgreement(where: string, nodes: readonly TensorNode[]): void {
+/** Checks that models have the same tensors of the same shapes; `common` are those that are compared where others may differ.
+ * @throws naming those that differ */
+export function checkAgreement(where: string, nodes: readonly TensorNode[], common?: readonly string[]): void {
   const [first, ...others] = nodes;
   for (const other of others) {
-    checkKeys(where, first, other);
-    checkKeys(where, other, first);
-    for (const key of first.keys) checkTensor(where, key, first, other);
+    if (common === undefined) {
+      checkKeys(where, first, other);
+      checkKeys(where, other, first);
+    }
+    for (const key of common ?? first.keys) checkTensor(where, key, first, other);
   }
 }

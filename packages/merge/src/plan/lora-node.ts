@@ -1,39 +1,16 @@
-import {
-  type AdapterState,
-  biasDelta,
-  type HostTensor,
-  type LayerUpdate,
-  type OpenedAdapter,
-  updatedWeight,
-} from '@rass/lora';
+import { biasDelta, type HostTensor, type LayerUpdate, updatedWeight } from '@rass/lora';
 import { closest } from '@rass/nn';
+import { isFloat } from './checkpoint-node.ts';
 import { checkFinite } from './finite.ts';
+import type { Place } from './layers.ts';
+import type { FoldedAdapter } from './lora-file.ts';
 import { type ReadContext, sizeOf, type TensorNode } from './node.ts';
-
-/** An adapter and how strongly it acts. */
-export interface FoldedAdapter {
-  readonly name: string;
-  readonly state: AdapterState;
-  readonly scale: number;
-}
 
 /** What an adapter does to one tensor. */
 type Change =
   | { readonly kind: 'update'; readonly update: LayerUpdate; readonly rsLora: boolean; readonly scale: number }
   | { readonly kind: 'replace'; readonly value: HostTensor }
   | { readonly kind: 'add'; readonly value: HostTensor; readonly scale: number };
-
-/** The one adapter of a file that is meant. @throws naming those that it has */
-export function chooseAdapter(where: string, { adapters }: OpenedAdapter, name: string | undefined): AdapterState {
-  const names = Object.keys(adapters);
-  if (name === undefined && names.length === 1) return adapters[names[0]];
-  if (name !== undefined && Object.hasOwn(adapters, name)) return adapters[name];
-  const remedy =
-    name === undefined ? 'set adapter, or add an entry of loras for each' : `closest: ${closest(name, names)[0]}`;
-  throw new Error(
-    `${where}: adapter is one of ${names.join(', ')}; got ${name === undefined ? 'none' : `"${name}"`}; ${remedy}`,
-  );
-}
 
 /** What an adapter does, in order: a layer trained whole may have a product on top, as RASS's conv_in has. */
 function listChanges({ state, scale }: FoldedAdapter): [key: string, change: Change][] {
@@ -47,27 +24,46 @@ function listChanges({ state, scale }: FoldedAdapter): [key: string, change: Cha
   return [...wholes, ...updates];
 }
 
-function changesOf(base: TensorNode, adapter: FoldedAdapter): Map<string, Change[]> {
-  const changes = new Map<string, Change[]>();
-  const { name } = adapter;
+/** A change of a tensor of the model, or of some of its rows. */
+interface PlacedChange {
+  readonly place: Place;
+  readonly change: Change;
+}
+
+function refuse(name: string, rule: string, got: string, remedy: string): never {
+  throw new Error(`merge: ${name}: ${rule}; got ${got}; ${remedy}`);
+}
+
+/** Where a change goes. @throws when the model has no such tensor, or another one */
+function placeOf(base: TensorNode, { name, tensors }: FoldedAdapter, key: string, change: Change): Place {
+  const place = tensors.get(key);
+  if (place === undefined) {
+    const [near] = closest(key, [...tensors.keys()].slice(0, 2000));
+    return refuse(name, "an adapter is of the model's layers", `"${key}"`, `closest: ${near}`);
+  }
+  const { dtype } = base.info(place.key);
+  if (!isFloat(dtype)) refuse(name, 'an adapter changes floating-point tensors', `"${key}" ${dtype}`, 'convert it');
+  const { shape } = place;
+  if (change.kind !== 'update' && change.value.shape.join() !== shape.join()) {
+    const got = `[${change.value.shape.join(', ')}] for "${key}" [${shape.join(', ')}]`;
+    refuse(name, "a tensor trained whole has the model's shape", got, 'it is of another model');
+  }
+  return place;
+}
+
+function changesOf(base: TensorNode, adapter: FoldedAdapter): Map<string, PlacedChange[]> {
+  const changes = new Map<string, PlacedChange[]>();
   for (const [key, change] of listChanges(adapter)) {
-    changes.set(key, [...(changes.get(key) ?? []), change]);
-    if (!base.has(key)) {
-      const [near] = closest(key, base.keys.slice(0, 2000));
-      throw new Error(`merge: ${name}: an adapter is of the model's layers; got "${key}"; closest: ${near}`);
-    }
-    const { shape } = base.info(key);
-    if (change.kind !== 'update' && change.value.shape.join() !== shape.join()) {
-      throw new Error(
-        `merge: ${name}: a tensor trained whole has the model's shape; got [${change.value.shape.join(', ')}] for "${key}" ` +
-          `[${shape.join(', ')}]; it is of another model`,
-      );
-    }
+    const place = placeOf(base, adapter, key, change);
+    changes.set(place.key, [...(changes.get(place.key) ?? []), { place, change }]);
   }
   return changes;
 }
 
-function apply(values: Float32Array<ArrayBuffer>, shape: readonly number[], change: Change): void {
+function apply(all: Float32Array<ArrayBuffer>, rowCount: number, { place, change }: PlacedChange): void {
+  const { rows = [0, rowCount], shape } = place;
+  const perRow = all.length / rowCount;
+  const values = all.subarray(rows[0] * perRow, rows[1] * perRow);
   if (change.kind === 'replace') values.set(change.value.data);
   else if (change.kind === 'add')
     for (let i = 0; i < values.length; i++) values[i] += change.scale * change.value.data[i];
@@ -78,15 +74,15 @@ function apply(values: Float32Array<ArrayBuffer>, shape: readonly number[], chan
  * place, whatever the scale. @throws when an adapter is of another model */
 export function loraNode(base: TensorNode, adapters: readonly FoldedAdapter[]): TensorNode {
   const changes = adapters.map((adapter) => changesOf(base, adapter));
-  const changed = (key: string): readonly Change[] => changes.flatMap((each) => each.get(key) ?? []);
+  const changed = (key: string): readonly PlacedChange[] => changes.flatMap((each) => each.get(key) ?? []);
   return {
     ...base,
     isSliced: (key) => changed(key).length === 0 && base.isSliced(key),
     async read(key, range, context: ReadContext) {
       const values = await base.read(key, range, context);
-      const { shape } = base.info(key);
+      const [rowCount = 1] = base.info(key).shape;
       const own = changed(key);
-      for (const change of own) apply(values, shape, change);
+      for (const change of own) apply(values, rowCount, change);
       if (own.length > 0 && !context.mayBeNonFinite(key)) checkFinite(`${base.name} with adapters`, key, values, 0);
       return values;
     },

@@ -1,6 +1,7 @@
 import type { AdapterState } from '@rass/lora';
 import { expect, it } from 'vitest';
 import { BufferPool } from '../run/buffer-pool.ts';
+import { partsOf } from './layers.ts';
 import { loraNode } from './lora-node.ts';
 import type { TensorNode } from './node.ts';
 
@@ -30,7 +31,8 @@ const state: AdapterState = {
 
 /** Reads of the model with an adapter folded in. */
 function reader(adapter: AdapterState, scale: number) {
-  const node = loraNode(base, [{ name: 'adapter', state: adapter, scale }]);
+  const tensors = partsOf(base, 'unet').get('unet')!;
+  const node = loraNode(base, [{ name: 'adapter', state: adapter, scale, tensors }]);
   const context = { pool: new BufferPool(), mayBeNonFinite: () => false };
   const read = async (key: string) => [...(await node.read(key, { start: 0, count: 1 }, context))];
   return { node, read };

@@ -6,7 +6,7 @@ import type { MergePlan, PlanGroup } from './merge-plan.ts';
 import { sizeOf } from './node.ts';
 import { planText } from './print.ts';
 import type { StageNode } from './stage-node.ts';
-import { buildStages, type Openers } from './stages.ts';
+import { type BuiltStages, buildStages, type Openers } from './stages.ts';
 
 /** Values of a tensor that are merged at a time, where its method allows. */
 export const SLICE_VALUES = 4 << 20;
@@ -49,7 +49,8 @@ function heldBytes(output: StageNode, key: string, { dtype, shape }: TensorSpec)
 
 const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
-function planOf(recipe: Recipe, output: StageNode, close: () => Promise<void>): MergePlan {
+function planOf(recipe: Recipe, built: BuiltStages, close: () => Promise<void>): MergePlan {
+  const { output, adapters, unmatched } = built;
   const specs = new Map(output.keys.map((key) => [key, specOf(recipe, output, key)]));
   const held = [...specs].map(([key, spec]) => heldBytes(output, key, spec)).sort((a, b) => b - a);
   const plan = {
@@ -62,6 +63,8 @@ function planOf(recipe: Recipe, output: StageNode, close: () => Promise<void>): 
     // Large tensors may come one after the other.
     peakBytes: PROGRAM_BYTES + total(held.slice(0, IN_FLIGHT)),
     groups: groupsOf(output, specs),
+    adapters,
+    unmatched,
     close,
   };
   return { ...plan, toString: () => planText(plan) };
@@ -70,12 +73,12 @@ function planOf(recipe: Recipe, output: StageNode, close: () => Promise<void>): 
 /** Opens what a recipe names, checks all of it, and says what merging will do. Close the plan when it is done with.
  * @throws on an unknown method, model or parameter, a tensor that a model lacks, shapes that differ, a filter that means nothing */
 export async function planMerge(recipe: Recipe, openers: Openers): Promise<MergePlan> {
-  const { output, opened } = await buildStages(recipe, openers);
+  const built = await buildStages(recipe, openers);
   const close = async (): Promise<void> => {
-    await Promise.all([...opened.values()].map((checkpoint: Checkpoint) => checkpoint.close()));
+    await Promise.all([...built.opened.values()].map((checkpoint: Checkpoint) => checkpoint.close()));
   };
   try {
-    return planOf(recipe, output, close);
+    return planOf(recipe, built, close);
   } catch (error) {
     await close();
     throw error;

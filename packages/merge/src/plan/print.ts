@@ -1,5 +1,5 @@
 import type { MergeParameters } from '../methods/method.ts';
-import type { MergePlan, PlanGroup } from './merge-plan.ts';
+import type { MergePlan, PlanAdapter, PlanGroup, PlanUnmatched } from './merge-plan.ts';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
@@ -41,14 +41,53 @@ function table(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
+const LISTED = 5;
+
+const listText = (names: readonly string[]): string =>
+  `${names.slice(0, LISTED).join(', ')}${names.length > LISTED ? ` and ${names.length - LISTED} more` : ''}`;
+
+const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
+
+/** An adapter with what it is and how strongly it acts. */
+function adapterText({
+  model,
+  path,
+  adapter,
+  format,
+  component,
+  scale,
+  layers,
+  whole,
+  ranks,
+  leftOut,
+}: PlanAdapter): string {
+  const name = adapter === 'default' ? '' : ` ${adapter}`;
+  const parts = [
+    `${format}, ${component}`,
+    counted(layers, 'layer') + (ranks.length === 0 ? '' : ` of rank ${ranks.join(', ')}`),
+    ...(whole === 0 ? [] : [`${counted(whole, 'tensor')} trained whole`]),
+    ...(leftOut.length === 0 ? [] : [`left out: ${listText(leftOut)}`]),
+  ];
+  return `${model} + ${valueText(scale)} ${path}${name}: ${parts.join('; ')}`;
+}
+
+function unmatchedText({ kept, dropped }: PlanUnmatched): string[] {
+  return [
+    ...(kept.length === 0 ? [] : [`kept, of one model: ${listText(kept)}`]),
+    ...(dropped.length === 0 ? [] : [`dropped, of one model: ${listText(dropped)}`]),
+  ];
+}
+
 /** A plan as a table of what happens to each block. */
 export function planText(plan: Omit<MergePlan, 'toString'>): string {
-  const { recipe, tensors, bytesRead, bytesWritten, peakBytes, groups } = plan;
+  const { recipe, tensors, bytesRead, bytesWritten, peakBytes, groups, adapters, unmatched } = plan;
+  const notes = [...adapters.map(adapterText), ...unmatchedText(unmatched)];
   const stages = recipe.stages.length === 1 ? '' : `${recipe.stages.length} stages, `;
   return [
     `${recipe.name}: ${stages}${tensors} tensors; reads ${sizeText(bytesRead)}, writes ${sizeText(bytesWritten)}, ` +
       `takes about ${sizeText(peakBytes)} of memory`,
     '',
     ...table([['block', 'tensors', 'size', 'what is done'], ...groups.map(row)]),
+    ...(notes.length === 0 ? [] : ['', ...notes]),
   ].join('\n');
 }

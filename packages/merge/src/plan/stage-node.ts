@@ -2,6 +2,7 @@ import type { TensorData } from '@rass/weights';
 import type { MergeMethod, MergeParameters } from '../methods/method.ts';
 import { isFloat } from './checkpoint-node.ts';
 import type { Range, ReadContext, TensorNode } from './node.ts';
+import type { AlignedKeys } from './unmatched.ts';
 
 /** A stage's models, told apart. */
 export interface StageInputs {
@@ -52,20 +53,28 @@ export function stageNode(
   method: MergeMethod,
   inputs: StageInputs,
   parameters: ReadonlyMap<string, MergeParameters>,
+  { keys, kept }: Pick<AlignedKeys, 'keys' | 'kept'>,
 ): StageNode {
   const nodes = allOf(inputs);
   const [first] = nodes;
+  const known = new Set(keys);
+  const ownerOf = (key: string): TensorNode => kept.get(key) ?? first;
   return {
     name,
     method,
     inputs,
     parameters,
-    keys: first.keys,
-    has: (key) => first.has(key),
-    info: (key) => first.info(key),
-    isSliced: (key) =>
-      method.elementwise && isFloat(first.info(key).dtype) && nodes.every((node) => node.isSliced(key)),
+    keys,
+    has: (key) => known.has(key),
+    info: (key) => ownerOf(key).info(key),
+    isSliced(key) {
+      const owner = kept.get(key);
+      if (owner !== undefined) return owner.isSliced(key);
+      return method.elementwise && isFloat(first.info(key).dtype) && nodes.every((node) => node.isSliced(key));
+    },
     async read(key: string, range: Range, context: ReadContext) {
+      const owner = kept.get(key);
+      if (owner !== undefined) return owner.read(key, range, context);
       const arrays = await settled(nodes.map((node) => node.read(key, range, context)));
       const out = context.pool.take(range.count);
       const [base, tensors] = inputs.base === undefined ? [undefined, arrays] : [arrays[0], arrays.slice(1)];
@@ -73,8 +82,9 @@ export function stageNode(
       for (const array of arrays) context.pool.give(array);
       return out;
     },
-    readRaw: (key, context) => readCopy(inputs, key, context),
-    readBytes: (key) => nodes.reduce((sum, node) => sum + node.readBytes(key), 0),
-    footprint: (key, count) => count + nodes.reduce((sum, node) => sum + node.footprint(key, count), 0),
+    readRaw: (key, context) => kept.get(key)?.readRaw(key, context) ?? readCopy(inputs, key, context),
+    readBytes: (key) => kept.get(key)?.readBytes(key) ?? nodes.reduce((sum, node) => sum + node.readBytes(key), 0),
+    footprint: (key, count) =>
+      kept.get(key)?.footprint(key, count) ?? count + nodes.reduce((sum, node) => sum + node.footprint(key, count), 0),
   };
 }

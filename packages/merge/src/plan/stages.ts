@@ -1,33 +1,42 @@
-import type { OpenedAdapter } from '@rass/lora';
+import { isFactorKey } from '@rass/lora';
 import type { Checkpoint } from '@rass/weights';
 import { methodNamed } from '../methods/registry.ts';
 import { depthOf } from '../recipe/depth.ts';
 import { type Recipe, type RecipeModel, type Stage, stageTitle } from '../recipe/recipe.ts';
-import { checkAgreement } from './agree.ts';
 import { checkpointNode, isFloat } from './checkpoint-node.ts';
-import { chooseAdapter, loraNode } from './lora-node.ts';
+import { type LoraSource, readLora } from './lora-file.ts';
+import { loraNode } from './lora-node.ts';
+import type { PlanAdapter } from './merge-plan.ts';
 import type { TensorNode } from './node.ts';
 import { stageParameters } from './parameters.ts';
 import { rolesOf } from './roles.ts';
 import { type StageNode, stageNode } from './stage-node.ts';
+import { alignKeys } from './unmatched.ts';
 
 /** How what a recipe names is opened. Files of `@rass/merge/node` are opened by path. */
 export interface Openers {
-  openModel(model: string): Promise<Checkpoint>;
-  /** `paths` are those of the model's layers. */
-  openLora(path: string, paths: readonly string[]): Promise<OpenedAdapter>;
+  /** `variant` is as the recipe says it. */
+  openModel(model: string, variant?: string): Promise<Checkpoint>;
+  /** The file of an adapter and, where PEFT's adapter_config.json lies beside it, that. It is closed once it has been read. */
+  openLora(path: string): Promise<LoraSource>;
 }
 
-const LAYER = /\.(weight|bias)$/;
-
-const layersOf = (keys: readonly string[]): string[] => [
-  ...new Set(keys.filter((key) => LAYER.test(key)).map((key) => key.replace(LAYER, ''))),
-];
+/** Factors mean something by their products alone, which no method makes. @throws where a model is a file of an adapter */
+function checkIsModel(where: string, model: string, checkpoint: Checkpoint): void {
+  const factor = checkpoint.keys().find(isFactorKey);
+  if (factor === undefined) return;
+  throw new Error(
+    `${where}: a model has weights; got ${model}, a file of an adapter, with "${factor}"; ` +
+      `list it under loras of the model that it is for, with its scale: of several the products are added`,
+  );
+}
 
 /** Builds a recipe's stages, each of which may be an input of later ones. */
 class StageBuilder {
   /** Opened checkpoints, each once. */
   readonly opened = new Map<string, Checkpoint>();
+  readonly adapters: PlanAdapter[] = [];
+  readonly unmatched = { kept: [] as string[], dropped: [] as string[] };
   readonly #nodes = new Map<string, StageNode>();
   readonly #used = new Set<string>();
   readonly #recipe: Recipe;
@@ -64,28 +73,37 @@ class StageBuilder {
     const models: TensorNode[] = [];
     for (const model of roles.models) models.push(await this.#model(where, index, model));
     const nodes = base === undefined ? models : [base, ...models];
-    checkAgreement(where, nodes);
-    const { keys } = nodes[0];
+    const aligned = alignKeys(where, nodes, stage.unmatched);
+    const { common: keys, kept, dropped } = aligned;
+    this.unmatched.kept.push(...kept.keys());
+    this.unmatched.dropped.push(...dropped);
     const merged = keys.filter((key) => isFloat(nodes[0].info(key).dtype));
     const parameters = stageParameters(where, method, stage, roles.models, { merged, keys, depth: depthOf(keys) });
     const name = stage.name === undefined ? this.#recipe.name : `stage "${stage.name}"`;
-    return stageNode(name, method, { ...(base && { base }), models }, parameters);
+    return stageNode(name, method, { ...(base && { base }), models }, parameters, aligned);
   }
 
-  async #model(where: string, index: number, { model, loras }: RecipeModel): Promise<TensorNode> {
-    const node = this.#nodes.get(model) ?? (await this.#file(where, index, model));
+  async #model(where: string, index: number, { model, variant, loras }: RecipeModel): Promise<TensorNode> {
+    const node = this.#nodes.get(model) ?? (await this.#file(where, index, model, variant));
     this.#used.add(model);
     if (loras.length === 0) return node;
-    const paths = layersOf(node.keys);
-    const adapters = [];
-    for (const { path, scale, adapter } of loras) {
-      const file = await this.#openers.openLora(path, paths);
-      adapters.push({ name: path, scale, state: chooseAdapter(`${where}: ${path}`, file, adapter) });
+    const files = [];
+    for (const lora of loras) {
+      const source = await this.#openers.openLora(lora.path);
+      try {
+        files.push(await readLora(`${where}: ${lora.path}`, node, lora, source));
+      } finally {
+        await source.checkpoint.close();
+      }
     }
-    return loraNode(node, adapters);
+    this.adapters.push(...files.flatMap(({ listed }) => listed));
+    return loraNode(
+      node,
+      files.flatMap(({ adapters }) => adapters),
+    );
   }
 
-  async #file(where: string, index: number, model: string): Promise<TensorNode> {
+  async #file(where: string, index: number, model: string, variant?: string): Promise<TensorNode> {
     const later = this.#recipe.stages.findIndex(({ name }, i) => i >= index && name === model);
     if (later >= 0) {
       const got = later === index ? 'the stage itself' : 'one that comes later';
@@ -93,9 +111,10 @@ class StageBuilder {
         `${where}: a model is a file, a folder or an earlier stage; got "${model}", ${got}: ${this.#circle(index, model)}`,
       );
     }
-    const known = this.opened.get(model);
-    const checkpoint = known ?? (await this.#openers.openModel(model));
-    this.opened.set(model, checkpoint);
+    const id = JSON.stringify([model, variant]);
+    const checkpoint = this.opened.get(id) ?? (await this.#openers.openModel(model, variant));
+    this.opened.set(id, checkpoint);
+    checkIsModel(where, model, checkpoint);
     return checkpointNode(model, checkpoint);
   }
 
@@ -123,17 +142,20 @@ class StageBuilder {
   }
 }
 
+/** A recipe's last stage, and what was found on the way. */
+export interface BuiltStages extends Pick<StageBuilder, 'opened' | 'adapters' | 'unmatched'> {
+  readonly output: StageNode;
+}
+
 /** Opens what a recipe names and checks that it fits. What was opened is closed where it does not.
  * @throws on an unknown method, model or parameter, or models that do not fit each other */
-export async function buildStages(
-  recipe: Recipe,
-  openers: Openers,
-): Promise<{ output: StageNode; opened: ReadonlyMap<string, Checkpoint> }> {
+export async function buildStages(recipe: Recipe, openers: Openers): Promise<BuiltStages> {
   const builder = new StageBuilder(recipe, openers);
+  const { opened, adapters, unmatched } = builder;
   try {
-    return { output: await builder.build(), opened: builder.opened };
+    return { output: await builder.build(), opened, adapters, unmatched };
   } catch (error) {
-    await Promise.all([...builder.opened.values()].map((checkpoint) => checkpoint.close()));
+    await Promise.all([...opened.values()].map((checkpoint) => checkpoint.close()));
     throw error;
   }
 }

@@ -12,7 +12,7 @@ models:
     parameters:
       weight: [0.1, 0.9]
       density: [{filter: conv, value: 0.5}, {block: up_blocks.1, value: [0, 1]}, {value: 1}]
-    loras: [{path: l.safetensors}, {path: m, scale: 0.5, adapter: style}]
+    loras: [{path: l.safetensors}, {path: m, scale: 0.5, adapter: style, component: unet, allow_unused: [emb]}]
 parameters: {normalize: true}
 dtype: float32
 out_dtype: bfloat16
@@ -31,8 +31,8 @@ out_dtype: bfloat16
               density: [{ filter: 'conv', value: 0.5 }, { block: 'up_blocks.1', value: [0, 1] }, { value: 1 }],
             },
             loras: [
-              { path: 'l.safetensors', scale: 1 },
-              { path: 'm', scale: 0.5, adapter: 'style' },
+              { path: 'l.safetensors', scale: 1, allow_unused: [] },
+              { path: 'm', scale: 0.5, adapter: 'style', component: 'unet', allow_unused: ['emb'] },
             ],
           },
         ],
@@ -61,15 +61,15 @@ out_dtype: bfloat16
     ['merge_method: linear\nmodels: []', 'r.yaml: models is a list of at least one; got []'],
     [
       `${linear}base_modle: b`,
-      'r.yaml: a recipe has the fields name, merge_method, base_model, parameters, out_dtype, dtype, models; got "base_modle"; closest: base_model',
+      'r.yaml: a recipe has the fields name, merge_method, base_model, parameters, out_dtype, unmatched, dtype, models; got "base_modle"; closest: base_model',
     ],
     [
       'merge_method: linear\nmodels: [{model: a, parameter: {weight: 1}}]',
-      'r.yaml: models[0]: an entry of models has the fields model, parameters, loras; got "parameter"; closest: parameters',
+      'r.yaml: models[0]: an entry of models has the fields model, variant, parameters, loras; got "parameter"; closest: parameters',
     ],
     [
       'merge_method: linear\nmodels: [{model: a, loras: [{path: l, scaling: 2}]}]',
-      'r.yaml: models[0]: loras[0]: an entry of loras has the fields path, scale, adapter; got "scaling"; closest: scale',
+      'r.yaml: models[0]: loras[0]: an entry of loras has the fields path, scale, adapter, component, allow_unused; got "scaling"; closest: scale',
     ],
     ['merge_method: linear\nmodels: [{model: 3}]', 'r.yaml: models[0]: model: '],
     [

@@ -24,11 +24,17 @@ export interface RecipeLora {
   readonly scale: number;
   /** Which of the file's adapters; needed where it has several. */
   readonly adapter?: string;
+  /** Which part of a pipeline: `unet`, `text_encoder`; needed where the file is of parts that the model has not. */
+  readonly component?: string;
+  /** Parts of the names of keys that may mean nothing. */
+  readonly allow_unused: readonly string[];
 }
 
 export interface RecipeModel {
   /** A file, a folder, or the name of an earlier stage. */
   readonly model: string;
+  /** Of a folder: `fp16` takes `diffusion_pytorch_model.fp16.safetensors`. */
+  readonly variant?: string;
   readonly parameters: Settings;
   readonly loras: readonly RecipeLora[];
 }
@@ -42,7 +48,12 @@ export interface Stage {
   readonly parameters: Settings;
   /** The type of the result's floating-point tensors, as safetensors names it; absent: each tensor's own. */
   readonly out_dtype?: (typeof FLOATS)[number];
+  /** What becomes of tensors that not every model has; absent: there may be none. */
+  readonly unmatched?: Unmatched;
 }
+
+/** `keep` takes a tensor that not every model has as the first has it that does; `drop` leaves it out. */
+export type Unmatched = 'keep' | 'drop';
 
 /** What to merge, and how. */
 export interface Recipe {
@@ -67,14 +78,25 @@ const settings = v.optional(v.record(v.string(), setting), {});
 const text = v.pipe(v.string(), v.nonEmpty());
 
 const FIELDS = {
-  lora: { path: text, scale: v.optional(v.pipe(v.number(), v.finite()), 1), adapter: v.optional(text) },
-  model: { model: text, parameters: settings },
+  lora: {
+    path: text,
+    scale: v.optional(v.pipe(v.number(), v.finite()), 1),
+    adapter: v.optional(text),
+    component: v.optional(text),
+    allow_unused: v.optional(v.array(text), []),
+  },
+  model: {
+    model: text,
+    variant: v.optional(v.pipe(text, v.regex(/^[\w-]+$/, 'a variant is a word'))),
+    parameters: settings,
+  },
   stage: {
     name: v.optional(v.pipe(v.string(), v.regex(/^[\w-]+$/, 'a name has letters, digits, _ and - only'))),
     merge_method: text,
     base_model: v.optional(text),
     parameters: settings,
     out_dtype: v.optional(v.string()),
+    unmatched: v.optional(v.picklist(['keep', 'drop'], 'it is keep or drop')),
   },
 } as const;
 

@@ -4,11 +4,11 @@ import { shapesOnly } from '../checkpoint.test-support.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { fixturePath } from '../fixtures.test-support.ts';
 import { invertRenaming, renameKeys } from '../rename/rules.ts';
-import { renamedCheckpoint } from '../rename/view.ts';
+import { renamedCheckpoint, selectPrefix } from '../rename/view.ts';
 import { openSafetensors } from '../safetensors/read.ts';
 import { encodeSafetensors, type TensorToWrite } from '../safetensors/write.ts';
 import { bufferSource } from '../source/byte-source.ts';
-import { splitStableDiffusion } from './single-file.ts';
+import { splitStableDiffusion, stableDiffusionTensors } from './single-file.ts';
 import { OPEN_CLIP_RENAMING } from './text-names.ts';
 import { UNET_PREFIX, unetLevels, unetRenaming } from './unet-names.ts';
 import { OLD_VAE_ATTENTION, VAE_PREFIX, vaeLevels, vaeRenaming } from './vae-names.ts';
@@ -52,6 +52,21 @@ const expectedShapes = (version: 'sd1' | 'sd2', part: string) =>
 
 describe.each(versions)('full-size %s, against diffusers’ converters', (version) => {
   const file = splitStableDiffusion(original(version));
+
+  it('has each tensor where the converters find it, also of a UNet alone without its prefix', () => {
+    const checkpoint = original(version);
+    const parts = stableDiffusionTensors(checkpoint);
+    expect([...parts.keys()]).toEqual(['unet', 'text_encoder', 'vae']);
+    for (const [part, tensors] of parts) {
+      const rows = tables[version].filter((row) => row.part === part);
+      expect(new Map([...tensors].map(([key, { key: source }]) => [key, source]))).toEqual(
+        new Map(rows.map(({ key, source }) => [key, source])),
+      );
+    }
+    const bare = selectPrefix(checkpoint, UNET_PREFIX);
+    expect([...stableDiffusionTensors(bare).get('unet')!.keys()]).toEqual([...parts.get('unet')!.keys()]);
+    expect(stableDiffusionTensors(file.unet!).size).toBe(0);
+  });
 
   it.each([
     ['unet', 686],

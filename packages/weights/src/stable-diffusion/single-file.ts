@@ -62,8 +62,11 @@ function detectVersion(checkpoint: Checkpoint): 'sd1' | 'sd2' | undefined {
   );
 }
 
+/** What is asked of a checkpoint to split it. */
+type Tensors = Pick<Checkpoint, 'name' | 'keys' | 'has' | 'info'>;
+
 /** The keys below a prefix, without it, each with the whole key. */
-function below(checkpoint: Checkpoint, prefix: string): Map<string, string> {
+function below(checkpoint: Tensors, prefix: string): Map<string, string> {
   const found = checkpoint.keys().filter((key) => key.startsWith(prefix));
   return new Map(found.map((key) => [key.slice(prefix.length), key]));
 }
@@ -76,7 +79,7 @@ function renameAll(sources: Map<string, string>, renaming: Renaming): Entries {
 }
 
 /** The averaged weights have the names of the last ones without their dots. */
-function emaSources(checkpoint: Checkpoint, sources: Map<string, string>): Map<string, string> {
+function emaSources(checkpoint: Tensors, sources: Map<string, string>): Map<string, string> {
   return new Map(
     [...sources].map(([key, source]) => {
       const averaged = `model_ema.${source.slice('model.'.length).replaceAll('.', '')}`;
@@ -89,13 +92,13 @@ function emaSources(checkpoint: Checkpoint, sources: Map<string, string>): Map<s
   );
 }
 
-function unetEntries(checkpoint: Checkpoint, ema: boolean): Entries {
-  const sources = below(checkpoint, UNET_PREFIX);
+function unetEntries(checkpoint: Tensors, ema: boolean, prefix = UNET_PREFIX): Entries {
+  const sources = below(checkpoint, prefix);
   const levels = unetLevels([...sources.keys()]);
   return renameAll(ema ? emaSources(checkpoint, sources) : sources, unetRenaming(levels));
 }
 
-function vaeEntries(checkpoint: Checkpoint): Entries {
+function vaeEntries(checkpoint: Tensors): Entries {
   const prefix = checkpoint.keys().some((key) => key.startsWith(VAE_PREFIX)) ? VAE_PREFIX : '';
   const sources = new Map(
     [...below(checkpoint, prefix)].filter(([key]) => /^(encoder|decoder|quant_conv|post_quant_conv)\./.test(key)),
@@ -118,7 +121,7 @@ function withoutLastBlock(sources: Map<string, string>): Map<string, string> {
   return new Map([...sources].filter(([key]) => !unused(key)));
 }
 
-function openClipEntries(checkpoint: Checkpoint): Entries {
+function openClipEntries(checkpoint: Tensors): Entries {
   const entries = renameAll(withoutLastBlock(below(checkpoint, OPEN_CLIP_PREFIX)), OPEN_CLIP_RENAMING);
   const result: Entries = new Map();
   for (const [key, entry] of entries) {
@@ -135,14 +138,14 @@ function openClipEntries(checkpoint: Checkpoint): Entries {
   return result;
 }
 
-function clipEntries(checkpoint: Checkpoint): Entries {
+function clipEntries(checkpoint: Tensors): Entries {
   const sources = [...below(checkpoint, CLIP_PREFIX)].filter(
     ([key]) => !IGNORED.some((p) => p.test(CLIP_PREFIX + key)),
   );
   return renameAll(new Map(sources), CLIP_RENAMING);
 }
 
-function textEntries(checkpoint: Checkpoint): Entries {
+function textEntries(checkpoint: Tensors): Entries {
   const isOpenClip = checkpoint.keys().some((key) => key.startsWith(OPEN_CLIP_PREFIX));
   return isOpenClip ? openClipEntries(checkpoint) : clipEntries(checkpoint);
 }
@@ -194,4 +197,19 @@ export function splitStableDiffusion(
     ignored: leftOver(checkpoint, used, allowUnused),
     close: () => checkpoint.close(),
   };
+}
+
+/** Where each tensor of the parts of a single file lies, by the part's name in a pipeline and the tensor's name in diffusers and transformers: a
+ * tensor of the file, some rows of one, or one in another shape. A file may be a part alone, and a UNet may be without its prefix. Empty
+ * for a file that is spelled otherwise. */
+export function stableDiffusionTensors(checkpoint: Tensors): Map<string, Map<string, ViewEntry>> {
+  const keys = checkpoint.keys();
+  const has = (prefix: string): boolean => keys.some((key) => key.startsWith(prefix));
+  const unet = [UNET_PREFIX, ''].find((prefix) => has(`${prefix}input_blocks.`));
+  const parts: [string, Entries][] = [
+    ['unet', unet === undefined ? new Map() : unetEntries(checkpoint, false, unet)],
+    ['text_encoder', textEntries(checkpoint)],
+    ['vae', has(VAE_PREFIX) ? vaeEntries(checkpoint) : new Map()],
+  ];
+  return new Map(parts.filter(([, entries]) => entries.size > 0));
 }

@@ -28,10 +28,14 @@ export interface Progress {
   what: string;
   done: number;
   total?: number;
+  /** Where each thing has a name of its own: the number of the one under way, from 1 on. */
+  item?: number;
 }
 
 const BAR_WIDTH = 24;
 const REDRAW_MS = 100;
+/** How often a log hears of one thing that takes long. */
+const LOG_MS = 10_000;
 
 function amount(value: number): string {
   return value >= 1e6 ? `${(value / 1e6).toFixed(0)} MB` : `${value}`;
@@ -44,7 +48,14 @@ function bar({ done, total }: Progress): string {
   return `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${amount(done)} of ${amount(total)}`;
 }
 
-/** Reports progress: one line redrawn in place on a terminal, one line per stage and file otherwise. */
+/** A line of a log: the number of what is under way, or how much of it is done. */
+function logLine({ stage, what, done, total, item }: Progress): string {
+  if (item !== undefined && total !== undefined) return `${stage} ${item} of ${total} ${what}`;
+  if (done === 0) return `${stage} ${what}`;
+  return `${stage} ${what} ${total === undefined ? amount(done) : `${amount(done)} of ${amount(total)}`}`;
+}
+
+/** Reports progress: one line redrawn in place on a terminal; otherwise a line for each stage and file, and again every ten seconds. */
 export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
   report: (progress: Progress) => void;
   end: () => void;
@@ -60,11 +71,13 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
     const title = `${progress.stage} ${progress.what}`;
     const isNew = title !== last;
     last = title;
+    const now = Date.now();
     if (!stream.isTTY) {
-      if (isNew) stream.write(`${title}\n`);
+      if (!isNew && now - drawnAt < LOG_MS) return;
+      drawnAt = now;
+      stream.write(`${logLine(progress)}\n`);
       return;
     }
-    const now = Date.now();
     if (!isNew && now - drawnAt < REDRAW_MS) return;
     drawnAt = now;
     drawn = true;

@@ -24,7 +24,7 @@ export interface WorkOptions {
 export interface RestoreOptions extends WorkOptions {
   /** How many times larger; default 1. */
   readonly upscale?: number;
-  /** Which colours the restored photograph takes from the bad one; default none. */
+  /** Which colours the restored photograph takes from the bad one; default adain. */
   readonly colourFix?: ColourFix;
   /** Of large photographs, in latents: the side of the tiles and what they have in common. */
   readonly tiling?: { readonly size?: number; readonly overlap?: number };
@@ -104,7 +104,7 @@ class OpenRuntime implements Runtime {
   }
 
   async restore(source: ImageSource, options: RestoreOptions = {}): Promise<Picture> {
-    const { tags = [], upscale = 1, colourFix = 'none', tiling = {}, signal } = options;
+    const { tags = [], upscale = 1, colourFix = 'adain', tiling = {}, signal } = options;
     const { image, transfer } = await sendable(source, signal);
     // Copies: a framework's proxies cannot be sent.
     const input = { image, tags: [...tags], upscale, colourFix, tiling: { ...tiling } };

@@ -1,34 +1,38 @@
 import { join } from 'node:path';
 import { degrade } from '@rass/degradation';
-import { Command } from 'commander';
-import { jsonText, writeBeside } from '../files.ts';
-import { writePng } from '../images/write-png.ts';
-import { checkJobs, finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
+import { encodePng } from '@rass/images';
+import type { Command } from 'commander';
+import { jsonText } from '../files.ts';
+import { finishJobs, openJobs, runJobs } from '../inference/jobs.ts';
 import { readDegradation } from '../samples/degradation.ts';
+import { type InputFlags, inputsCommand, jobsOptions } from './image-command.ts';
 import { seedOf } from './option-values.ts';
 
-interface DegradeFlags {
-  out: string;
+interface DegradeFlags extends InputFlags {
   degradation: string;
   seed: number;
   record?: boolean;
 }
 
-async function run(inputs: string[], { out, degradation, seed, record }: DegradeFlags): Promise<void> {
+async function run(inputs: string[], flags: DegradeFlags): Promise<void> {
+  const { out, degradation, seed, record } = flags;
   const settings = await readDegradation(degradation);
   if (settings === undefined)
     throw new Error('degrade: there is a degradation; got none; name a preset or a .yml file');
-  const jobs = await imageJobs(inputs, out);
-  const resultOf = (name: string): string => join(out, `${name}.png`);
-  checkJobs('degrade', jobs, (name) => [resultOf(name)]);
+  const resultsOf = (name: string): string[] => [
+    join(out, `${name}.png`),
+    ...(record ? [join(out, `${name}.json`)] : []),
+  ];
+  const jobs = await openJobs('degrade', inputs, flags, resultsOf);
   const start = performance.now();
   const result = await runJobs(jobs, {
     stage: 'degrade',
+    ...jobsOptions(flags),
+    resultsOf,
     async work(image, job) {
       const made = degrade(image, settings, { seed: seed + jobs.indexOf(job) });
-      await writePng(resultOf(job.name), made.image);
-      if (!record) return;
-      await writeBeside(join(out, `${job.name}.json`), jsonText(made.record));
+      const data = [encodePng(made.image), jsonText(made.record)];
+      return resultsOf(job.name).map((path, i) => ({ path, data: data[i]! }));
     },
   });
   finishJobs(result, out, (performance.now() - start) / 1000);
@@ -36,10 +40,7 @@ async function run(inputs: string[], { out, degradation, seed, record }: Degrade
 
 /** `rass degrade ...` */
 export const degradeCommand = (): Command =>
-  new Command('degrade')
-    .description('make good photographs bad: blur, resize, noise, JPEG, twice, from a seed')
-    .argument('<inputs...>', 'images, or folders of images: JPEG, PNG, WebP')
-    .requiredOption('--out <folder>', 'where the PNGs are written')
+  inputsCommand('degrade', 'make good photographs bad: blur, resize, noise, JPEG, twice, from a seed')
     .option('--degradation <name>', "a preset or a .yml file of Real-ESRGAN's options", 'rass')
     .option('--seed <number>', 'image i has the seed plus i', seedOf, 0)
     .option('--record', 'also write what was drawn for each, as JSON')

@@ -7,6 +7,7 @@ import { openPipeline } from '@rass/pipeline/node';
 import { Command } from 'commander';
 import { type DemoResult, runDemo } from '../demo/demo.ts';
 import { checkResult, writeBeside } from '../files.ts';
+import { findInputs } from '../inference/inputs.ts';
 import { imageJobs } from '../inference/jobs.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
@@ -68,7 +69,7 @@ function tablesOf({ scores, miou, pixelAccuracy, seconds }: DemoResult, model: s
 async function run(flags: DemoFlags): Promise<void> {
   const settings = await readDegradation(flags.degradation);
   if (settings === undefined) throw new Error('demo: photographs are degraded; got none; name a preset or a .yml file');
-  const photographs = await imageJobs(flags.photographs);
+  const photographs = imageJobs((await findInputs(flags.photographs)).images);
   checkResult('demo', flags.out, [flags.model, ...photographs.map(({ path }) => path)]);
   const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: true, segment: true });

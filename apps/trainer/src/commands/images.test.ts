@@ -91,7 +91,7 @@ it(
     ]);
     await expectResults(out, 'cat', path('in', 'cat.jpg'));
     await expectResults(out, 'deep/coffee', path('in', 'deep', 'coffee.jpeg'));
-    expect(filesBelow(out).length).toBe(8);
+    expect(filesBelow(out).length).toBe(9);
   },
   TIME,
 );
@@ -102,7 +102,7 @@ it(
     const out = path('restored');
     const cat = path('in', 'cat.jpg');
     const { status, stdout } = rass('restore', cat, '--model', model, '--out', out, '--tags', 'person, sky', '--colour-fix', 'wavelet'); // biome-ignore format: one line
-    expect([status, filesBelow(out)]).toEqual([0, ['cat.png']]);
+    expect([status, filesBelow(out)]).toEqual([0, ['cat.png', 'rass-results.jsonl']]);
     expect(stdout).toContain('1 of 1 images done');
     const [given, restored] = [
       await decodeImage(readFileSync(cat)),
@@ -145,9 +145,9 @@ it('says what is wrong before anything is loaded', () => {
     `${path('nothing')}: an input is a file or a folder; got nothing; check the path`,
   ]);
   expect(rass('restore', path('in', 'deep'), '--model', path('in'), '--out', path('none')).status).toBe(1);
-  const twice = rass('restore', path('in', 'cat.jpg'), path('in', 'cat.jpg'), ...to);
-  expect(twice.stderr).toContain('results have one image each');
-  expect(rass('segment', path('in')).stderr).toContain("required option '--model <folder>' not specified");
+  expect(rass('segment', path('in'), '--out', path('none')).stderr).toContain(
+    "required option '--model <folder>' not specified",
+  );
   expect(existsSync(path('none'))).toBe(false);
 });
 
@@ -172,7 +172,7 @@ describe.skipIf(DATA === undefined)('on photographs as they come (RASS_TEST_DATA
       for (const name of ['16-bit-grey-alpha.png', 'Channel_digital_image_CMYK_color_no_profile.jpg']) {
         await expectResults(out, name.slice(0, name.lastIndexOf('.')), join(hostile, name));
       }
-      expect(filesBelow(out).length).toBe(4 * 8);
+      expect(filesBelow(out).length).toBe(4 * 8 + 1);
     },
     TIME,
   );

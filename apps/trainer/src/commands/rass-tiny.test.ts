@@ -1,8 +1,10 @@
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decodeImage, encodePng } from '@rass/images';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { mean } from '../evaluation/scores.ts';
 import { weightsFolder } from '../weights/install-once.ts';
 import { rass } from './rass.test-support.ts';
 
@@ -12,6 +14,8 @@ const MODEL = at('models/rass-tiny');
 const PHOTOGRAPHS = ['cat', 'coffee', 'rocket'].map((name) => at(`test-fixtures/images/${name}.jpg`));
 const SETTINGS = at('apps/trainer/recipes/tiny/degradation.yml');
 const TIME = 600_000;
+/** How far a flat colour's mean may be off. */
+const FLAT_LEVELS = 0.5;
 
 let folder: string;
 let stdout: string;
@@ -55,6 +59,27 @@ it('finds in bad photographs of scenes what they show', () => {
   expect(share('mIoU')).toBeGreaterThan(40);
   expect(share('pixels that are right')).toBeGreaterThan(75);
 });
+
+it(
+  'leaves the colours of flat pictures as they are, in restore and in what segment restores',
+  async () => {
+    const colours = { black: [0, 0, 0], blue: [20, 40, 200], grey: [128, 128, 128] };
+    mkdirSync(join(folder, 'flat'));
+    for (const [name, colour] of Object.entries(colours)) {
+      const data = new Uint8Array(96 * 64 * 3).map((_, i) => colour[i % 3]!);
+      writeFileSync(join(folder, 'flat', `${name}.png`), encodePng({ width: 96, height: 64, data }));
+    }
+    for (const command of ['restore', 'segment'])
+      expect(rass(command, join(folder, 'flat'), '--model', MODEL, '--out', join(folder, command)).status).toBe(0);
+    for (const [name, colour] of Object.entries(colours))
+      for (const path of [`restore/${name}.png`, `segment/restored/${name}.png`]) {
+        const { data } = await decodeImage(readFileSync(join(folder, path)));
+        const means = colour.map((_, c) => mean([...data].filter((_, i) => i % 3 === c)));
+        for (const [c, value] of means.entries()) expect(Math.abs(value - colour[c]!), path).toBeLessThan(FLAT_LEVELS);
+      }
+  },
+  TIME,
+);
 
 it('shows all of it on a page', () => {
   const html = readFileSync(join(folder, 'demo.html'), 'utf8');

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
+import { encodePng } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
 import { type ColourFix, openTagger } from '@rass/pipeline';
 import { openPipeline } from '@rass/pipeline/node';
 import { type Command, Option } from 'commander';
-import { writePng } from '../images/write-png.ts';
-import { checkJobs, finishJobs, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand } from './image-command.ts';
+import { finishJobs, openJobs, runJobs } from '../inference/jobs.ts';
+import { type ImageFlags, imageCommand, jobsOptions } from './image-command.ts';
 import { numberOf, wholeOf } from './option-values.ts';
 
 interface RestoreFlags extends ImageFlags {
@@ -16,11 +16,11 @@ interface RestoreFlags extends ImageFlags {
 }
 
 async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
-  const jobs = await imageJobs(inputs, flags.out);
   const resultOf = (name: string): string => join(flags.out, `${name}.png`);
-  checkJobs('restore', jobs, (name) => [resultOf(name)]);
+  const resultsOf = (name: string): string[] => [resultOf(name)];
+  const jobs = await openJobs('restore', inputs, flags, resultsOf);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
-  const { tags = 'none', upscale, colourFix, tile, overlap, maxPixels } = flags;
+  const { tags = 'none', upscale, colourFix, tile, overlap } = flags;
   const pipeline = await openPipeline(flags.model, { restore: true, segment: tags === 'found' });
   const tagger = openTagger(tags, { segmenter: pipeline, classes: pipeline.classes });
   const tiling = { ...(tile !== undefined && { size: tile }), ...(overlap !== undefined && { overlap }) };
@@ -28,10 +28,11 @@ async function run(inputs: string[], flags: RestoreFlags): Promise<void> {
   try {
     const result = await runJobs(jobs, {
       stage: 'restore',
-      ...(maxPixels !== undefined && { maxPixels }),
+      ...jobsOptions(flags),
+      resultsOf,
       async work(image, { name }) {
         const restored = await pipeline.restore(image, { tags: await tagger({ image }), upscale, colourFix, tiling });
-        await writePng(resultOf(name), restored);
+        return [{ path: resultOf(name), data: encodePng(restored) }];
       },
     });
     finishJobs(result, flags.out, (performance.now() - start) / 1000);
@@ -47,7 +48,7 @@ export const restoreCommand = (): Command =>
     .addOption(
       new Option('--colour-fix <kind>', 'which colours the result takes from its photograph')
         .choices(['none', 'adain', 'wavelet'])
-        .default('none'),
+        .default('adain'),
     )
     .option('--tile <latents>', 'side of the tiles of large photographs, in latents (default: 96)', wholeOf)
     .option('--overlap <latents>', 'what tiles have in common (default: 32)', wholeOf)

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
-import { encodeLabelsPng, overlayLabels, type RgbImage } from '@rass/images';
+import { encodeLabelsPng, encodePng, overlayLabels, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
 import { classAreas, namesOf, openTagger, type Pipeline, type Tagger } from '@rass/pipeline';
 import { openPipeline } from '@rass/pipeline/node';
 import type { Command } from 'commander';
-import { jsonText, writeBeside } from '../files.ts';
-import { writePng } from '../images/write-png.ts';
-import { checkJobs, finishJobs, type ImageJob, imageJobs, runJobs } from '../inference/jobs.ts';
-import { type ImageFlags, imageCommand } from './image-command.ts';
+import { jsonText } from '../files.ts';
+import { finishJobs, type ImageJob, openJobs, runJobs } from '../inference/jobs.ts';
+import type { ResultFile } from '../inference/results.ts';
+import { type ImageFlags, imageCommand, jobsOptions } from './image-command.ts';
 import { numberOf, wholeOf } from './option-values.ts';
 
 interface SegmentFlags extends ImageFlags {
@@ -20,6 +20,7 @@ interface SegmentFlags extends ImageFlags {
 const PICTURES = ['labels', 'overlay', 'restored'] as const;
 const pictureOf = (out: string, kind: (typeof PICTURES)[number], name: string): string =>
   join(out, kind, `${name}.png`);
+const jsonOf = (out: string, name: string): string => join(out, 'json', `${name}.json`);
 
 async function segmentOne(
   pipeline: Pipeline,
@@ -27,7 +28,7 @@ async function segmentOne(
   image: RgbImage,
   { path, name }: ImageJob,
   flags: SegmentFlags,
-) {
+): Promise<ResultFile[]> {
   const { shortSide, flip, scales, out } = flags;
   const options = { ...(shortSide && { shortSide }), ...(flip && { flip }), ...(scales && { scales }) };
   const start = performance.now();
@@ -40,31 +41,37 @@ async function segmentOne(
     : undefined;
   const restoredAt = performance.now();
   const colours = pipeline.classes.map(({ colour }) => colour);
-  await writeBeside(pictureOf(out, 'labels', name), encodeLabelsPng(labels));
-  await writePng(pictureOf(out, 'overlay', name), overlayLabels(restored ?? image, labels, colours));
-  if (restored !== undefined) await writePng(pictureOf(out, 'restored', name), restored);
   const seconds = {
     segment: (segmented - start) / 1000,
     ...(restored && { restore: (restoredAt - segmented) / 1000 }),
   };
   const { width, height } = image;
   const json = { image: path, model: flags.model, width, height, tags, classes: areas, seconds };
-  await writeBeside(join(out, 'json', `${name}.json`), jsonText(json));
+  return [
+    { path: pictureOf(out, 'labels', name), data: encodeLabelsPng(labels) },
+    { path: pictureOf(out, 'overlay', name), data: encodePng(overlayLabels(restored ?? image, labels, colours)) },
+    ...(restored === undefined ? [] : [{ path: pictureOf(out, 'restored', name), data: encodePng(restored) }]),
+    { path: jsonOf(out, name), data: jsonText(json) },
+  ];
 }
 
 async function run(inputs: string[], flags: SegmentFlags): Promise<void> {
-  const jobs = await imageJobs(inputs, flags.out);
-  const pictures = (name: string): string[] => PICTURES.map((kind) => pictureOf(flags.out, kind, name));
-  checkJobs('segment', jobs, pictures);
+  const kinds = PICTURES.filter((kind) => kind !== 'restored' || flags.restored);
+  const resultsOf = (name: string): string[] => [
+    ...kinds.map((kind) => pictureOf(flags.out, kind, name)),
+    jsonOf(flags.out, name),
+  ];
+  const jobs = await openJobs('segment', inputs, flags, resultsOf);
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: flags.restored, segment: true });
-  const { maxPixels, tags = 'none' } = flags;
+  const { tags = 'none' } = flags;
   const tagger = openTagger(tags, { segmenter: pipeline, classes: pipeline.classes });
   const start = performance.now();
   try {
     const result = await runJobs(jobs, {
       stage: 'segment',
-      ...(maxPixels !== undefined && { maxPixels }),
+      ...jobsOptions(flags),
+      resultsOf,
       work: (image, job) => segmentOne(pipeline, tagger, image, job, flags),
     });
     finishJobs(result, flags.out, (performance.now() - start) / 1000);

@@ -16,7 +16,7 @@ export type ColourFix = 'none' | 'adain' | 'wavelet';
 export interface RestoreOptions {
   /** What the photograph shows; default nothing. */
   readonly tags?: readonly string[];
-  /** Which colours a restored photograph takes from the bad one; default none. */
+  /** Which colours a restored photograph takes from the bad one; default adain: a flat colour stays what it is. */
   readonly colourFix?: ColourFix;
   /** How many times larger; default 1. */
   readonly upscale?: number;
@@ -85,7 +85,7 @@ export async function loadRestoring(model: Model): Promise<Restoring> {
     schedule,
     stage,
     async restore(shared, image, options) {
-      const { colourFix = 'none', upscale = 1 } = options;
+      const { colourFix = 'adain', upscale = 1 } = options;
       const size = { width: Math.round(image.width * upscale), height: Math.round(image.height * upscale) };
       const large = upscale === 1 ? image : resizeImage(image, size, 'bicubic');
       const whole = await restoredWhole(restoring, shared, padEdges(large, MULTIPLE), options);

@@ -1,0 +1,118 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { rass } from './rass.test-support.ts';
+
+const CAT = fileURLToPath(new URL('../../../../test-fixtures/images/cat.jpg', import.meta.url));
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+
+let folder: string;
+const path = (...names: string[]) => join(folder, ...names);
+const photograph = (...names: string[]): string => {
+  mkdirSync(dirname(path(...names)), { recursive: true });
+  copyFileSync(CAT, path(...names));
+  return path(...names);
+};
+const written = (...names: string[]): string[] => globSync('**/*.png', { cwd: path(...names) }).sort();
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rass-inputs-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+it('tells results of earlier runs from photographs, and says what is left out', () => {
+  photograph('photos', 'a.jpg');
+  photograph('photos', 'deep', 'b.jpg');
+  expect(rass('degrade', path('photos'), '--out', path('photos', 'results')).stdout).toContain('2 of 2 images done');
+  const again = rass('degrade', path('photos'), '--out', path('others'));
+  expect(again.stdout).toContain('2 of 2 images done');
+  expect(again.stderr).toContain(`${path('photos')}: 2 pictures are results of earlier runs and are left out\n`);
+  // Given themselves, restored and degraded pictures are photographs like others.
+  expect(rass('degrade', path('photos', 'results'), '--out', path('third')).stdout).toContain('2 of 2 images done');
+});
+
+it('takes label maps and overlays of an earlier segmentation for no photographs, also where their folder is given', () => {
+  for (const name of ['labels/a.png', 'overlay/a.png', 'restored/a.png']) photograph('results', name);
+  const lines = ['labels/a.png', 'overlay/a.png', 'restored/a.png'].map((result) =>
+    JSON.stringify({ result, of: CAT }),
+  );
+  writeFileSync(path('results', 'rass-results.jsonl'), `${lines.join('\n')}\n{"result":"cut`);
+  expect(rass('degrade', path('results'), '--out', path('out')).stdout).toContain('1 of 1 images done');
+  expect(written('out')).toEqual(['restored/a.png']);
+  const labels = rass('degrade', path('results', 'labels'), '--out', path('none'));
+  expect([labels.status, labels.stderr]).toEqual([
+    1,
+    `${path('results', 'labels')}: a folder has images, .jpg, .png or .webp; got 1 results of earlier runs alone; give another\n`,
+  ]);
+  // A file that is named itself is what the user says it is.
+  expect(rass('degrade', path('results', 'labels', 'a.png'), '--out', path('one')).status).toBe(0);
+});
+
+it('leaves out what is there with --skip-existing, and makes the rest as a whole run would', () => {
+  photograph('in', 'a.jpg');
+  photograph('in', 'b.jpg');
+  expect(rass('degrade', path('in'), '--out', path('out')).status).toBe(0);
+  const [a, b] = [readFileSync(path('out', 'a.png')), readFileSync(path('out', 'b.png'))];
+  expect(a.equals(b)).toBe(false);
+  rmSync(path('out', 'b.png'));
+  writeFileSync(path('out', 'a.png'), 'kept');
+  const rest = rass('degrade', path('in'), '--out', path('out'), '--skip-existing');
+  expect(rest.stdout).toContain('1 of 2 images done, 1 were there');
+  expect(readFileSync(path('out', 'a.png'), 'utf8')).toBe('kept');
+  expect(readFileSync(path('out', 'b.png')).equals(b)).toBe(true);
+});
+
+it('reads paths from a list, relative to it, and from standard input, and counts in a log', () => {
+  photograph('in', 'a.jpg');
+  photograph('in', 'b c.jpg');
+  writeFileSync(path('list.txt'), '# two photographs\nin/a.jpg\tlabels/a.png\n\nin/b c.jpg\n');
+  const listed = rass('degrade', '--list', path('list.txt'), '--out', path('listed'));
+  expect([listed.stdout.split(',')[0], written('listed')]).toEqual(['2 of 2 images done', ['a.png', 'b c.png']]);
+  expect(listed.stderr.trim().split('\n')).toEqual([
+    `degrade 1 of 2 ${path('in', 'a.jpg')}`,
+    `degrade 2 of 2 ${path('in', 'b c.jpg')}`,
+  ]);
+  const input = `${path('in', 'a.jpg')}\0${path('in', 'b c.jpg')}\0`;
+  const piped = spawnSync(process.execPath, [MAIN, 'degrade', '--list', '-', '--out', path('piped')], { input, encoding: 'utf8' }); // biome-ignore format: one line
+  expect([piped.status, written('piped')]).toEqual([0, ['a.png', 'b c.png']]);
+  writeFileSync(path('empty.txt'), '\n# nothing\n');
+  expect(rass('degrade', '--list', path('empty.txt'), '--out', path('x')).stderr).toContain(
+    `${path('empty.txt')}: a list has a path on each line; got none`,
+  );
+  expect(rass('degrade', '--out', path('x')).stderr).toContain(
+    'degrade: images are files, folders or a list; got none; name one, or give --list',
+  );
+});
+
+it('keeps photographs of one name in two folders apart, and takes one that is given twice once', () => {
+  for (const name of ['first', 'second']) photograph(name, 'photos', 'a.jpg');
+  photograph('second', 'photos', 'b.jpg');
+  const [first, second] = [path('first', 'photos'), path('second', 'photos')];
+  const { stdout } = rass('degrade', first, second, join(second, 'b.jpg'), '--out', path('out'));
+  expect(stdout).toContain('3 of 3 images done');
+  expect(written('out')).toEqual(['first/photos/a.png', 'second/photos/a.png', 'second/photos/b.png']);
+});
+
+it('stops at once where results cannot be written, and names the place', () => {
+  for (const name of ['a', 'b', 'c']) photograph('in', `${name}.jpg`);
+  writeFileSync(path('file'), 'a file');
+  const below = rass('degrade', path('in'), '--out', path('file', 'out'));
+  expect([below.status, below.stdout, below.stderr]).toEqual([
+    1,
+    '',
+    expect.stringContaining(
+      `${path('file', 'out')}: results are written there; got a file at ${path('file')}; make room`,
+    ),
+  ]);
+  // A limit on the size of files stands for a disk that is full: the first picture does not fit.
+  const command = `ulimit -f 8; exec '${process.execPath}' '${MAIN}' degrade '${path('in')}' --out '${path('full')}'`;
+  const full = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  expect([full.status, full.stdout]).toEqual([1, '']);
+  expect(full.stderr.trim().split('\n')).toEqual([
+    `degrade 1 of 3 ${path('in', 'a.jpg')}`,
+    expect.stringMatching(/^.*\/full: results are written there; got EFBIG.*; make room, or name another folder$/),
+  ]);
+  expect(globSync('**/*.tmp', { cwd: path('full') })).toEqual([]);
+});

@@ -45,7 +45,7 @@ const text = await loadClipText(textEncoder.checkpoint, parseClipTextConfig(text
 const text_BTD = clipText(text.params, tokenizerFromFiles(tokenizerFiles).encodeBatch(['', prompt])).lastHiddenState;
 const schedule = noiseSchedule(parseScheduleConfig(scheduler));
 const side = Number(values.size) / 2 ** (vaeConfig.blockOutChannels.length - 1);
-let sample: Tensor4D = normalNoise([1, side, side, unetConfig.inChannels], Number(values.seed)) as Tensor4D;
+let sample: Tensor4D = normalNoise([1, side, side, unetConfig.inChannels], Number(values.seed));
 for (const step of ddimSteps(schedule, Number(values.steps))) {
   const previous: Tensor4D = tidy(() => {
     const twice = concat([sample, sample], 0);

@@ -1,11 +1,12 @@
 // Packs every public package as it would be published and asks publint and are-the-types-wrong about the tarball.
 // The build comes first, since a published package resolves to dist/. Then installs all tarballs in an empty project, as a
-// user would, and runs the program of each README there.
+// user would, and checks the programs of each README there (check-readmes.mjs).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkEmbeds } from './check-embeds.mjs';
+import { checkReadmes, outsidePackages } from './check-readmes.mjs';
 import { root } from './toolchain.mjs';
 
 function run(program, args, cwd) {
@@ -43,31 +44,25 @@ function checkPackage({ folder, manifest }, out) {
   return problems;
 }
 
-const FENCED_TS = /```ts\n([\s\S]*?)```/;
+/** What the embeds need besides what the READMEs name. */
+const EMBEDS = ['core', 'backend-cpu', 'backend-wasm', 'backend-webgpu'].map((part) => `@tensorflow/tfjs-${part}`);
 
-/** Installs the tarballs with npm beside TensorFlow.js and runs each README's program; returns what went wrong. */
-function checkInstalled(packages, out, project) {
+/** Installs the tarballs with npm, in a folder that was empty, beside what the READMEs and the embeds name; returns what went wrong. */
+function install(packages, out, project) {
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
   const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz'));
   const versions = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8');
-  const parts = ['core', 'backend-cpu', 'backend-wasm', 'backend-webgpu'].map((part) => `@tensorflow/tfjs-${part}`);
-  const others = [...parts, 'react', 'react-dom'].map((name) => {
-    const version = new RegExp(`^ +['"]?${name}['"]?: (\\S+)`, 'm').exec(versions)[1];
+  const { names, aliases } = outsidePackages(packages);
+  const others = [...new Set([...names, ...EMBEDS, 'react', 'react-dom'])].map((name) => {
+    const version = new RegExp(`^ +['"]?${name}['"]?: (\\S+)`, 'm').exec(versions)?.[1];
+    if (version === undefined)
+      throw new Error(`${name}: a README installs it, and the catalog of pnpm-workspace.yaml has no version of it`);
     return `${name}@${version}`;
   });
-  const specs = [...tarballs.map((file) => join(out, file)), ...others];
+  const specs = [...tarballs.map((file) => join(out, file)), ...others, ...aliases];
   const installed = run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...specs], project);
-  if (!installed.ok) return [`npm install: ${installed.output}`];
-  const problems = [];
-  for (const { folder, manifest } of packages) {
-    const program = FENCED_TS.exec(readFileSync(join(folder, 'README.md'), 'utf8'))?.[1];
-    if (program === undefined) continue;
-    writeFileSync(join(project, 'program.ts'), program);
-    const result = run('node', ['program.ts'], project);
-    if (!result.ok) problems.push(`${manifest.name}, the program of its README: ${result.output}`);
-  }
-  return problems;
+  return installed.ok ? [] : [`npm install: ${installed.output}`];
 }
 
 const build = run('turbo', ['run', 'build', '--output-logs=errors-only'], root);
@@ -83,9 +78,12 @@ for (const each of publicPackages()) {
   failed += problems.length;
 }
 const project = join(out, 'project');
-const installed = checkInstalled(publicPackages(), out, project);
+const installed = install(publicPackages(), out, project);
+if (installed.length === 0) installed.push(...(await checkReadmes(publicPackages(), project)));
 console.log(
-  installed.length === 0 ? 'installed from the tarballs, the programs of the READMEs run' : installed.join('\n'),
+  installed.length === 0
+    ? 'installed from the tarballs, the programs of the READMEs have their types and run on Node 22 and 24'
+    : installed.join('\n'),
 );
 const embedded = await checkEmbeds(project, run);
 console.log(

@@ -3,39 +3,41 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { installedBy, programsOf } from './readme-programs.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-interface PublicPackage {
+interface Manifest {
   readonly name: string;
-  readonly folder: string;
+  readonly private?: boolean;
+  readonly keywords?: readonly string[];
+  readonly homepage?: string;
+  readonly bugs?: { readonly url: string };
+  readonly repository?: { readonly url: string; readonly directory: string };
 }
 
-function publicPackages(): PublicPackage[] {
-  return readdirSync(join(root, 'packages')).flatMap((entry) => {
-    const folder = join(root, 'packages', entry);
-    const manifest = join(folder, 'package.json');
-    if (!existsSync(manifest)) return [];
-    const { name, private: isPrivate } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-      name: string;
-      private?: boolean;
-    };
-    return isPrivate ? [] : [{ name, folder }];
-  });
-}
+const packages = ['packages', 'apps'].flatMap((parent) =>
+  readdirSync(join(root, parent)).flatMap((entry) => {
+    const folder = join(root, parent, entry);
+    if (!existsSync(join(folder, 'package.json'))) return [];
+    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+    const at = `${parent}/${entry}`;
+    return manifest.private ? [] : [{ name: manifest.name, at, folder, manifest }];
+  }),
+);
 
-/** The first fenced block of a language, and the `text` block right after it, which is what the program prints. */
-function firstProgram(readme: string): { code: string; printed?: string } | undefined {
-  const match = /```ts\n([\s\S]*?)```(?:\s*```text\n([\s\S]*?)```)?/.exec(readme);
-  return match === null ? undefined : { code: match[1], printed: match[2] };
-}
+const readmeOf = (folder: string): string => readFileSync(join(folder, 'README.md'), 'utf8');
 
-// The program stands in the package's own folder while it runs, so it imports what the package's users can.
-it.each(publicPackages())("the program of $name's README runs as printed", ({ folder }) => {
-  const program = firstProgram(readFileSync(join(folder, 'README.md'), 'utf8'));
-  expect(program, 'a ```ts block').toBeDefined();
-  const file = join(folder, 'readme-program.ts');
-  writeFileSync(file, program?.code ?? '');
+const running = packages.flatMap(({ name, folder }) =>
+  programsOf(readmeOf(folder))
+    .filter(({ runs }) => runs)
+    .map(({ code, printed }, i) => ({ name, folder, number: i + 1, code, printed })),
+);
+
+// A program stands in the package's own folder while it runs, so it imports what the package's users can.
+it.each(running)("program $number of $name's README runs as printed", ({ folder, number, code, printed }) => {
+  const file = join(folder, `readme-program-${number}.ts`);
+  writeFileSync(file, code);
   try {
     const run = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', file], {
       encoding: 'utf8',
@@ -44,8 +46,36 @@ it.each(publicPackages())("the program of $name's README runs as printed", ({ fo
     });
     expect(run.status, run.stderr).toBe(0);
     expect(run.stdout.trim(), 'what it prints').not.toBe('');
-    if (program?.printed !== undefined) expect(run.stdout.trim()).toBe(program.printed.trim());
+    if (printed !== undefined) expect(run.stdout.trim()).toBe(printed.trim());
   } finally {
     rmSync(file, { force: true });
   }
 });
+
+/** The package that an import names; undefined for Node's own. */
+const packageOf = (specifier: string): string | undefined =>
+  specifier.startsWith('node:') ? undefined : /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0];
+
+it.each(packages)(
+  'the README of $name says how it is installed, with all that its programs import',
+  ({ name, folder }) => {
+    const readme = readmeOf(folder);
+    const installed = installedBy(readme);
+    expect(installed).toContain(name);
+    const imported = programsOf(readme).flatMap(({ code }) =>
+      [...code.matchAll(/(?:from|^import) '([^']+)'/gm)].map(([, specifier]) => packageOf(specifier)),
+    );
+    expect(imported.filter((each) => each !== undefined && !installed.includes(each))).toEqual([]);
+  },
+);
+
+it.each(packages)(
+  '$name says where its source, its page and its bugs are, and what it is about',
+  ({ at, manifest }) => {
+    const repository = 'https://github.com/rass-ts/rass';
+    expect(manifest.repository).toEqual({ type: 'git', url: `git+${repository}.git`, directory: at });
+    expect(manifest.homepage).toBe(`${repository}/tree/main/${at}#readme`);
+    expect(manifest.bugs).toEqual({ url: `${repository}/issues` });
+    expect(manifest.keywords?.length).toBeGreaterThan(3);
+  },
+);

@@ -290,8 +290,8 @@ describeOnBackends('adapters on a model', (backend) => {
         ['default'],
       );
       const { out, conv } = tree;
-      const rows = normalNoise<Tensor2D>([MANY, 56], 4);
-      const image = normalNoise<Tensor4D>([9, 32, 32, 20], 5);
+      const rows = normalNoise([MANY, 56], 4);
+      const image = normalNoise([9, 32, 32, 20], 5);
       const inPieces = (run: (x: Tensor) => Tensor, x: Tensor): Tensor =>
         tidy(() => concat(split(x, 9).map((piece) => run(piece))));
       const isBranch = async (run: () => Tensor): Promise<boolean> => {

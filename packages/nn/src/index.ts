@@ -22,7 +22,7 @@ export {
   type TensorProvider,
   type TensorRequest,
 } from './param-source.ts';
-export { namedRandom, normalNoise } from './random.ts';
+export { namedRandom, normalNoise, type TensorOfShape } from './random.ts';
 export { randomParams, shapeParams } from './sources.ts';
 export { hostValues } from './table-lookup.ts';
 export {

@@ -1,5 +1,5 @@
 import { alignedFloats } from '@rass/kernels';
-import { type Tensor, tensor } from '@tensorflow/tfjs-core';
+import { type Rank, type Tensor, tensor } from '@tensorflow/tfjs-core';
 import type { Initializer } from './param-source.ts';
 
 const MULBERRY_STEP = 0x6d2b79f5;
@@ -48,11 +48,18 @@ export function initialValues(count: number, init: Initializer, next: () => numb
   return values;
 }
 
+type Length<S extends readonly number[]> = number extends S['length'] ? never : S['length'];
+
+/** A tensor of as many axes as the shape has numbers, where that is known. */
+export type TensorOfShape<S extends readonly number[]> = `R${Length<S>}` extends keyof typeof Rank
+  ? Tensor<(typeof Rank)[`R${Length<S>}`]>
+  : Tensor;
+
 /** Standard normal noise from a seed, the same on every backend, for any whole number (TensorFlow.js's own randomNormal
  * takes 0 for no seed). The values are not PyTorch's for that seed. @shape any @throws when the seed is no whole number */
-export function normalNoise<T extends Tensor>(shape: readonly number[], seed: number): T {
+export function normalNoise<const S extends readonly number[]>(shape: S, seed: number): TensorOfShape<S> {
   checkSeed('normalNoise', seed);
   const count = shape.reduce((a, b) => a * b, 1);
   const values = initialValues(count, { kind: 'normal', deviation: 1 }, namedRandom(seed, 'noise'));
-  return tensor(values, [...shape]) as T;
+  return tensor(values, [...shape]) as unknown as TensorOfShape<S>;
 }

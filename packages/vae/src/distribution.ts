@@ -53,7 +53,7 @@ export function sampleLatents({ mean, logVariance }: LatentDistribution, from: L
     );
   }
   return tidy(() => {
-    const noise = 'noise' in from ? from.noise : normalNoise<Tensor4D>(mean.shape, from.seed);
+    const noise = 'noise' in from ? from.noise : normalNoise(mean.shape, from.seed);
     return add(mean, mul(exp(mul(logVariance, 0.5)), noise));
   });
 }

@@ -10,7 +10,7 @@ export const seedAt = (seed: number, what: string, { step, part }: BatchPlace): 
 
 /** Standard normal values. */
 export const noiseAt = (seed: number, what: string, place: BatchPlace, shape: Tensor4D['shape']): Tensor4D =>
-  normalNoise<Tensor4D>(shape, seedAt(seed, what, place));
+  normalNoise(shape, seedAt(seed, what, place)) as Tensor4D;
 
 /** One number in [0, 1) for each sample. */
 export function sharesAt(seed: number, what: string, place: BatchPlace, count: number): number[] {

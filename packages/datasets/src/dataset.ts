@@ -25,18 +25,26 @@ export interface Dataset {
   readonly classes: readonly DatasetClass[];
   /** @throws when a file is not there or broken, or sizes differ */
   get(index: number): Promise<DatasetSample>;
+  /** The labels of a sample alone, where they can be read without its image; undefined where it has none. */
+  getLabels?(index: number): Promise<LabelMap | undefined>;
+  /** What the samples are called in the set, in their order, wherever the set lies. */
+  readonly names?: readonly string[];
+  /** Whether labels count from 1 in its files, 0 being nothing, as ADE20K's do. */
+  readonly zeroIsNothing?: boolean;
 }
 
-const namesOf = ({ classes }: Dataset): string => classes.map(({ name }) => name).join(', ');
+/** Whether two lists have the same names in the same order. */
+export const haveSameNames = (a: readonly DatasetClass[], b: readonly DatasetClass[]): boolean =>
+  a.length === b.length && a.every(({ name }, i) => name === b[i]!.name);
 
 /** Data sets one behind the other. @throws when there is none, one but the last has no end, or their classes differ */
 export function concatDatasets(datasets: readonly Dataset[]): Dataset {
   const [first, ...others] = datasets;
   if (first === undefined) throw new Error('concatDatasets: at least one data set; got none; give one');
-  const other = others.find((each) => namesOf(each) !== namesOf(first));
+  const other = others.find((each) => !haveSameNames(each.classes, first.classes));
   if (other !== undefined) {
     throw new Error(
-      `concatDatasets: all have the same classes; got ${first.classes.length} and ${other.classes.length}, or other names; map their labels first`,
+      `concatDatasets: all have the same classes; got ${first.classes.length} and ${other.classes.length}, or other names; bring them to the same by relabelDataset`,
     );
   }
   if (datasets.slice(0, -1).some(({ length }) => length === undefined)) {

@@ -9,6 +9,7 @@ export {
 } from './augment/augment.ts';
 export { type ColourChange, changeColours, drawColourChange } from './augment/colour.ts';
 export { ADE20K_CLASSES } from './classes/ade20k.ts';
+export { relabelDataset, unionClasses } from './classes/relabel.ts';
 export {
   checkIndex,
   concatDatasets,
@@ -17,6 +18,7 @@ export {
   type DatasetSample,
   subsetDataset,
 } from './dataset.ts';
+export { findLabelFault, type LabelFault } from './label-faults.ts';
 export {
   type ClassStatistics,
   type DatasetStatistics,

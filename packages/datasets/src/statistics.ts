@@ -1,5 +1,6 @@
 import { IGNORE_LABEL } from '@rass/images';
 import type { Dataset, DatasetSample } from './dataset.ts';
+import { countLabels, labelFault } from './label-faults.ts';
 
 export interface ClassStatistics {
   readonly name: string;
@@ -19,7 +20,7 @@ export interface DatasetStatistics {
   readonly widths: readonly [least: number, median: number, most: number];
   readonly heights: readonly [least: number, median: number, most: number];
   readonly classes: readonly ClassStatistics[];
-  /** A line for each sample that could not be read, or whose labels are no classes. */
+  /** A line for each sample that could not be read, or whose labels are no classes, and one where labels of all samples together tell nothing apart. */
   readonly problems: readonly string[];
 }
 
@@ -87,6 +88,7 @@ export async function datasetStatistics(dataset: Dataset, options: StatisticsOpt
   const counter = new Counter(dataset.classes);
   const problems: string[] = [];
   const [widths, heights]: [number[], number[]] = [[], []];
+  const pixels = new Map<number, number>();
   let [labelled, pairs] = [0, 0];
   for (let i = 0; i < count; i++) {
     const index = dataset.length === undefined ? i : Math.floor((i * available) / count);
@@ -98,11 +100,16 @@ export async function datasetStatistics(dataset: Dataset, options: StatisticsOpt
     if (sample === undefined) continue;
     widths.push(sample.image.width);
     heights.push(sample.image.height);
-    if (sample.labels !== undefined) labelled += 1;
+    if (sample.labels !== undefined) {
+      labelled += 1;
+      countLabels(sample.labels, pixels);
+    }
     if (sample.degraded !== undefined) pairs += 1;
     const problem = counter.add(sample);
     if (problem !== undefined) problems.push(problem);
   }
+  const fault = labelFault(dataset, { maps: labelled, pixels });
+  if (fault !== undefined) problems.push(fault.message);
   return {
     images: widths.length,
     labelled,

@@ -1,3 +1,4 @@
+import { type Dataset, findLabelFault } from '@rass/datasets';
 import { selectBackend } from '@rass/kernels';
 import { disposeParams } from '@rass/nn';
 import type { Pipeline, TagChoice } from '@rass/pipeline';
@@ -68,6 +69,13 @@ async function checkProtocol(model: string, protocol: Protocol): Promise<void> {
   );
 }
 
+/** @throws when there is nothing to score; labels of one class alone are told of */
+async function checkLabels(path: string, dataset: Dataset): Promise<void> {
+  const fault = await findLabelFault(dataset);
+  if (fault?.kind === 'all-ignored') throw new Error(`${path}: ${fault.message}`);
+  if (fault !== undefined) console.error(`${path}: ${fault.message}`);
+}
+
 async function run(path: string, flags: EvalFlags): Promise<void> {
   const { protocol, samples, shortSide, lpips } = flags;
   const inputs = [path, flags.model, flags.restorer].filter((input) => input !== undefined);
@@ -76,7 +84,10 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
     await openAnyDataset(path, flags.split),
     await readDegradation(flags.degradation ?? 'none'),
   ];
-  if (flags.model !== undefined) await checkProtocol(flags.model, protocol);
+  if (flags.model !== undefined) {
+    await checkProtocol(flags.model, protocol);
+    await checkLabels(path, dataset);
+  }
   await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const open: Pipeline[] = [];
   const opened = async (model: string | undefined, needs: { restore: boolean; segment: boolean }) => {

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAde20k } from '@rass/datasets/node';
 import { degrade, RASS_DEGRADATION } from '@rass/degradation';
+import { encodeLabelsPng } from '@rass/images';
 import { readImage } from '@rass/images/node';
 import { ConfusionMatrix } from '@rass/metrics';
 import { openPipeline } from '@rass/pipeline/node';
@@ -195,6 +196,17 @@ it(
       `eval: a result does not lie among what it is made of; got ${inside} in ${path('set')}; name another place\n`,
     );
     expect(rass('eval', path('set')).stderr).toContain('eval: something is scored');
+    for (const name of ['images', 'classes.json']) cpSync(path('set', name), path('void', name), { recursive: true });
+    mkdirSync(path('void', 'annotations'));
+    const ignored = encodeLabelsPng({ width: 64, height: 64, data: new Uint8Array(64 * 64).fill(255) });
+    for (let i = 0; i < COUNT; i++) writeFileSync(path('void', 'annotations', `00000${i}.png`), ignored);
+    const nothing = rass('eval', path('void'), '--model', model);
+    expect([nothing.status, nothing.stderr]).toEqual([
+      1,
+      expect.stringContaining(
+        `${path('void')}: labels name what pixels show; got none that is not ignored in all of 3`,
+      ),
+    ]);
     expect(rass('eval', path('nothing'), '--model', model).stderr).toContain('a data set is a folder or a list');
   },
   TIME,

@@ -5,6 +5,7 @@ import { memoryUse } from '@rass/training/node';
 import { Command } from 'commander';
 import { loadRecipe } from '../recipe/load.ts';
 import type { Recipe, RecipeKind } from '../recipe/recipes.ts';
+import { checkSamples } from '../samples/check-samples.ts';
 import { type OpenFeed, openFeed } from '../samples/feed.ts';
 import { startTask } from '../tasks/start.ts';
 import { type RunOptions, type RunResult, train } from '../training/loop.ts';
@@ -45,6 +46,7 @@ function stopSignal(print: (line: string) => void): { signal: AbortSignal; code:
 /** One step of everything, without a run: what it takes, and that it works. */
 async function tryStep(recipe: Recipe, print: (line: string) => void): Promise<void> {
   const feed = await openFeed({ degradation: 'none', ...recipe });
+  await checkSamples(recipe, feed);
   const task = await startTask(recipe, feed.classes);
   print(describeGroups(task.groups, recipe.optimizer.rate));
   const stop = new AbortController();
@@ -99,6 +101,7 @@ async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<v
   const stop = stopSignal(print);
   const feed = await openFeed({ degradation: 'none', ...recipe });
   try {
+    await checkSamples(recipe, feed);
     const task = await startTask(recipe, feed.classes);
     try {
       print(describeGroups(task.groups, recipe.optimizer.rate));

@@ -1,6 +1,10 @@
 import { SCENE_KINDS } from '@rass/scenes';
 import * as v from 'valibot';
 
+/** What is told before a training begins, and ends it unless the recipe allows it. */
+export const ALLOWED = ['one-class', 'all-ignored', 'zero-loss'] as const;
+export type Allowed = (typeof ALLOWED)[number];
+
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const wholeFromZero = v.pipe(v.number(), v.integer(), v.minValue(0));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
@@ -70,6 +74,8 @@ export const dataField = v.strictObject({
   workers: v.optional(wholeFromZero, 1),
   /** How many steps ahead. */
   ahead: v.optional(count, 3),
+  /** What is trained on all the same: labels of one class alone, labels that are all ignored, losses that stay 0. */
+  allow: v.optional(v.array(v.picklist(ALLOWED)), []),
 });
 export type DataRecipe = v.InferOutput<typeof dataField>;
 
@@ -129,6 +135,8 @@ export const validationField = v.strictObject({
   /** Steps between two; there is one at step 0 and one at the end too. 0: none at all. */
   every: v.optional(wholeFromZero, 1000),
   source: v.optional(sourceField),
+  /** What makes its photographs bad, as `degradation`; unset: the same for scenes and without a source; none for a set that may be bad already. */
+  degradation: v.optional(text),
   /** Samples that are scored, and pictures on the sheet. */
   samples: v.optional(count, 16),
   pictures: v.optional(count, 4),

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ADE20K_CLASSES } from '@rass/datasets';
 import { openAde20k } from '@rass/datasets/node';
 import { DEGRADATION_PRESETS } from '@rass/degradation';
 import { encodeLabelsPng, encodePng } from '@rass/images';
@@ -17,6 +18,7 @@ const SETTINGS: FeedSettings = {
     augment: { crop: 32, flip: true, colour: false, mostOfOneClass: 1 },
     workers: 1,
     ahead: 2,
+    allow: [],
   },
   validation: { every: 1, samples: 3 },
   degradation: 'rass',
@@ -215,8 +217,55 @@ describe('sources', () => {
       { source: ade20k, share: 1 },
       { source: { kind: 'scenes', size: 48, first: 3 } as const, share: 1 },
     ];
-    const both = (await steps(dataOf({ kind: 'mix', parts: kinds }), 0, 2)).flat(2);
-    expect(both.every(({ labels }) => labels === undefined)).toBe(true);
+    // ADE20K's 150 names and those of scenes, which are among them in another order: labels go by names.
+    const settings = dataOf({ kind: 'mix', parts: kinds });
+    const feed = await openFeed(settings);
+    const names = feed.classes.map(({ name }) => name);
+    await feed.close();
+    expect(names).toEqual(ADE20K_CLASSES.map(({ name }) => name));
+    const both = (await steps({ ...settings, degradation: 'none' }, 0, 4)).flat(2);
+    const drawn = both.filter(({ id }) => id.startsWith('scene '));
+    expect([drawn.length > 2, drawn.length < 14]).toEqual([true, true]);
+    for (const { id, labels } of both) {
+      const present = [...new Set(labels!.data)].filter((label) => label !== 255).map((label) => names[label]!);
+      const seed = Number(id.replace('scene ', ''));
+      const own = id.startsWith('scene ')
+        ? [...new Set(drawScene({ seed, width: 48, height: 48 }).labels.data)].map((each) => SCENE_CLASSES[each]?.name)
+        : ['sky'];
+      for (const name of present) expect(own).toContain(name);
+      expect(present.length).toBeGreaterThan(0);
+    }
+  });
+
+  it('judges by the classes that are trained, in their order, and degrades no set of its own unasked', async () => {
+    const other = join(folder, 'judged');
+    mkdirSync(join(other, 'images'), { recursive: true });
+    mkdirSync(join(other, 'annotations'));
+    const { image } = drawScene({ seed: 1, width: 32, height: 32 });
+    writeFileSync(join(other, 'images', 'a.png'), encodePng(image));
+    const labels = { width: 32, height: 32, data: new Uint8Array(32 * 32).fill(1) };
+    writeFileSync(join(other, 'annotations', 'a.png'), encodeLabelsPng(labels));
+    const classes = (...names: string[]) =>
+      writeFileSync(join(other, 'classes.json'), JSON.stringify(names.map((name) => ({ name, colour: [1, 2, 3] }))));
+    classes('sky', 'building');
+    const source = { kind: 'ade20k', folder: other } as const;
+    const judged = async (validation: object, data: SourceRecipe = { kind: 'ade20k', folder }): Promise<Sample> => {
+      const feed = await openFeed({ ...dataOf(data), validation: { every: 1, samples: 1, source, ...validation } });
+      const [sample] = await feed.validation();
+      await feed.close();
+      return sample!;
+    };
+    const sample = await judged({});
+    // Building is 1 here, and 1 of ADE20K, sky the other way round.
+    expect(new Set(sample.labels!.data)).toEqual(new Set([1]));
+    expect(sample.degraded).toEqual(sample.clean);
+    expect((await judged({ degradation: 'rass' })).degraded).not.toEqual(sample.clean);
+    const drawn = await judged({ source: undefined }, { kind: 'scenes', size: 48, first: 3 });
+    expect(drawn.degraded).not.toEqual(drawn.clean);
+    classes('building', 'sky');
+    expect(new Set((await judged({})).labels!.data)).toEqual(new Set([2]));
+    classes('building', 'lesion');
+    await expect(judged({})).rejects.toThrow('each class of a data set is one of the new ones; got "lesion"');
   });
 
   it('says what is missing', async () => {

@@ -1,9 +1,11 @@
 import type { DatasetClass } from '@rass/datasets';
 import { namedRandom } from '@rass/nn';
 import { epochSampler, mapAhead } from '@rass/training';
+import type { JsonObject } from '@rass/training/node';
 import type { DataRecipe, SourceRecipe } from '../recipe/fields.ts';
 import { chunksOf } from '../tasks/chunks.ts';
 import type { SampleFeed } from '../training/loop.ts';
+import { identityOf } from './identity.ts';
 import { type MakerSettings, openMaker, type SampleJob } from './maker.ts';
 import { neighbour, openWorkers } from './pool.ts';
 import type { Sample } from './sample.ts';
@@ -11,7 +13,13 @@ import type { Sample } from './sample.ts';
 /** What a feed is made of. */
 export interface FeedSettings {
   readonly data: DataRecipe;
-  readonly validation: { readonly every: number; readonly samples: number; readonly source?: SourceRecipe | undefined };
+  readonly validation: {
+    readonly every: number;
+    readonly samples: number;
+    readonly source?: SourceRecipe | undefined;
+    /** What makes its photographs bad; default: the training's for what is drawn or trained on, nothing for a set of its own. */
+    readonly degradation?: string | undefined;
+  };
   /** `none` leaves images as they are. */
   readonly degradation: string;
   readonly batch: number;
@@ -21,6 +29,7 @@ export interface FeedSettings {
 
 export interface OpenFeed extends SampleFeed {
   readonly classes: readonly DatasetClass[];
+  readonly identity: JsonObject;
 }
 
 /** Scenes of a validation are far from those of any training. */
@@ -37,6 +46,13 @@ function validationSource({ data, validation }: FeedSettings): SourceRecipe {
     `recipe: validation has a source of its own, since "${first.kind}" is trained on; got none; give validation.source, or set validation.every to 0`,
   );
 }
+
+const isDrawn = (source: SourceRecipe): boolean =>
+  source.kind === 'scenes' || (source.kind === 'mix' && source.parts.every((part) => isDrawn(part.source)));
+
+/** Photographs of a set of its own may be bad already. */
+const validationDegradation = ({ validation, degradation }: FeedSettings): string =>
+  validation.degradation ?? (validation.source === undefined || isDrawn(validation.source) ? degradation : 'none');
 
 const settingsOf = (source: SourceRecipe, { data, degradation }: FeedSettings): MakerSettings => ({
   source,
@@ -62,7 +78,11 @@ function* from(step: number): Generator<number> {
 export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
   const { data, batch, validation } = settings;
   const training = await openMaker(settingsOf(data.source, settings));
-  const validating = validationSource(settings);
+  const judging = await openMaker({
+    ...settingsOf(validationSource(settings), settings),
+    degradation: validationDegradation(settings),
+    classes: training.classes,
+  });
   const pool =
     data.workers === 0
       ? undefined
@@ -74,14 +94,15 @@ export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
   const make = (job: SampleJob): Promise<Sample> => (pool === undefined ? training.make(job) : pool.run(job));
   let fixed: Promise<readonly Sample[]> | undefined;
   const fixedSamples = async (): Promise<readonly Sample[]> => {
-    const maker = await openMaker(settingsOf(validating, settings));
-    const count = Math.min(validation.samples, maker.length ?? validation.samples);
+    const count = Math.min(validation.samples, judging.length ?? validation.samples);
     const samples: Sample[] = [];
-    for (let index = 0; index < count; index++) samples.push(await maker.make({ index, seed: index, training: false }));
+    for (let index = 0; index < count; index++)
+      samples.push(await judging.make({ index, seed: index, training: false }));
     return samples;
   };
   return {
     classes: training.classes,
+    identity: await identityOf(settings),
     async *from(start, signal) {
       const draw = async (step: number) =>
         chunksOf(await Promise.all(jobsOf(step, training.length, settings).map(make)), batch);

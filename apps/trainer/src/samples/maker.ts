@@ -1,4 +1,11 @@
-import { augmentSample, centreSample, type DatasetClass, type DatasetSample, shortSides } from '@rass/datasets';
+import {
+  augmentSample,
+  centreSample,
+  type DatasetClass,
+  type DatasetSample,
+  relabelDataset,
+  shortSides,
+} from '@rass/datasets';
 import { degrade } from '@rass/degradation';
 import { namedRandom } from '@rass/nn';
 import type { AugmentRecipe, SourceRecipe } from '../recipe/fields.ts';
@@ -12,6 +19,8 @@ export interface MakerSettings {
   readonly augment: AugmentRecipe;
   /** A preset's name, a YAML file, or `none`. */
   readonly degradation: string;
+  /** Of the labels, where they are to be others than the source's. */
+  readonly classes?: readonly DatasetClass[];
 }
 
 /** One sample that is asked for. */
@@ -47,8 +56,14 @@ function named(id: string, error: unknown): Error {
 }
 
 /** Opens the source and reads the degradation's options. @throws when one is not there or not as it must be */
-export async function openMaker({ source: recipe, augment, degradation }: MakerSettings): Promise<SampleMaker> {
-  const [source, settings] = await Promise.all([openSource(recipe), readDegradation(degradation)]);
+export async function openMaker({
+  source: recipe,
+  augment,
+  degradation,
+  classes,
+}: MakerSettings): Promise<SampleMaker> {
+  const [own, settings] = await Promise.all([openSource(recipe), readDegradation(degradation)]);
+  const source = classes === undefined ? own : relabelDataset(own, classes);
   return {
     length: source.length,
     classes: source.classes,

@@ -1,4 +1,4 @@
-import type { Dataset, DatasetSample } from '@rass/datasets';
+import { type Dataset, type DatasetSample, relabelDataset, unionClasses } from '@rass/datasets';
 import { openAde20k, openCocoPanoptic, openFolder, openList, openPairs } from '@rass/datasets/node';
 import { namedRandom } from '@rass/nn';
 import type { SourceRecipe } from '../recipe/fields.ts';
@@ -25,23 +25,12 @@ async function openMix({ parts: recipes }: MixRecipe): Promise<Dataset> {
   const parts = await Promise.all(
     recipes.map(async ({ source, share }) => ({ share, dataset: await openSource(source) })),
   );
-  const names = (classes: Dataset['classes']): string => classes.map(({ name }) => name).join();
-  const [first, ...others] = parts.map(({ dataset }) => dataset.classes).filter((classes) => classes.length > 0);
-  const get = mixOf(parts);
-  if (others.every((classes) => names(classes) === names(first!)))
-    return { length: undefined, classes: first ?? [], get };
-  // Labels of different kinds say nothing together.
-  return {
-    length: undefined,
-    classes: [],
-    get: async (index) => {
-      const { labels: _, ...sample } = await get(index);
-      return sample;
-    },
-  };
+  const classes = unionClasses(parts.map(({ dataset }) => dataset.classes));
+  const get = mixOf(parts.map(({ share, dataset }) => ({ share, dataset: relabelDataset(dataset, classes) })));
+  return { length: undefined, classes, get };
 }
 
-/** Opens what a recipe says. A mix has no end, and no labels where its parts' classes differ. @throws when a file or folder is not there or not as it must be */
+/** Opens what a recipe says. A mix has no end, and all its parts' classes, each name once. @throws when a file or folder is not there or not as it must be */
 export async function openSource(recipe: SourceRecipe): Promise<Dataset> {
   switch (recipe.kind) {
     case 'scenes':

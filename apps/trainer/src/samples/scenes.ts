@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Dataset, DatasetSample } from '@rass/datasets';
 import { CLASSES_FILE } from '@rass/datasets/node';
@@ -39,17 +38,16 @@ class KeptScenes {
 
   async write(seed: number, { image, labels }: DatasetSample): Promise<void> {
     const paths = this.#pathsOf(seed);
+    const classes = join(this.#folder, CLASSES_FILE);
+    if (!(await exists(classes))) await writeBeside(classes, jsonText(CLASSES));
     await writeBeside(paths.labels, encodeLabelsPng(labels!));
     await writeBeside(paths.image, encodePng(image));
   }
 
   /** @throws when the folder has other scenes than would be drawn: of another size, or of another version of @rass/scenes */
   async check(recipe: ScenesRecipe): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
-    const classes = join(this.#folder, CLASSES_FILE);
-    if (!(await exists(classes))) await writeBeside(classes, jsonText(CLASSES));
     const kept = await this.read(recipe.first);
-    if (kept === undefined) return this.write(recipe.first, draw(recipe, recipe.first));
+    if (kept === undefined) return;
     const { image, labels } = draw(recipe, recipe.first);
     const isSame = [
       [kept.image, image],

@@ -136,6 +136,23 @@ it('refuses to go on over other weights, or to fewer steps than are done', async
   await expect(run({ ...recipe, steps: 4 })).rejects.toThrow('modelWeights was');
 });
 
+it('refuses to go on with other samples, wherever they lie', async () => {
+  const source = (folder: string) => ({ data: { source: { kind: 'ade20k', folder }, augment: { crop: 64 } } });
+  const samples = (...classes: string[]) => ({ ...feed, identity: { sets: [{ classes, length: 4, names: 'abc' }] } });
+  await run(recipeOf({ steps: 2, ...source('here') }), { feed: samples('sky', 'road') });
+  await expect(run(recipeOf({ ...source('here') }), { feed: samples('road', 'sky') })).rejects.toThrow(
+    'samples.sets.0.classes.0 was "sky" and is "road"',
+  );
+  // A set that has moved is the same set.
+  const moved = await run(recipeOf({ ...source('there') }), { feed: samples('sky', 'road') });
+  expect(moved.lines[0]).toContain('resumed from step 2');
+  await expect(run(recipeOf({ ...source('there') }), { name: 'run' })).rejects.toThrow('samples');
+  const split = { kind: 'ade20k', folder: 'there', split: 'validation' };
+  await expect(
+    run(recipeOf({ data: { source: split, augment: { crop: 64 } } }), { feed: samples('sky', 'road') }),
+  ).rejects.toThrow('data.source.split was nothing and is "validation"');
+});
+
 it('refuses to keep the best of what no validation gives', async () => {
   const keepBest = [{ metric: 'values', mode: 'max' }];
   const recipe = recipeOf({ checkpoints: { keepBest }, validation: { every: 2, samples: 1 } });

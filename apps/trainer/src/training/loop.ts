@@ -15,6 +15,7 @@ import { type Checkpoints, type JsonObject, openCheckpoints, type Parts, type Re
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
 import { exists, isSame, jsonText, writeBeside } from '../files.ts';
 import { weightsFingerprint } from '../model/fingerprint.ts';
+import type { SourceRecipe } from '../recipe/fields.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
@@ -27,6 +28,8 @@ import type { BatchResult, TrainingTask } from './task.ts';
 export interface SampleFeed {
   /** The batches of each step from one on, without an end. */
   from(step: number, signal: AbortSignal): AsyncIterable<readonly (readonly Sample[])[]>;
+  /** What the samples are beyond what the recipe says of them: a run goes on with the same. */
+  readonly identity?: JsonObject;
   /** The fixed samples that are scored. */
   validation(): Promise<readonly Sample[]>;
   close(): Promise<void>;
@@ -62,10 +65,21 @@ const MAY_DIFFER = [
   'validation',
   'data.workers',
   'data.ahead',
+  'data.allow',
 ];
+/** Where sets lie: what is in them is told by the feed's identity. */
+const PLACES = ['folder', 'file', 'degraded', 'clean', 'annotations', 'images', 'masks', 'keep'];
+
+function placesOf(source: SourceRecipe, at: string): string[] {
+  if (source.kind === 'mix') return source.parts.flatMap((part, i) => placesOf(part.source, `${at}.parts.${i}.source`));
+  return PLACES.map((place) => `${at}.${place}`);
+}
+
 /** Of a schedule that does not depend on the end, the number of steps, too: a run may go on for longer. */
-const mayDiffer = ({ optimizer }: Recipe): string[] =>
-  optimizer.schedule.kind === 'constant' ? [...MAY_DIFFER, 'steps'] : MAY_DIFFER;
+function mayDiffer({ optimizer, data }: Recipe, feed: SampleFeed): string[] {
+  const places = feed.identity === undefined ? [] : placesOf(data.source, 'data.source');
+  return [...MAY_DIFFER, ...places, ...(optimizer.schedule.kind === 'constant' ? ['steps'] : [])];
+}
 
 interface Run extends RunOptions {
   /** What checkpoints keep of the recipe, and of the weights that the run begins with. */
@@ -89,6 +103,7 @@ async function startRun(options: RunOptions): Promise<Run> {
   const asked = {
     ...(recipe as unknown as JsonObject),
     ...('model' in recipe && { modelWeights: await weightsFingerprint(recipe.model) }),
+    ...(options.feed.identity && { samples: options.feed.identity }),
   };
   return {
     ...options,
@@ -250,7 +265,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   try {
     const resumed = await run.checkpoints.resume(run.parts, {
       recipe: run.asked,
-      mayDiffer: mayDiffer(recipe),
+      mayDiffer: mayDiffer(recipe, options.feed),
     });
     await checkRun(options, resumed);
     announce(run, resumed);

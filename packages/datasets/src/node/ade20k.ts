@@ -43,17 +43,24 @@ export async function openAde20k(root: string, options: Ade20kOptions = {}): Pro
   const cleanFiles = hasClean ? await matching(files, good, 'a good photograph') : undefined;
   const names = [...files.keys()];
   const reduce = options.reduceZeroLabel ?? own === undefined;
+  const getLabels = async (index: number): Promise<LabelMap> => {
+    checkIndex(index, names.length);
+    const numbers = await readLabels(join(annotations, labels.get(names[index]!)!));
+    return reduce ? reduceZeroLabel(numbers) : numbers;
+  };
   return {
     length: names.length,
     classes: own ?? ADE20K_CLASSES,
+    names,
+    zeroIsNothing: reduce,
+    getLabels,
     async get(index) {
-      checkIndex(index, names.length);
+      const numbers = await getLabels(index);
       const name = names[index]!;
       const path = join(images, files.get(name)!);
-      const numbers = await readLabels(join(annotations, labels.get(name)!));
       const image = await readImage(path);
       const pair = cleanFiles && { image: await readImage(join(good, cleanFiles.get(name)!)), degraded: image };
-      return checkedSample({ id: path, image, labels: reduce ? reduceZeroLabel(numbers) : numbers, ...pair });
+      return checkedSample({ id: path, image, labels: numbers, ...pair });
     },
   };
 }

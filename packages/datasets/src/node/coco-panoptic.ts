@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IGNORE_LABEL, type LabelMap } from '@rass/images';
 import { readImage } from '@rass/images/node';
 import * as v from 'valibot';
 import { checkedSample, checkIndex, type Dataset, type DatasetClass } from '../dataset.ts';
+import { readJson } from './json-file.ts';
 
 const id = v.pipe(v.number(), v.integer(), v.minValue(0));
 const level = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255));
@@ -44,17 +44,50 @@ const classOf = (
   colour: color ?? (STEPS.map((step) => ((place + 1) * step) % BYTE) as unknown as DatasetClass['colour']),
 });
 
-/** A data set in COCO's panoptic format, as semantic labels: each segment's category, by its place among the categories; pixels without a segment
- * are ignored. @throws when the JSON is not of this format, or a segment has no category @source COCO panoptic API */
-export async function openCocoPanoptic({ annotations, images, masks }: CocoPanopticFiles): Promise<Dataset> {
-  const result = v.safeParse(schema, JSON.parse(await readFile(annotations, 'utf8')));
-  if (!result.success) {
-    const [issue] = result.issues;
+type Content = v.InferOutput<typeof schema>;
+
+/** What parts of COCO's JSON are of, that are not panoptic. */
+const isInstances = (value: unknown): boolean =>
+  (value as { annotations?: readonly object[] } | null)?.annotations?.some?.((each) => 'segmentation' in each) === true;
+
+async function readAnnotations(path: string): Promise<Content> {
+  const value = await readJson(path, "COCO's panoptic JSON");
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const what = isInstances(value)
+    ? 'it is of instances, whose annotations are polygons; take panoptic_*.json, or convert it'
+    : "it is COCO's panoptic JSON; export it anew";
+  throw new Error(`${path}: ${v.getDotPath(issue) ?? ''}: ${issue.message}; ${what}`);
+}
+
+const twice = <T>(values: readonly T[]): T | undefined => values.find((each, i) => values.indexOf(each) !== i);
+
+/** @throws when categories have a number or a name twice, a segment's is none of them, or an annotation has no image */
+function checkContent(path: string, { categories, annotations, images }: Content): void {
+  const again = twice(categories.map(({ id }) => id)) ?? twice(categories.map(({ name }) => name));
+  if (again !== undefined) {
+    throw new Error(`${path}: categories have a number and a name each; got ${again} twice; number or name one anew`);
+  }
+  const known = new Set(categories.map(({ id }) => id));
+  const files = new Set(images.map(({ id }) => id));
+  for (const { file_name, image_id, segments_info } of annotations) {
+    if (!files.has(image_id)) {
+      throw new Error(`${path}: each annotation has an image; got none for ${image_id}, ${file_name}; export it anew`);
+    }
+    const other = segments_info.find(({ category_id }) => !known.has(category_id));
+    if (other === undefined) continue;
     throw new Error(
-      `${annotations}: ${v.getDotPath(issue) ?? ''}: ${issue.message}; it is COCO's panoptic JSON; export it anew`,
+      `${path}: each segment is of one of the categories; got ${other.category_id} of segment ${other.id} in ${file_name}; add it to them`,
     );
   }
-  const { output } = result;
+}
+
+/** A data set in COCO's panoptic format, as semantic labels: each segment's category, by its place among the categories; pixels without a segment
+ * are ignored. @throws when the JSON is not of this format, or categories, segments and images do not fit together @source COCO panoptic API */
+export async function openCocoPanoptic({ annotations, images, masks }: CocoPanopticFiles): Promise<Dataset> {
+  const output = await readAnnotations(annotations);
+  checkContent(annotations, output);
   const places = new Map(output.categories.map((category, place) => [category.id, place]));
   const files = new Map(output.images.map((image) => [image.id, image.file_name]));
   const rows = output.annotations;
@@ -68,7 +101,9 @@ export async function openCocoPanoptic({ annotations, images, masks }: CocoPanop
       if (segment === 0) continue;
       const place = segments.get(segment);
       if (place === undefined)
-        throw new Error(`${path}: each segment has a category in the JSON; got none for ${segment}; export it anew`);
+        throw new Error(
+          `${path}: each segment has a category in the JSON; got none for ${segment}, which the picture has; export it anew`,
+        );
       labels[i] = place;
     }
     return { width, height, data: labels };
@@ -76,14 +111,15 @@ export async function openCocoPanoptic({ annotations, images, masks }: CocoPanop
   return {
     length: rows.length,
     classes: output.categories.map(classOf),
+    names: rows.map((row) => files.get(row.image_id)!),
+    async getLabels(index) {
+      checkIndex(index, rows.length);
+      return labelsOf(rows[index]!);
+    },
     async get(index) {
       checkIndex(index, rows.length);
       const row = rows[index]!;
-      const file = files.get(row.image_id);
-      if (file === undefined) {
-        throw new Error(`${annotations}: each annotation has an image; got none for ${row.image_id}; export it anew`);
-      }
-      const path = join(images, file);
+      const path = join(images, files.get(row.image_id)!);
       return checkedSample({ id: path, image: await readImage(path), labels: await labelsOf(row) });
     },
   };

@@ -1,11 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
+import type { LabelMap } from '@rass/images';
 import { readImage, readLabels } from '@rass/images/node';
 import { ADE20K_CLASSES } from '../classes/ade20k.ts';
 import { checkedSample, checkIndex, type Dataset } from '../dataset.ts';
 import { reduceZeroLabel } from './ade20k.ts';
 import { readClasses } from './classes-file.ts';
 import { imagesByStem, matching } from './files.ts';
+import { readTextFile } from './json-file.ts';
 
 /** Images without labels: those of a folder and of the folders in it. @throws when there is none */
 export async function openFolder(root: string): Promise<Dataset> {
@@ -13,6 +14,7 @@ export async function openFolder(root: string): Promise<Dataset> {
   return {
     length: files.length,
     classes: [],
+    names: files,
     async get(index) {
       checkIndex(index, files.length);
       const path = join(root, files[index]!);
@@ -29,6 +31,7 @@ export async function openPairs({ degraded, clean }: { degraded: string; clean: 
   return {
     length: names.length,
     classes: [],
+    names,
     async get(index) {
       checkIndex(index, names.length);
       const name = names[index]!;
@@ -61,7 +64,7 @@ function parseLine(line: string, where: string): ListRow {
  * that begin with # are left out. Classes are those of classes.json beside the list, or ADE20K's, whose labels count from 1.
  * @throws when the file is not there, is empty, or a line is neither */
 export async function openList(file: string): Promise<Dataset> {
-  const text = await readFile(file, 'utf8');
+  const text = await readTextFile(file, 'a list');
   const rows = text.split(/\r?\n/).flatMap((line, i) => {
     const trimmed = line.trim();
     return trimmed === '' || trimmed.startsWith('#') ? [] : [parseLine(trimmed, `${file}:${i + 1}`)];
@@ -70,17 +73,25 @@ export async function openList(file: string): Promise<Dataset> {
   const labelled = rows.some(({ labels }) => labels !== undefined);
   const own = await readClasses(dirname(file));
   const at = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
+  const getLabels = async (index: number): Promise<LabelMap | undefined> => {
+    checkIndex(index, rows.length);
+    const { labels } = rows[index]!;
+    if (labels === undefined) return undefined;
+    const numbers = await readLabels(at(labels));
+    return own === undefined ? reduceZeroLabel(numbers) : numbers;
+  };
   return {
     length: rows.length,
     classes: labelled ? (own ?? ADE20K_CLASSES) : [],
+    names: rows.map(({ image }) => image),
+    zeroIsNothing: own === undefined,
+    getLabels,
     async get(index) {
       checkIndex(index, rows.length);
-      const row = rows[index]!;
-      const path = at(row.image);
+      const path = at(rows[index]!.image);
       const image = await readImage(path);
-      if (row.labels === undefined) return { id: path, image };
-      const numbers = await readLabels(at(row.labels));
-      return checkedSample({ id: path, image, labels: own === undefined ? reduceZeroLabel(numbers) : numbers });
+      const labels = await getLabels(index);
+      return labels === undefined ? { id: path, image } : checkedSample({ id: path, image, labels });
     },
   };
 }

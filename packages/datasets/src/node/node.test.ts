@@ -3,7 +3,17 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { encodeLabelsPng, encodePng, type LabelMap, type RgbImage } from '@rass/images';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ADE20K_CLASSES, concatDatasets, type Dataset, datasetStatistics, subsetDataset } from '../index.ts';
+import type { DatasetClass } from '../index.ts';
+import {
+  ADE20K_CLASSES,
+  concatDatasets,
+  type Dataset,
+  datasetStatistics,
+  findLabelFault,
+  relabelDataset,
+  subsetDataset,
+  unionClasses,
+} from '../index.ts';
 import { openAde20k, openCocoPanoptic, openFolder, openList, openPairs } from '../node.ts';
 
 let folder: string;
@@ -80,6 +90,16 @@ describe('openAde20k', () => {
       'labels and image have one size; got 4 x 1 for 4 x 2; mend or leave out',
     );
     await expect(dataset.get(2)).rejects.toThrow('samples are numbered from 0 to 1; got 2');
+    put('[ {"name":"a","colour":[0,0,0]},\n', 'lacking', 'classes.json');
+    await expect(openAde20k(path('lacking'))).rejects.toThrow(
+      `${path('lacking', 'classes.json')}:2:1: a list of classes is whole JSON; got one that breaks off; mend it, or write it anew`,
+    );
+    put('[ {"name":"a","colour":[0,0,0]}\n  {}]', 'lacking', 'classes.json');
+    await expect(openAde20k(path('lacking'))).rejects.toThrow(
+      `${path('lacking', 'classes.json')}:2:3: a list of classes`,
+    );
+    put(JSON.stringify([1, 2].map(() => ({ name: 'a', colour: [0, 0, 0] }))), 'lacking', 'classes.json');
+    await expect(openAde20k(path('lacking'))).rejects.toThrow('each class has a name of its own');
     put('[{ "name": "x" }]', 'lacking', 'classes.json');
     await expect(openAde20k(path('lacking'))).rejects.toThrow('it is a list of { name, colour: [red, green, blue] }');
   });
@@ -149,6 +169,86 @@ it("openCocoPanoptic makes segments' categories into labels", async () => {
   await expect(openCocoPanoptic({ annotations: put('{}', 'coco', 'c.json'), ...files })).rejects.toThrow(
     "it is COCO's panoptic JSON; export it anew",
   );
+  const refused = async (change: object): Promise<string> => {
+    const annotations = put(JSON.stringify({ ...json, ...change }), 'coco', 'd.json');
+    const error = await openCocoPanoptic({ annotations, ...files }).catch((reason: Error) => reason);
+    return (error as Error).message.replace(annotations, 'd.json');
+  };
+  const [annotation] = json.annotations;
+  const [cat, dog] = json.categories;
+  expect(await refused({ categories: [cat, dog, { id: 10, name: 'again' }] })).toBe(
+    'd.json: categories have a number and a name each; got 10 twice; number or name one anew',
+  );
+  expect(await refused({ categories: [cat, { id: 30, name: 'cat' }] })).toContain('got cat twice');
+  expect(await refused({ annotations: [{ ...annotation, segments_info: [{ id: 5, category_id: 77 }] }] })).toBe(
+    'd.json: each segment is of one of the categories; got 77 of segment 5 in a.png; add it to them',
+  );
+  expect(await refused({ annotations: [{ ...annotation, image_id: 8 }] })).toBe(
+    'd.json: each annotation has an image; got none for 8, a.png; export it anew',
+  );
+  const instances = [{ id: 1, image_id: 7, category_id: 10, segmentation: [[0, 0, 1, 0, 1, 1]] }];
+  expect(await refused({ annotations: instances })).toContain(
+    'it is of instances, whose annotations are polygons; take panoptic_*.json',
+  );
+});
+
+it('reads labels without their images, and calls samples what the set calls them', async () => {
+  const ade = await openAde20k(path('ade'), { split: 'training' });
+  expect([ade.names, ade.zeroIsNothing]).toEqual([['a', 'b'], true]);
+  for (const dataset of [ade, await openList(path('list', 'all.txt')), await openAde20k(path('own'))])
+    for (let i = 0; i < dataset.length!; i++)
+      expect(await dataset.getLabels!(i)).toEqual((await dataset.get(i)).labels);
+  expect((await openList(path('list', 'all.txt'))).names).toEqual(['with space.png', 'plain.png']);
+  expect((await openPairs({ degraded: path('pairs', 'lq'), clean: path('pairs', 'hq') })).names).toEqual([
+    join('deep', 'a'),
+  ]);
+});
+
+describe('labels that tell nothing apart', () => {
+  const two = ['background', 'lesion'].map((name, i) => ({ name, colour: [i, i, i] }));
+  const setOf = async (name: string, classes: readonly object[] | undefined, ...maps: number[][]) => {
+    for (const [i, values] of maps.entries()) {
+      putImage(grey(i), name, 'images', `${i}.png`);
+      putLabels(labelled(values), name, 'annotations', `${i}.png`);
+    }
+    if (classes !== undefined) put(JSON.stringify(classes), name, 'classes.json');
+    const dataset = await openAde20k(path(name));
+    const fault = await findLabelFault(dataset, { samples: 1 });
+    expect((await datasetStatistics(dataset)).problems).toEqual(fault === undefined ? [] : [fault.message]);
+    return fault;
+  };
+
+  it('0 and 255 with two classes: 255 is ignored', async () => {
+    const fault = await setOf('masks', two, [0, 0, 255, 255, 0, 0, 0, 0], [255, 0, 0, 0, 0, 0, 0, 0]);
+    expect(fault).toEqual({
+      kind: 'one-class',
+      message:
+        'labels tell 2 classes apart; got one alone, "background", and ignored pixels, in all of 2 label maps; 255 is no class and is ignored; write the classes as 0, 1 and so on',
+    });
+  });
+
+  it('0 and 1 without classes.json: 0 is nothing, and 1 is wall', async () => {
+    const fault = await setOf('binary', undefined, [0, 0, 1, 1, 0, 0, 0, 0]);
+    expect(fault).toEqual({
+      kind: 'one-class',
+      message:
+        'labels tell 150 classes apart; got one alone, "wall", and ignored pixels, in all of 1 label maps; ' +
+        'without classes.json labels are those of ADE20K, which count from 1, and 0 is nothing; write classes.json with the names of labels that count from 0',
+    });
+  });
+
+  it('nothing but what is ignored', async () => {
+    const fault = await setOf('void', two, Array(8).fill(255), Array(8).fill(255));
+    expect(fault?.kind).toBe('all-ignored');
+    expect(fault?.message).toContain('got none that is not ignored in all of 2 label maps; 255 is no class');
+  });
+
+  it('finds nothing wrong where a class is rare, or there is one class alone', async () => {
+    const rare = [Array(8).fill(0), Array(8).fill(0), [0, 0, 0, 0, 0, 0, 0, 1]];
+    expect(await setOf('rare', two, ...rare)).toBeUndefined();
+    expect(await setOf('single', two.slice(0, 1), Array(8).fill(0))).toBeUndefined();
+    expect(await findLabelFault(await openFolder(path('single', 'images')))).toBeUndefined();
+  });
 });
 
 const memory = (levels: number[], classes: Dataset['classes'] = ADE20K_CLASSES.slice(0, 3)): Dataset => ({
@@ -172,6 +272,31 @@ it('data sets are put together and taken apart', async () => {
     'all have the same classes; got 3 and 150',
   );
   expect(() => concatDatasets([])).toThrow('at least one data set');
+});
+
+it('labels of different classes are brought to the same by their names', async () => {
+  const [wall, building, sky] = ADE20K_CLASSES as unknown as [DatasetClass, DatasetClass, DatasetClass];
+  const lesion = { name: 'lesion', colour: [1, 2, 3] } as const;
+  const [a, b] = [memory([0, 1], [wall, building, sky]), memory([0], [sky, lesion, { ...wall, colour: [9, 9, 9] }])];
+  const all = unionClasses([a.classes, b.classes]);
+  expect(all).toEqual([wall, building, sky, lesion]);
+  expect(relabelDataset(a, a.classes)).toBe(a);
+  const both = concatDatasets([relabelDataset(a, all), relabelDataset(b, all)]);
+  // Sky, lesion and wall were 0, 1 and 2; 255 stays.
+  expect(Array.from((await both.get(2)).labels!.data)).toEqual([2, 2, 3, 3, 3, 255, 2, 2]);
+  expect(Array.from((await both.get(1)).labels!.data)).toEqual([0, 0, 1, 1, 1, 255, 1, 0]);
+  const odd = { ...memory([0], [sky, lesion]), getLabels: async () => labelled([0, 1, 2, 255]) };
+  await expect(relabelDataset(odd, all).getLabels!(0)).rejects.toThrow(
+    'labels are from 0 to 1, or 255; got 2; mend them',
+  );
+  const images = { ...memory([0], []), classes: [] };
+  expect(relabelDataset(images, all)).toBe(images);
+  expect(() => relabelDataset(b, a.classes)).toThrow(
+    'relabelDataset: each class of a data set is one of the new ones; got "lesion", which is none of 3; give them all, as unionClasses does',
+  );
+  expect(() => unionClasses([[wall], [{ ...wall, name: 'Wall' }]])).toThrow('got "wall" and "Wall"; spell them alike');
+  const many = Array.from({ length: 256 }, (_, i) => ({ ...wall, name: `class ${i}` }));
+  expect(() => unionClasses([many])).toThrow('labels tell 255 classes apart; got 256 names in all');
 });
 
 it('datasetStatistics counts what is there, and lists what is wrong', async () => {

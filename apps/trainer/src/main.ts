@@ -15,6 +15,7 @@ import { restoreCommand } from './commands/restore.ts';
 import { segmentCommand } from './commands/segment.ts';
 import { pretrainCommand, trainCommand } from './commands/train.ts';
 import { weightsCommand } from './commands/weights.ts';
+import { guardStream } from './printed.ts';
 import { printError } from './terminal.ts';
 
 // Without a desktop session the Vulkan loader complains about this at every start.
@@ -22,6 +23,7 @@ process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
 
 // A reader that has seen enough, such as head, is no error, and ends no training.
 for (const stream of [process.stdout, process.stderr]) {
+  guardStream(stream);
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });

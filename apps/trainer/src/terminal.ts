@@ -1,3 +1,6 @@
+import { printable } from '@rass/nn';
+import { writeRaw } from './printed.ts';
+
 /** Prints an error as one message without a stack, unless RASS_DEBUG is set. */
 export function printError(error: unknown): void {
   if (process.env['RASS_DEBUG']) console.error(error);
@@ -5,8 +8,9 @@ export function printError(error: unknown): void {
 }
 
 /** Lays rows out in columns as wide as their longest cell. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]!.length))) ?? [];
+export function table(unescaped: readonly (readonly string[])[]): string {
+  const rows = unescaped.map((row) => row.map(printable));
+  const widths = rows[0]?.map((_, column) => rows.reduce((most, row) => Math.max(most, row[column]!.length), 0)) ?? [];
   const lines = rows.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column]!))
@@ -64,11 +68,11 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
   let drawnAt = 0;
   let drawn = false;
   const end = () => {
-    if (drawn) stream.write('\r\x1b[2K');
+    if (drawn) writeRaw(stream, '\r\x1b[2K');
     drawn = false;
   };
   const report = (progress: Progress) => {
-    const title = `${progress.stage} ${progress.what}`;
+    const title = printable(`${progress.stage} ${progress.what}`);
     const isNew = title !== last;
     last = title;
     const now = Date.now();
@@ -81,8 +85,8 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
     if (!isNew && now - drawnAt < REDRAW_MS) return;
     drawnAt = now;
     drawn = true;
-    const line = `${progress.stage} ${bar(progress)} ${progress.what}`;
-    stream.write(`\r\x1b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
+    const line = printable(`${progress.stage} ${bar(progress)} ${progress.what}`);
+    writeRaw(stream, `\r\x1b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
   };
   return { report, end };
 }

@@ -1,6 +1,6 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Checkpoint } from '@rass/weights';
+import { type Checkpoint, parseJson } from '@rass/weights';
 import { fileSink, openCheckpoint, saveSafetensors } from '@rass/weights/node';
 import { type OpenAdapterOptions, type OpenedAdapter, readAdapter } from './files/open-adapter.ts';
 import { encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
@@ -26,7 +26,7 @@ async function weightsIn(folder: string): Promise<string> {
 
 async function readConfig(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return parseJson(await readFile(path, 'utf8'));
   } catch (cause) {
     throw new Error(`lora: ${path}: a configuration is JSON; got "${(cause as Error).message}"; look at the file`, {
       cause,

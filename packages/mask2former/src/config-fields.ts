@@ -1,4 +1,4 @@
-import { closest } from '@rass/nn';
+import { closest, MOST, shown } from '@rass/nn';
 import * as v from 'valibot';
 
 export type Refuse = (rule: string, got: unknown, remedy?: string) => never;
@@ -7,8 +7,19 @@ export type Refuse = (rule: string, got: unknown, remedy?: string) => never;
 export const refuseAs =
   (where: string, file: string): Refuse =>
   (rule, got, remedy = `correct ${file}`) => {
-    throw new Error(`${where}: ${rule}; got ${JSON.stringify(got)}; ${remedy}`);
+    throw new Error(`${where}: ${rule}; got ${shown(got)}; ${remedy}`);
   };
+
+const COUNT = 'is a whole number from 1 up';
+
+/** A whole number that is looped over or allocated. */
+export const countUpTo = (most: number) =>
+  v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(most, `is at most ${most}`));
+
+/** Of a tensor. */
+export const count = countUpTo(MOST.size);
+
+export const layerCount = countUpTo(MOST.layers);
 
 interface KnownFields<Fields extends v.ObjectEntries> {
   readonly fields: Fields;
@@ -34,11 +45,11 @@ export function readConfig<Fields extends v.ObjectEntries>(
       const remedy = `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, name it in ignore`;
       refuse('every field of the config is known', name, remedy);
     }
-    if (name in fixed && JSON.stringify(value) !== fixed[name]) {
+    if (Object.hasOwn(fixed, name) && JSON.stringify(value) !== fixed[name]) {
       refuse(`${name} is ${fixed[name]}`, value, 'other values are not implemented');
     }
   }
-  const parsed = v.safeParse(v.object(fields), json);
+  const parsed = v.safeParse(v.object(fields), json, { abortEarly: true });
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   return refuse(`${String(issue.path?.[0]?.key)} ${issue.message}`, issue.input);

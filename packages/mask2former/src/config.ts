@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkObject, type Refuse, readConfig, refuseAs } from './config-fields.ts';
+import { checkObject, count, layerCount, type Refuse, readConfig, refuseAs } from './config-fields.ts';
 
 /** What a Mask2Former head is: the pixel decoder and the masked-attention decoder, on features of any backbone. */
 export interface Mask2FormerHeadConfig {
@@ -31,8 +31,6 @@ export function mask2FormerHeadConfig(classes: number): Mask2FormerHeadConfig {
   return headConfig(v.parse(v.object(fields), {}), classes);
 }
 
-const COUNT = 'is a whole number from 1 up';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
 const flag = v.boolean('is true or false');
 const ACTIVATIONS = 'is relu, gelu or silu';
 
@@ -43,8 +41,8 @@ const fields = {
   hidden_dim: v.optional(count, 256),
   encoder_feedforward_dim: v.optional(count, 1024),
   activation_function: v.optional(v.picklist(['relu', 'gelu', 'silu'], ACTIVATIONS), 'relu'),
-  encoder_layers: v.optional(count, 6),
-  decoder_layers: v.optional(v.pipe(count, v.minValue(2, 'is 2 or more')), 10),
+  encoder_layers: v.optional(layerCount, 6),
+  decoder_layers: v.optional(v.pipe(layerCount, v.minValue(2, 'is 2 or more')), 10),
   num_attention_heads: v.optional(count, 8),
   dim_feedforward: v.optional(count, 2048),
   pre_norm: v.optional(flag, false),

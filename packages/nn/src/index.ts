@@ -1,4 +1,5 @@
 export { type Attention, type AttentionInputs, type AttentionResult, multiHeadAttention } from './attention.ts';
+export { MOST } from './bounds.ts';
 export { closest } from './closest.ts';
 export { type GegluFeedForward, gegluFeedForward, gegluFeedForwardParams } from './feed-forward.ts';
 export { conv2d, embedding, groupNorm, layerNorm, linear, plainLayer } from './layers.ts';
@@ -22,7 +23,9 @@ export {
   type TensorProvider,
   type TensorRequest,
 } from './param-source.ts';
+export { printable } from './printable.ts';
 export { namedRandom, normalNoise, type TensorOfShape } from './random.ts';
+export { shown } from './shown.ts';
 export { randomParams, shapeParams } from './sources.ts';
 export { hostValues } from './table-lookup.ts';
 export {

@@ -1,4 +1,4 @@
-import { closest } from '@rass/nn';
+import { closest, MOST, shown } from '@rass/nn';
 import * as v from 'valibot';
 
 /** What a CLIP text model is. */
@@ -30,9 +30,11 @@ const LEGACY_END_TOKEN = 2;
 const PLAIN = 'CLIPTextModel';
 const PROJECTED = 'CLIPTextModelWithProjection';
 const COUNT = 'is a whole number from 1 up';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
+const upTo = (most: number) =>
+  v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(most, `is at most ${most}`));
+const count = upTo(MOST.size);
 const ID = 'is a whole number from 0 up';
-const id = v.pipe(v.number(ID), v.integer(ID), v.minValue(0, ID));
+const id = v.pipe(v.number(ID), v.integer(ID), v.minValue(0, ID), v.maxValue(MOST.size, `is at most ${MOST.size}`));
 const EPSILON = 'is a number from 0 up';
 const ACTIVATIONS = 'is gelu or quick_gelu';
 const KIND = 'is clip_text_model';
@@ -44,14 +46,14 @@ const fields = v.object({
   hidden_size: v.optional(count, 512),
   intermediate_size: v.optional(count, 2048),
   projection_dim: v.optional(v.nullable(count), 512),
-  num_hidden_layers: v.optional(count, 12),
+  num_hidden_layers: v.optional(upTo(MOST.layers), 12),
   num_attention_heads: v.optional(count, 8),
   max_position_embeddings: v.optional(count, 77),
   hidden_act: v.optional(v.picklist(['gelu', 'quick_gelu'], ACTIVATIONS), 'quick_gelu'),
-  layer_norm_eps: v.optional(v.pipe(v.number(EPSILON), v.minValue(0, EPSILON)), 1e-5),
+  layer_norm_eps: v.optional(v.pipe(v.number(EPSILON), v.finite(EPSILON), v.minValue(0, EPSILON)), 1e-5),
   eos_token_id: v.optional(id, 49407),
   model_type: v.optional(v.picklist(['clip_text_model'], KIND), 'clip_text_model'),
-  architectures: v.optional(v.nullable(v.tuple([v.picklist([PLAIN, PROJECTED], CLASSES)], CLASSES)), null),
+  architectures: v.optional(v.nullable(v.strictTuple([v.picklist([PLAIN, PROJECTED], CLASSES)], CLASSES)), null),
 });
 
 /** Features that we lack, and the values that leave them out. */
@@ -76,11 +78,9 @@ const idle = (
   'begin_suppress_tokens'
 ).split(' ');
 
-const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
-
 function isNeutral(name: string, value: unknown): boolean {
   // Both written as empty where nothing was pruned.
-  if (name === 'pruned_heads') return shown(value) === '{}' || value === null;
+  if (name === 'pruned_heads') return JSON.stringify(value) === '{}' || value === null;
   return refused[name].includes(value);
 }
 
@@ -108,7 +108,7 @@ function readFields(json: unknown, ignore: readonly string[]): v.InferOutput<typ
   }
   const record = json as Record<string, unknown>;
   checkNames(record, ignore);
-  const result = v.safeParse(fields, record);
+  const result = v.safeParse(fields, record, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   const field = String(issue.path?.[0]?.key);

@@ -1,17 +1,29 @@
+import { MOST } from '@rass/nn';
 import * as v from 'valibot';
 import type { ConfigRules } from './diffusers-config.ts';
 
 const COUNT = 'is a whole number from 1 up';
 const SWITCH = 'is true or false';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
+const upTo = (most: number) =>
+  v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(most, `is at most ${most}`));
+const count = upTo(MOST.size);
 const counts = v.array(count);
+const layerCount = upTo(MOST.layers);
+const layerCounts = v.array(layerCount);
+const MOST_KERNEL = 99;
 const PADDING = 'is a whole number from 0 up';
-const padding = v.pipe(v.number(PADDING), v.integer(PADDING), v.minValue(0, PADDING));
+const padding = v.pipe(
+  v.number(PADDING),
+  v.integer(PADDING),
+  v.minValue(0, PADDING),
+  v.maxValue(MOST_KERNEL, `is at most ${MOST_KERNEL}`),
+);
 const toggle = v.boolean(SWITCH);
 const PER_BLOCK = 'is a whole number from 1 up, or one for each block';
 const countPerBlock = v.union([count, counts], PER_BLOCK);
 const LAYERS = 'is a whole number from 1 up, one for each block, or a list of them for each block';
-const layers = v.array(v.union([count, counts]), LAYERS);
+const layers = v.array(v.union([layerCount, layerCounts]), LAYERS);
+const layersPerBlock = v.union([layerCount, layerCounts], PER_BLOCK);
 const ACTIVATIONS = 'is silu, swish, gelu, relu or mish';
 const activation = v.pipe(
   v.string(ACTIVATIONS),
@@ -37,7 +49,7 @@ const listOf = <const Names extends readonly string[]>(names: Names) => {
 /** diffusers' defaults. @source diffusers UNet2DConditionModel.__init__ */
 const fields = v.object({
   sample_size: v.optional(
-    v.nullable(v.union([count, v.tuple([count, count])], 'is a whole number from 1 up, or rows and columns')),
+    v.nullable(v.union([count, v.strictTuple([count, count])], 'is a whole number from 1 up, or rows and columns')),
     null,
   ),
   in_channels: v.optional(count, 4),
@@ -52,15 +64,22 @@ const fields = v.object({
     v.union([toggle, v.array(toggle)], 'is true or false, or one of them for each block'),
     false,
   ),
-  block_out_channels: v.optional(v.pipe(v.array(count, CHANNELS), v.minLength(1, CHANNELS)), [320, 640, 1280, 1280]),
-  layers_per_block: v.optional(countPerBlock, 2),
+  block_out_channels: v.optional(
+    v.pipe(
+      v.array(count, CHANNELS),
+      v.minLength(1, CHANNELS),
+      v.maxLength(MOST.levels, `has at most ${MOST.levels} entries`),
+    ),
+    [320, 640, 1280, 1280],
+  ),
+  layers_per_block: v.optional(layersPerBlock, 2),
   downsample_padding: v.optional(padding, 1),
   mid_block_scale_factor: v.optional(divisor, 1),
   act_fn: v.optional(activation, 'silu'),
   norm_num_groups: v.optional(count, 32),
   norm_eps: v.optional(epsilon, 1e-5),
   cross_attention_dim: v.optional(countPerBlock, 1280),
-  transformer_layers_per_block: v.optional(v.union([count, layers], LAYERS), 1),
+  transformer_layers_per_block: v.optional(v.union([layerCount, layers], LAYERS), 1),
   reverse_transformer_layers_per_block: v.optional(v.nullable(layers), null),
   attention_head_dim: v.optional(countPerBlock, 8),
   use_linear_projection: v.optional(toggle, false),
@@ -72,8 +91,8 @@ const fields = v.object({
   time_embedding_dim: v.optional(v.nullable(count), null),
   time_embedding_act_fn: v.optional(v.nullable(activation), null),
   timestep_post_act: v.optional(v.nullable(activation), null),
-  conv_in_kernel: v.optional(count, 3),
-  conv_out_kernel: v.optional(count, 3),
+  conv_in_kernel: v.optional(upTo(MOST_KERNEL), 3),
+  conv_out_kernel: v.optional(upTo(MOST_KERNEL), 3),
 });
 
 /** A config.json with the defaults filled in. */

@@ -1,4 +1,4 @@
-import { closest } from '@rass/nn';
+import { closest, shown } from '@rass/nn';
 import * as v from 'valibot';
 
 /** Which values of a field mean that the feature behind it is off. */
@@ -18,8 +18,6 @@ export interface ConfigRules<Entries extends v.ObjectEntries> {
   /** What to do about a feature that we lack. */
   readonly remedy: string;
 }
-
-const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
 function checkClass(where: string, classes: readonly string[], name: unknown): void {
   if (name === undefined || (typeof name === 'string' && classes.includes(name))) return;
@@ -58,7 +56,7 @@ export function readDiffusersConfig<Entries extends v.ObjectEntries>(
       );
     }
   }
-  const result = v.safeParse(fields, json);
+  const result = v.safeParse(fields, json, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   const field = String(issue.path?.[0]?.key);

@@ -1,4 +1,4 @@
-import { closest } from '@rass/nn';
+import { closest, MOST, shown } from '@rass/nn';
 import * as v from 'valibot';
 
 /** The shape of Stable Diffusion's autoencoder, as parseVaeConfig reads it from diffusers' vae/config.json. */
@@ -26,12 +26,18 @@ export interface VaeConfig {
 }
 
 const COUNT = 'is a whole number, at least 1';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
+const upTo = (most: number) =>
+  v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(most, `is at most ${most}`));
+const count = upTo(MOST.size);
 const number = v.pipe(v.number('is a number'), v.finite('is a number'));
 const vector = v.optional(v.nullable(v.array(number, 'is a list of numbers')), null);
 const flag = v.boolean('is true or false');
 const names = v.array(v.string('is a list of names'), 'is a list of names');
-const counts = v.pipe(v.array(count, 'is a list of numbers'), v.minLength(1, 'has at least one number'));
+const counts = v.pipe(
+  v.array(count, 'is a list of numbers'),
+  v.minLength(1, 'has at least one number'),
+  v.maxLength(MOST.levels, `has at most ${MOST.levels} numbers`),
+);
 
 /** Every field of AutoencoderKL in diffusers 0.42.1, with its defaults. @source diffusers AutoencoderKL.__init__ */
 const fields = {
@@ -40,7 +46,7 @@ const fields = {
   down_block_types: v.optional(names, ['DownEncoderBlock2D']),
   up_block_types: v.optional(names, ['UpDecoderBlock2D']),
   block_out_channels: v.optional(counts, [64]),
-  layers_per_block: v.optional(count, 1),
+  layers_per_block: v.optional(upTo(MOST.layers), 1),
   act_fn: v.optional(v.string('is a name'), 'silu'),
   latent_channels: v.optional(count, 4),
   norm_num_groups: v.optional(count, 32),
@@ -64,7 +70,7 @@ export interface VaeConfigOptions {
 }
 
 function refuse(rule: string, got: unknown, remedy: string): never {
-  throw new Error(`vae: ${rule}; got ${JSON.stringify(got)}; ${remedy}`);
+  throw new Error(`vae: ${rule}; got ${shown(got)}; ${remedy}`);
 }
 
 /** Fields that begin with an underscore are about the file, not the model, but for the class's name. */
@@ -132,7 +138,7 @@ export function parseVaeConfig(json: unknown, { ignore = [] }: VaeConfigOptions 
     refuse('a config is an object', json, 'parse config.json with JSON.parse first');
   }
   checkNames(json as Record<string, unknown>, ignore);
-  const parsed = v.safeParse(schema, json);
+  const parsed = v.safeParse(schema, json, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
     refuse(`${issue.path?.[0].key} ${issue.message}`, issue.input, 'correct config.json');

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { Checkpoint } from './checkpoint.ts';
 import { describeCheckpoint } from './describe.ts';
 import { openSafetensors } from './safetensors/read.ts';
 import { encodeSafetensors } from './safetensors/write.ts';
@@ -46,4 +47,32 @@ it('counts a checkpoint by type and by part, and prints it', async () => {
 it('describes an empty checkpoint', async () => {
   const checkpoint = await openSafetensors(bufferSource(await encodeSafetensors({}), 'none'));
   expect(String(describeCheckpoint(checkpoint))).toBe('none: safetensors, 0 tensors, 0 parameters, 0 B');
+});
+
+it('prints more parts than a call takes arguments', () => {
+  const keys = Array.from({ length: 130_000 }, (_, i) => `part${i}.weight`);
+  const checkpoint: Checkpoint = {
+    name: 'many',
+    format: 'test',
+    metadata: {},
+    keys: () => keys,
+    has: () => true,
+    info: () => ({ dtype: 'F32', shape: [1] }),
+    read: () => Promise.reject(new Error('not read')),
+    close: async () => {},
+  };
+  expect(`${describeCheckpoint(checkpoint)}`.split('\n')).toHaveLength(130_000 + 5);
+});
+
+it('prints keys and metadata with escapes in place of what a terminal would act on', async () => {
+  const file = await encodeSafetensors(
+    { '\u001b[2J\n\u0007\u202egpj.weight': { dtype: 'F32', shape: [1], data: new Float32Array(1) } },
+    { metadata: { 'a\u001b]0;title\u0007': 'b\u009b31m\r\nc' } },
+  );
+  const text = `${describeCheckpoint(await openSafetensors(bufferSource(file, 'k\u001b.safetensors')))}`;
+  expect(text).toContain('k\\u001b.safetensors: safetensors');
+  expect(text).toContain('\\u001b[2J\\n\\u0007\\u202egpj');
+  expect(text).toContain('a\\u001b]0;title\\u0007: b\\u009b31m\\u000d\\nc');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: none of them is there
+  expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
 });

@@ -1,3 +1,4 @@
+import { printable } from '@rass/nn';
 import type { Checkpoint } from './checkpoint.ts';
 import { byteLengthOf, type Dtype, elementCount } from './dtype/dtype.ts';
 
@@ -32,21 +33,27 @@ const bytesText = (bytes: number): string => withUnit(bytes, [' B', ' KiB', ' Mi
 const countText = (count: number): string => withUnit(count, ['', ' K', ' M', ' B'], 1000);
 
 function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const widths = rows[0].map((_, column) => rows.reduce((most, row) => Math.max(most, row[column].length), 0));
   return rows.map((row) =>
     row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  '),
   );
 }
 
+const shortened = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}...` : text);
+
 function print(d: Omit<CheckpointDescription, 'toString'>): string {
   const dtypes = Object.entries(d.dtypes).map(([dtype, { tensors, bytes }]) => [dtype, `${tensors}`, bytesText(bytes)]);
-  const groups = d.groups.map(({ prefix, tensors, parameters }) => [prefix, `${tensors}`, countText(parameters)]);
+  const groups = d.groups.map(({ prefix, tensors, parameters }) => [
+    printable(shortened(prefix)),
+    `${tensors}`,
+    countText(parameters),
+  ]);
   const metadata = Object.entries(d.metadata).map(
-    ([key, text]) => `  ${key}: ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`,
+    ([key, text]) => `  ${printable(shortened(key))}: ${printable(shortened(text))}`,
   );
   const sum = `${d.tensors} tensors, ${countText(d.parameters)} parameters, ${bytesText(d.bytes)}`;
   return [
-    `${d.name}: ${d.format}, ${sum}`,
+    `${printable(d.name)}: ${d.format}, ${sum}`,
     ...(dtypes.length > 0 ? table([['type', 'tensors', 'size'], ...dtypes]) : []),
     ...(groups.length > 0 ? ['', ...table([['part', 'tensors', 'parameters'], ...groups])] : []),
     ...(metadata.length > 0 ? ['', 'metadata', ...metadata] : []),

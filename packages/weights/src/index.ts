@@ -49,9 +49,11 @@ export {
   type WriteOptions,
   writeSafetensors,
 } from './safetensors/write.ts';
+export { shardFiles } from './sharded.ts';
 export { type ByteSink, type MemorySink, memorySink } from './sink/byte-sink.ts';
 export { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
 export { type ByteFolder, blobFolder, readJson, urlFolder } from './source/folder.ts';
+export { parseJson } from './source/parse-json.ts';
 export { type UrlSourceOptions, urlSource } from './source/url-source.ts';
 export {
   type StableDiffusionFile,

@@ -2,8 +2,10 @@ import { type Checkpoint, type ReadPartOptions, type TensorPart, tensorNotFound 
 import { SafetensorsError } from './safetensors/safetensors-error.ts';
 import type { ByteSource } from './source/byte-source.ts';
 import { type ByteFolder, checkInside } from './source/folder.ts';
+import { parseJson } from './source/parse-json.ts';
 
-const MAX_INDEX_BYTES = 100_000_000;
+// Of 150,000 tensors.
+const MAX_INDEX_BYTES = 16 << 20;
 
 interface ShardIndex {
   /** Which file holds each tensor. */
@@ -12,7 +14,10 @@ interface ShardIndex {
 }
 
 function refuse(name: string, rule: string, got: string): never {
-  throw new SafetensorsError('InvalidIndex', `${name}: ${rule}; got ${got}`);
+  throw new SafetensorsError(
+    'InvalidIndex',
+    `${name}: ${rule}; got ${got.length > 300 ? `${got.slice(0, 300)}...` : got}`,
+  );
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -21,14 +26,22 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 function parseIndex(name: string, text: string): ShardIndex {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SafetensorsError('InvalidIndex', `${name}: an index is JSON; got "${reason}"`, { cause });
   }
   const map = isObject(json) ? json.weight_map : undefined;
   if (!isObject(json) || !isObject(map))
-    return refuse(name, 'an index has a weight_map', Object.keys(json ?? {}).join(', '));
+    return refuse(
+      name,
+      'an index has a weight_map',
+      Object.keys(json ?? {})
+        .join(', ')
+        .slice(0, 200) || 'nothing',
+    );
+  if (Object.keys(map).length === 0)
+    return refuse(name, 'the weight_map names the file of each tensor', 'an empty one');
   const files = new Map<string, string>();
   for (const [key, file] of Object.entries(map)) {
     if (typeof file !== 'string')
@@ -42,6 +55,11 @@ function parseIndex(name: string, text: string): ShardIndex {
     metadata[key] = typeof value === 'string' ? value : JSON.stringify(value);
   }
   return { files, metadata };
+}
+
+/** The files that an index names. @throws SafetensorsError `InvalidIndex` where it is none */
+export function shardFiles(name: string, text: string): string[] {
+  return [...new Set(parseIndex(name, text).files.values())];
 }
 
 async function openShards(

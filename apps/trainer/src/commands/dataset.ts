@@ -1,4 +1,5 @@
 import { type Dataset, type DatasetSample, type DatasetStatistics, datasetStatistics } from '@rass/datasets';
+import { printable } from '@rass/nn';
 import { Command } from 'commander';
 import { writeDegradedSet } from '../dataset/degraded-set.ts';
 import { sheetRow, writeDatasetSheet } from '../dataset/sheet.ts';
@@ -60,7 +61,7 @@ async function readAll(path: string, { split, samples, sheet }: ReadFlags): Prom
 
 async function check(path: string, flags: ReadFlags): Promise<void> {
   const { images, labelled, pairs, problems } = await readAll(path, flags);
-  for (const problem of problems) console.error(problem);
+  for (const problem of problems) console.error(printable(problem));
   console.log(`${images} images are whole, ${labelled} with labels, ${pairs} pairs; ${problems.length} are broken`);
   if (problems.length > 0) process.exitCode = 1;
 }

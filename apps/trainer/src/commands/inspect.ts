@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isImageName, readImage } from '@rass/images/node';
+import { printable } from '@rass/nn';
 import type { Stages } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
 import { latestCheckpoint } from '@rass/training/node';
@@ -119,14 +120,14 @@ function modelLines({ files, stages: { restoration, segmentation } }: ModelRepor
       : `restores: LoRA ${loraText(restoration).replace('rank', 'of rank')}, ${restoration.latentUpdate}, timestep ${restoration.timestep}`,
     segmentation === undefined
       ? 'does not segment yet'
-      : `segments ${segmentation.classes.length} classes on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model: ${segmentation.classes.map(({ name }) => name).join(', ')}`,
+      : `segments ${segmentation.classes.length} classes on the ${segmentation.mergesRestoration ? 'restoring' : 'frozen'} model: ${segmentation.classes.map(({ name }) => printable(name)).join(', ')}`,
   ];
 }
 
 function runLines({ recipe, step, broken, finished, metrics }: RunReport): string[] {
   const rows = Object.entries(metrics).filter(([name]) => name !== 'step' && name !== 'time');
   return [
-    `${recipe['kind']} ${recipe['name']}: step ${step ?? 0} of ${recipe['steps']}${finished ? ', trained' : ''}${broken > 0 ? `, ${broken} broken checkpoints` : ''}`,
+    `${printable(`${recipe['kind']} ${recipe['name']}`)}: step ${step ?? 0} of ${recipe['steps']}${finished ? ', trained' : ''}${broken > 0 ? `, ${broken} broken checkpoints` : ''}`,
     ...(rows.length > 0 ? [table([['last', 'value'], ...rows.map(([name, value]) => [name, String(value)])])] : []),
   ];
 }

@@ -2,7 +2,7 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { STAGES_FILE } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
-import { type Checkpoint, MANIFEST_FILE, makeManifest } from '@rass/weights';
+import { type Checkpoint, MANIFEST_FILE, makeManifest, shardFiles } from '@rass/weights';
 import { fileFolder, openCheckpoint } from '@rass/weights/node';
 import { checkFolderPlace, exists, jsonText, makeFolderBeside, readJsonFile } from '../files.ts';
 import { INDEX, isOfModel, stageFiles, writeIndex, writeStages } from '../model/folder.ts';
@@ -40,10 +40,7 @@ interface Listing {
   readonly folders: readonly string[];
 }
 
-async function shardsOf(index: string): Promise<string[]> {
-  const { weight_map: map } = JSON.parse(await readFile(index, 'utf8')) as { weight_map?: Record<string, string> };
-  return [...new Set(Object.values(map ?? {}))];
-}
+const shardsOf = async (index: string): Promise<string[]> => shardFiles(index, await readFile(index, 'utf8'));
 
 /** The weights among files: of two kinds of the same, safetensors. transformers calls a file of PyTorch by another name. */
 function weightsAmong(files: readonly string[], shards: ReadonlySet<string>, below: string): WeightsFile[] {

@@ -75,7 +75,7 @@ export async function findInputs(inputs: readonly string[], out?: string): Promi
     const found = entry.isDirectory()
       ? await ofFolder(input, out)
       : { images: [{ path: input, root: dirname(resolve(input)), below: basename(input) }], leftOut: [] };
-    leftOut.push(...found.leftOut);
+    for (const line of found.leftOut) leftOut.push(line);
     for (const image of found.images) if (!images.has(resolve(image.path))) images.set(resolve(image.path), image);
   }
   return { images: [...images.values()], leftOut };

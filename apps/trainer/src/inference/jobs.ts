@@ -1,6 +1,7 @@
 import { join, parse, relative, resolve, sep } from 'node:path';
 import type { RgbImage } from '@rass/images';
 import { readImage } from '@rass/images/node';
+import { printable } from '@rass/nn';
 import { checkResult, exists } from '../files.ts';
 import { progressReporter } from '../terminal.ts';
 import { findInputs, type Input, listedPaths } from './inputs.ts';
@@ -63,7 +64,7 @@ export async function openJobs(
   if (all.length === 0)
     throw new Error(`${command}: images are files, folders or a list; got none; name one, or give --list`);
   const { images, leftOut } = await findInputs(all, out);
-  for (const line of leftOut) console.error(line);
+  for (const line of leftOut) console.error(printable(line));
   const jobs = imageJobs(images);
   checkJobs(command, jobs, resultsOf);
   await checkOut(out);
@@ -129,7 +130,7 @@ export async function runJobs(
       // The command's spelling of what the reader calls an option.
       const said = message.replace('raise maxPixels', 'raise --max-pixels');
       const line = said.startsWith(job.path) ? said : `${job.path}: ${said}`;
-      console.error(line.replaceAll('\n', ' '));
+      console.error(printable(line.replaceAll('\n', ' ')));
       failed.push(line);
     }
   }

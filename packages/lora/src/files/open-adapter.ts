@@ -1,4 +1,4 @@
-import { type Checkpoint, type KeyNames, openCheckpoint, readFloat32 } from '@rass/weights';
+import { type Checkpoint, type KeyNames, openCheckpoint, parseJson, readFloat32 } from '@rass/weights';
 import { type LoraConfig, rankAndAlpha } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
 import { type AlphaOf, type LayerParts, layerUpdate, missingPart } from './layer.ts';
@@ -178,7 +178,7 @@ async function readState(
 function parseMetadata(file: string, text: string): Readonly<Record<string, unknown>> {
   const [start] = text.trim();
   try {
-    if (start === '{') return JSON.parse(text);
+    if (start === '{') return parseJson(text) as Record<string, unknown>;
   } catch {}
   throw new Error(
     `lora: ${file}: lora_adapter_metadata is a JSON object; got ${text.slice(0, 40)}; the file is damaged`,

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkObject, type Refuse, readConfig, refuseAs } from '../config-fields.ts';
+import { checkObject, count, countUpTo, layerCount, type Refuse, readConfig, refuseAs } from '../config-fields.ts';
 import type { PyramidChannels } from './pyramid.ts';
 
 /** What a Swin transformer is. */
@@ -20,21 +20,22 @@ export interface SwinConfig {
   readonly normEpsilon: number;
 }
 
-const COUNT = 'is a whole number from 1 up';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
 const STAGES = 4;
-const counts = v.pipe(v.array(count, 'is a list of numbers'), v.length(STAGES, 'has four numbers, one for each stage'));
-const positive = v.pipe(v.number('is a number'), v.gtValue(0, 'is above 0'));
+const perStage = (each: typeof count) =>
+  v.pipe(v.array(each, 'is a list of numbers'), v.length(STAGES, 'has four numbers, one for each stage'));
+const positive = v.pipe(v.number('is a number'), v.finite('is a finite number'), v.gtValue(0, 'is above 0'));
+// A window's table of positions is made before its shape is compared.
+const MOST_WINDOW = 256;
 
 /** transformers' defaults. @source transformers 5.23 SwinConfig */
 const fields = {
   patch_size: v.optional(v.pipe(count, v.value(4, 'is 4: other strides are not implemented')), 4),
   num_channels: v.optional(count, 3),
   embed_dim: v.optional(count, 96),
-  depths: v.optional(counts, [2, 2, 6, 2]),
-  num_heads: v.optional(counts, [3, 6, 12, 24]),
-  window_size: v.optional(count, 7),
-  mlp_ratio: v.optional(positive, 4),
+  depths: v.optional(perStage(layerCount), [2, 2, 6, 2]),
+  num_heads: v.optional(perStage(count), [3, 6, 12, 24]),
+  window_size: v.optional(countUpTo(MOST_WINDOW), 7),
+  mlp_ratio: v.optional(v.pipe(positive, v.maxValue(1000, 'is at most 1000')), 4),
   qkv_bias: v.optional(v.boolean('is true or false'), true),
   hidden_act: v.optional(v.picklist(['gelu', 'relu', 'silu'], 'is gelu, relu or silu'), 'gelu'),
   layer_norm_eps: v.optional(positive, 1e-5),

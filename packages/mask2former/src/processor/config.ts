@@ -1,4 +1,4 @@
-import { closest } from '@rass/nn';
+import { closest, shown } from '@rass/nn';
 import * as v from 'valibot';
 
 /** The size that images get, before it is rounded up to a multiple of the divisor. */
@@ -33,7 +33,14 @@ export interface Mask2FormerProcessorConfig {
 }
 
 const COUNT = 'is a whole number from 1 up';
-const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT));
+// Pictures are resized and padded to it.
+const MOST_PIXELS = 16_384;
+const count = v.pipe(
+  v.number(COUNT),
+  v.integer(COUNT),
+  v.minValue(1, COUNT),
+  v.maxValue(MOST_PIXELS, `is at most ${MOST_PIXELS}`),
+);
 const WHOLE = 'is a whole number';
 const whole = v.pipe(v.number(WHOLE), v.integer(WHOLE));
 const number = v.pipe(v.number('is a number'), v.finite('is a number'));
@@ -51,7 +58,7 @@ const fields = {
   do_resize: flag,
   size: v.nullish(sides),
   max_size: v.nullish(count),
-  size_divisor: v.nullish(v.pipe(whole, v.minValue(0, WHOLE))),
+  size_divisor: v.nullish(v.pipe(whole, v.minValue(0, WHOLE), v.maxValue(MOST_PIXELS, `is at most ${MOST_PIXELS}`))),
   resample: v.nullish(whole),
   do_rescale: flag,
   rescale_factor: v.nullish(number),
@@ -89,7 +96,7 @@ export interface ProcessorConfigOptions {
 }
 
 function refuse(rule: string, got: unknown, remedy = 'correct preprocessor_config.json'): never {
-  throw new Error(`mask2Former processor: ${rule}; got ${JSON.stringify(got)}; ${remedy}`);
+  throw new Error(`mask2Former processor: ${rule}; got ${shown(got)}; ${remedy}`);
 }
 
 function checkNames(json: Record<string, unknown>, ignore: readonly string[]): void {
@@ -174,7 +181,7 @@ export function parseMask2FormerProcessorConfig(
     refuse('a config is an object', json, 'parse preprocessor_config.json with JSON.parse first');
   }
   checkNames(json as Record<string, unknown>, ignore);
-  const parsed = v.safeParse(v.object(fields), json);
+  const parsed = v.safeParse(v.object(fields), json, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
     refuse(`${issue.path?.[0].key} ${issue.message}`, issue.input);

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { closest } from '@rass/nn';
-import type { Checkpoint } from '@rass/weights';
+import { type Checkpoint, shardFiles } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
 
 /** Weights in a folder, in the order in which diffusers and transformers look for them. */
@@ -98,8 +98,12 @@ export async function modelFile(path: string, variant?: string): Promise<string>
 /** A file, and those of an index. */
 export async function filesOf(file: string): Promise<string[]> {
   if (!INDEX.test(file)) return [file];
-  const { weight_map = {} } = JSON.parse(await readFile(file, 'utf8')) as { weight_map?: Record<string, string> };
-  return [file, ...[...new Set(Object.values(weight_map))].sort().map((name) => join(dirname(file), name))];
+  return [
+    file,
+    ...shardFiles(file, await readFile(file, 'utf8'))
+      .sort()
+      .map((name) => join(dirname(file), name)),
+  ];
 }
 
 /** A model that has been opened. */

@@ -1,3 +1,4 @@
+import { printable } from '@rass/nn';
 import type { MergeParameters } from '../methods/method.ts';
 import type { MergePlan, PlanAdapter, PlanGroup, PlanUnmatched } from './merge-plan.ts';
 
@@ -30,8 +31,9 @@ function row({ block, method, parameters, tensors, bytes }: PlanGroup): string[]
   return [block, `${tensors}`, sizeText(bytes), `${method} ${parametersText(parameters)}`.trim()];
 }
 
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((cells) => cells[column].length)));
+function table(unescaped: readonly (readonly string[])[]): string[] {
+  const rows = unescaped.map((cells) => cells.map(printable));
+  const widths = rows[0].map((_, column) => rows.reduce((most, cells) => Math.max(most, cells[column].length), 0));
   const isText = (column: number) => column === 0 || column === 3;
   return rows.map((cells) =>
     cells
@@ -84,7 +86,7 @@ export function planText(plan: Omit<MergePlan, 'toString'>): string {
   const notes = [...adapters.map(adapterText), ...unmatchedText(unmatched)];
   const stages = recipe.stages.length === 1 ? '' : `${recipe.stages.length} stages, `;
   return [
-    `${recipe.name}: ${stages}${tensors} tensors; reads ${sizeText(bytesRead)}, writes ${sizeText(bytesWritten)}, ` +
+    `${printable(recipe.name)}: ${stages}${tensors} tensors; reads ${sizeText(bytesRead)}, writes ${sizeText(bytesWritten)}, ` +
       `takes about ${sizeText(peakBytes)} of memory`,
     '',
     ...table([['block', 'tensors', 'size', 'what is done'], ...groups.map(row)]),

@@ -56,6 +56,21 @@ function partOf<K extends keyof DiffusersFolder>(folder: DiffusersFolder, part: 
   );
 }
 
+/** @throws where a stage is run at a step that the schedule has not */
+function checkTimesteps(name: string, { scheduler }: DiffusersFolder, stages: Stages): void {
+  // What it says wrong is said by what needs it.
+  const { num_train_timesteps: given = 1000, trained_betas: betas } = scheduler ?? {};
+  const steps = Array.isArray(betas) ? betas.length : given;
+  if (typeof steps !== 'number') return;
+  for (const stage of ['restoration', 'segmentation'] as const) {
+    const timestep = stages[stage]?.timestep;
+    if (timestep === undefined || timestep < steps) continue;
+    throw new Error(
+      `model: ${name}/${STAGES_FILE}: ${stage}.timestep is below num_train_timesteps of the scheduler, ${steps}; got ${timestep}; export the model anew`,
+    );
+  }
+}
+
 /** Opens a model: a folder in diffusers' layout, with the stages that were trained so far; by its URL, or any folder of bytes.
  * @throws when it is none, or a part that is asked for is not there */
 export async function openModel(
@@ -64,6 +79,12 @@ export async function openModel(
 ): Promise<Model> {
   const files = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
   const [folder, stages] = await Promise.all([openDiffusersFolder(files, options), readStages(files)]);
+  try {
+    checkTimesteps(files.name, folder, stages);
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
   const { signal } = options;
   const loading = { packed, ...(signal && { signal }), ...(onTensor && { onProgress: onTensor }) };
   return {

@@ -1,18 +1,38 @@
+import { MOST, shown } from '@rass/nn';
 import { type ByteFolder, readJson } from '@rass/weights';
 import * as v from 'valibot';
 
 /** What says how the files of both stages are used. */
 export const STAGES_FILE = 'rass.json';
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const COUNT = 'is a whole number from 1 up';
+const upTo = (most: number) =>
+  v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(most, `is at most ${most}`));
+const count = upTo(MOST.size);
+const MOST_CHARACTERS = 1000;
+const text = v.pipe(v.string(), v.maxLength(MOST_CHARACTERS, `has at most ${MOST_CHARACTERS} characters`));
+/** Photographs are enlarged to it. */
+const MOST_SHORT_SIDE = 4096;
+/** Labels are bytes, of which the last means none. */
+const MOST_CLASSES = 255;
+const TIMESTEP = 'is a whole number from 0 up';
+const timestep = v.pipe(
+  v.number(TIMESTEP),
+  v.integer(TIMESTEP),
+  v.minValue(0, TIMESTEP),
+  v.maxValue(MOST.steps - 1, `is below ${MOST.steps}`),
+);
 /** Of adapters that are in a file; absent where they are merged into the UNet. */
-const lora = { rank: v.optional(count), alpha: v.optional(v.pipe(v.number(), v.gtValue(0))) };
+const lora = {
+  rank: v.optional(count),
+  alpha: v.optional(v.pipe(v.number(), v.finite('is a finite number'), v.gtValue(0))),
+};
 const restoration = v.pipe(
   v.strictObject({
-    file: v.optional(v.string()),
+    file: v.optional(text),
     ...lora,
     latentUpdate: v.picklist(['residual', 'ddpm']),
-    timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    timestep,
   }),
   v.check(
     ({ file, rank, alpha }) =>
@@ -20,20 +40,26 @@ const restoration = v.pipe(
     'adapters have a file, a rank and an alpha, and merged ones none of them',
   ),
 );
-const colour = v.tuple([v.number(), v.number(), v.number()]);
+const COLOUR = 'is three whole numbers from 0 to 255';
+const level = v.pipe(v.number(COLOUR), v.integer(COLOUR), v.minValue(0, COLOUR), v.maxValue(255, COLOUR));
+const colour = v.strictTuple([level, level, level], COLOUR);
 const segmentation = v.strictObject({
   /** Of the head, and of the adapters where they are not merged. */
-  file: v.string(),
+  file: text,
   ...lora,
-  timestep: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  timestep,
   /** Whether the restoration LoRA is merged before this one is added. */
   mergesRestoration: v.boolean(),
   /** The shorter side of what it was trained on. */
-  size: v.optional(count),
-  classes: v.pipe(v.array(v.strictObject({ name: v.string(), colour })), v.minLength(1)),
+  size: v.optional(upTo(MOST_SHORT_SIDE)),
+  classes: v.pipe(
+    v.array(v.strictObject({ name: text, colour })),
+    v.minLength(1),
+    v.maxLength(MOST_CLASSES, `has at most ${MOST_CLASSES} entries`),
+  ),
   head: v.record(v.string(), v.unknown()),
   fusion: v.strictObject({
-    taps: v.array(v.strictObject({ name: v.string(), channels: count, stride: count })),
+    taps: v.array(v.strictObject({ name: text, channels: count, stride: count })),
     channels: count,
     bottleneck: v.optional(count),
     groups: count,
@@ -64,10 +90,10 @@ export type Stages = v.InferOutput<typeof stages>;
 export async function readStages(folder: ByteFolder): Promise<Stages> {
   const json = await readJson(folder, STAGES_FILE);
   if (json === undefined) return { format: 1 };
-  const result = v.safeParse(stages, json);
+  const result = v.safeParse(stages, json, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new Error(
-    `model: ${folder.name}/${STAGES_FILE}: ${v.getDotPath(issue)}: ${issue.message}; got ${JSON.stringify(issue.input)}; export the model anew`,
+    `model: ${folder.name}/${STAGES_FILE}: ${v.getDotPath(issue) ?? 'the whole'}: ${issue.message.slice(0, 200)}; got ${shown(issue.input)}; export the model anew`,
   );
 }

@@ -44,7 +44,7 @@ export function textDecoder(
           `tokenizer.decode: an id is of the vocabulary; got ${id}; decode with the tokenizer that made it`,
         );
       }
-      if (!skipSpecialTokens || !special.has(text)) bytes.push(...Array.from(bytesOf(text)));
+      if (!skipSpecialTokens || !special.has(text)) for (const byte of Array.from(bytesOf(text))) bytes.push(byte);
     }
     // Bytes that are no UTF-8, as half an emoji's are, become U+FFFD.
     const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes));

@@ -1,3 +1,4 @@
+import { parseJson } from '@rass/weights';
 import * as v from 'valibot';
 import type { AddedToken } from './added-tokens.ts';
 import type { Merges } from './pair-table.ts';
@@ -16,6 +17,12 @@ export interface TokenizerFiles {
 
 /** transformers writes 1e30 where there is no limit. */
 const NO_LIMIT = 1e30;
+/** Rows are padded to their limit: no text model has more positions. */
+const MOST_TOKENS = 65_536;
+const isRowLength = (length: number): boolean =>
+  length >= NO_LIMIT || (Number.isInteger(length) && length >= 2 && length <= MOST_TOKENS);
+/** Ids that a vocabulary may leave out. */
+const MOST_GAP = 1024;
 /** Roles of special tokens, in the order in which later ones override the flags of earlier ones. */
 const ROLES = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'] as const;
 type Role = (typeof ROLES)[number];
@@ -26,8 +33,10 @@ const DEFAULTS: Partial<Record<Role, string>> = {
   pad_token: END_TOKEN,
 };
 
+const MOST_CHARACTERS = 1000;
+const spelling = v.pipe(v.string(), v.maxLength(MOST_CHARACTERS));
 const tokenSchema = v.looseObject({
-  content: v.string(),
+  content: spelling,
   lstrip: v.optional(v.boolean(), false),
   rstrip: v.optional(v.boolean(), false),
   single_word: v.optional(v.literal(false), false),
@@ -35,7 +44,7 @@ const tokenSchema = v.looseObject({
   special: v.optional(v.boolean()),
 });
 type TokenEntry = v.InferOutput<typeof tokenSchema>;
-const namedSchema = v.union([v.string(), tokenSchema]);
+const namedSchema = v.union([spelling, tokenSchema]);
 const side = v.optional(v.picklist(['left', 'right']));
 const specialEntries = {
   bos_token: v.optional(namedSchema),
@@ -78,16 +87,16 @@ const tokenizerSchema = v.looseObject({
 function parse<S extends v.GenericSchema>(name: string, text: string, schema: S): v.InferOutput<S> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new Error(`tokenizer: ${name} is JSON; got ${(error as Error).message}; give the file's whole text`);
   }
-  const result = v.safeParse(schema, value);
+  const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   const at = v.getDotPath(issue) ?? 'the whole';
   throw new Error(
-    `tokenizer: ${name}: ${at} is ${issue.expected}; got ${issue.received}; other values are not implemented`,
+    `tokenizer: ${name}: ${at} is ${issue.expected}; got ${issue.received.slice(0, 100)}; other values are not implemented`,
   );
 }
 
@@ -120,9 +129,20 @@ function mergeLines(text: string): [string, string][] {
 type Config = v.InferOutput<typeof configSchema>;
 type TokenizerJson = v.InferOutput<typeof tokenizerSchema>;
 
+/** @throws where numbers lie so far apart that a table of them would be mostly empty */
+function vocabularyIds(name: string, ids: Readonly<Record<string, number>>): Map<string, number> {
+  const all = Object.entries(ids);
+  const most = 2 * all.length + MOST_GAP;
+  const far = all.find(([, id]) => id >= most);
+  if (far === undefined) return new Map(all);
+  throw new Error(
+    `tokenizer: ${name}: ids number the tokens from 0 up; got ${far[1]} for "${far[0].slice(0, 60)}" among ${all.length} tokens; give the file unchanged`,
+  );
+}
+
 function readVocabulary(files: TokenizerFiles, json: TokenizerJson | undefined, unknownToken: string): Vocabulary {
   if (json !== undefined) {
-    const ids = new Map(Object.entries(json.model.vocab));
+    const ids = vocabularyIds('tokenizer.json', json.model.vocab);
     const pairs = json.model.merges.map((merge) => (typeof merge === 'string' ? splitMerge(merge) : merge));
     return buildVocabulary(listedTokens(ids), readMerges(pairs, ids), unknownToken);
   }
@@ -133,7 +153,7 @@ function readVocabulary(files: TokenizerFiles, json: TokenizerJson | undefined, 
       `tokenizer: files are tokenizer.json, or vocab.json and merges.txt; got ${got}; add what is missing`,
     );
   }
-  const ids = new Map(Object.entries(parse('vocab.json', vocab, vocabularySchema)));
+  const ids = vocabularyIds('vocab.json', parse('vocab.json', vocab, vocabularySchema));
   return buildVocabulary(listedTokens(ids), readMerges(mergeLines(merges), ids), unknownToken);
 }
 
@@ -247,6 +267,11 @@ export function tokenizerFromFiles(files: TokenizerFiles): Tokenizer {
   const vocabulary = readVocabulary(files, json, roleToken('unk_token'));
   const listed = filedTokens(files, config, json, specials);
   const limit = config.model_max_length;
+  if (limit !== undefined && !isRowLength(limit)) {
+    throw new Error(
+      `tokenizer: tokenizer_config.json: model_max_length is a whole number from 2 to ${MOST_TOKENS}, or ${NO_LIMIT} for none; got ${limit}; 77 is CLIP's`,
+    );
+  }
   const ends = json?.post_processor;
   return buildTokenizer({
     vocabulary,

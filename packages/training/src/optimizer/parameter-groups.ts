@@ -180,7 +180,7 @@ export function describeGroups(groups: readonly ParameterGroup[], learningRate: 
     return [name, tensors.length, numbers.toLocaleString('en'), rate, weightDecay].map(String);
   });
   const table = [['group', 'tensors', 'numbers', 'learning rate', 'weight decay'], ...rows];
-  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+  const widths = table[0].map((_, column) => table.reduce((most, row) => Math.max(most, row[column].length), 0));
   return table
     .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '))
     .join('\n');

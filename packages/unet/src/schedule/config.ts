@@ -1,3 +1,4 @@
+import { MOST } from '@rass/nn';
 import * as v from 'valibot';
 import { type ConfigRules, readDiffusersConfig } from '../diffusers-config.ts';
 
@@ -30,24 +31,39 @@ export interface NoiseScheduleConfig {
 const COUNT = 'is a whole number from 1 up';
 const SWITCH = 'is true or false';
 const NUMBERS = 'is a list of at least one number, or null';
-const WHOLE = 'is a whole number';
+const WHOLE = 'is a whole number from 0 up';
 const names = <const Names extends readonly string[]>(...list: Names) =>
   v.picklist(list, `is ${list.slice(0, -1).join(', ')} or ${list.at(-1)}`);
-const number = v.number('is a number');
+const number = v.pipe(v.number('is a number'), v.finite('is a finite number'));
 
 const fields = v.object({
-  num_train_timesteps: v.optional(v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT)), 1000),
+  num_train_timesteps: v.optional(
+    v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(MOST.steps, `is at most ${MOST.steps}`)),
+    1000,
+  ),
   beta_start: v.optional(number, 0.0001),
   beta_end: v.optional(number, 0.02),
   beta_schedule: v.optional(names('linear', 'scaled_linear', 'squaredcos_cap_v2'), 'linear'),
-  trained_betas: v.optional(v.nullable(v.pipe(v.array(number, NUMBERS), v.minLength(1, NUMBERS))), null),
+  trained_betas: v.optional(
+    v.nullable(
+      v.pipe(
+        v.array(number, NUMBERS),
+        v.minLength(1, NUMBERS),
+        v.maxLength(MOST.steps, `has at most ${MOST.steps} numbers`),
+      ),
+    ),
+    null,
+  ),
   variance_type: v.optional(names('fixed_small', 'fixed_small_log', 'fixed_large'), 'fixed_small'),
   clip_sample: v.optional(v.boolean(SWITCH), true),
   clip_sample_range: v.optional(number, 1),
   prediction_type: v.optional(names('epsilon', 'sample', 'v_prediction'), 'epsilon'),
   set_alpha_to_one: v.optional(v.boolean(SWITCH), true),
   timestep_spacing: v.optional(names('leading', 'trailing', 'linspace'), 'leading'),
-  steps_offset: v.optional(v.pipe(v.number(WHOLE), v.integer(WHOLE)), 0),
+  steps_offset: v.optional(
+    v.pipe(v.number(WHOLE), v.integer(WHOLE), v.minValue(0, WHOLE), v.maxValue(MOST.steps, `is at most ${MOST.steps}`)),
+    0,
+  ),
   rescale_betas_zero_snr: v.optional(v.boolean(SWITCH), false),
 });
 

@@ -51,9 +51,13 @@ const isNamed = (key: string, names: KeyNames = []): boolean =>
 const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
+// What may be asked for beside four times what is there: all of a model that starts untrained.
+const MOST_ASKED = 20_000;
+
 /** What a model asks for, by key; asking twice for one tensor is one request. */
-function collectRequests(build: (from: ParamSource) => unknown): Map<string, TensorRequest> {
+function collectRequests(checkpoint: Checkpoint, build: (from: ParamSource) => unknown): Map<string, TensorRequest> {
   const requests = new Map<string, TensorRequest>();
+  const most = MOST_ASKED + 4 * checkpoint.keys().length;
   build(
     shapeParams((request) => {
       const known = requests.get(request.key);
@@ -65,6 +69,13 @@ function collectRequests(build: (from: ParamSource) => unknown): Map<string, Ten
         );
       }
       requests.set(request.key, request);
+      if (requests.size > most) {
+        throw new WeightsError(
+          'BadModel',
+          `loadParams: ${checkpoint.name}: a model asks for about what its checkpoint holds; got ${checkpoint.keys().length} tensors in the checkpoint and over ${most} asked for, ` +
+            `such as "${request.key}"; its config.json has a wrong number of layers, or is another model's`,
+        );
+      }
     }),
   );
   return requests;
@@ -170,7 +181,7 @@ export async function loadParams<Tree>(
   build: (from: ParamSource) => Tree,
   options: LoadOptions = {},
 ): Promise<Loaded<Tree>> {
-  const requests = collectRequests(build);
+  const requests = collectRequests(checkpoint, build);
   const comparison = compare(checkpoint, requests);
   const parameters = comparison.used.reduce((sum, key) => sum + elementCount(requests.get(key)!.shape), 0);
   const parts = { checkpoint: checkpoint.name, ...comparison, parameters };

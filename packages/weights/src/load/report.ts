@@ -1,3 +1,4 @@
+import { printable } from '@rass/nn';
 import { WeightsError } from '../error.ts';
 
 /** What was asked for, what was there, and how the two fit. */
@@ -37,7 +38,9 @@ const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 function section(title: string, lines: readonly string[]): string[] {
   if (lines.length === 0) return [];
   const more = lines.length - MAX_LISTED;
-  const listed = lines.slice(0, MAX_LISTED).map((line) => `  ${line}`);
+  const listed = lines
+    .slice(0, MAX_LISTED)
+    .map((line) => `  ${printable(line.length > 500 ? `${line.slice(0, 500)}...` : line)}`);
   return [`${title} (${lines.length}):`, ...listed, ...(more > 0 ? [`  and ${more} more`] : [])];
 }
 
@@ -47,7 +50,7 @@ export function loadReport(parts: Omit<LoadReport, 'toString'>): LoadReport {
   const asked = used.length + missing.length + wrongShape.length;
   const print = (): string =>
     [
-      `${checkpoint}: ${used.length} of ${asked} tensors loaded, ${parameters} parameters`,
+      `${printable(checkpoint)}: ${used.length} of ${asked} tensors loaded, ${parameters} parameters`,
       ...section(
         'missing',
         missing.map(({ key, shape, closest }) => {

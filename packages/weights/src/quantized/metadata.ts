@@ -1,4 +1,5 @@
 import { WeightsError } from '../error.ts';
+import { parseJson } from '../source/parse-json.ts';
 import type { AffineOptions } from './affine.ts';
 
 /** What a file says of its quantized tensors. */
@@ -24,7 +25,7 @@ const isShape = (value: unknown): value is number[] =>
 export function parseQuantization(name: string, text: string): Quantization {
   let given: unknown;
   try {
-    given = JSON.parse(text);
+    given = parseJson(text);
   } catch {
     refuse(name, 'quantization is JSON', text);
   }

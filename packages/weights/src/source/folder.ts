@@ -1,5 +1,7 @@
+import { shown } from '@rass/nn';
 import { WeightsError } from '../error.ts';
 import { type ByteSource, blobSource } from './byte-source.ts';
+import { parseJson } from './parse-json.ts';
 import { type UrlSourceOptions, urlSource } from './url-source.ts';
 
 /** Files by their path inside a folder, with / between the steps: a model's folder on disk, on the web, in memory. */
@@ -20,7 +22,7 @@ export function checkInside(path: string): string {
   if (path !== '' && !/[\\:\0]/.test(path) && steps.every((step) => step !== '' && step !== '.' && step !== '..')) {
     return path;
   }
-  throw new WeightsError('BadPath', `folder: a file's path stays inside the folder; got ${JSON.stringify(path)}`);
+  throw new WeightsError('BadPath', `folder: a file's path stays inside the folder; got ${shown(path)}`);
 }
 
 /** A folder on the web: `https://host/model/` holds `unet/config.json`. */
@@ -61,7 +63,7 @@ export function blobFolder(
 }
 
 /** The text of a small file of a folder; undefined when it is not there. @throws WeightsError `TooLarge` */
-export async function readText(folder: ByteFolder, path: string, maxBytes = 64 << 20): Promise<string | undefined> {
+export async function readText(folder: ByteFolder, path: string, maxBytes = 16 << 20): Promise<string | undefined> {
   const source = await folder.open(path);
   if (source === undefined) return undefined;
   try {
@@ -77,12 +79,15 @@ export async function readText(folder: ByteFolder, path: string, maxBytes = 64 <
   }
 }
 
-/** A small JSON file of a folder; undefined when it is not there. @throws WeightsError `BadJson` */
+// A few kilobytes are usual; a tokenizer's has 4 MB.
+const MAX_JSON_BYTES = 8 << 20;
+
+/** A small JSON file of a folder; undefined when it is not there. @throws WeightsError `BadJson`, `TooLarge` */
 export async function readJson(folder: ByteFolder, path: string): Promise<unknown> {
-  const text = await readText(folder, path);
+  const text = await readText(folder, path, MAX_JSON_BYTES);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new WeightsError('BadJson', `${folder.name}/${path}: the file is JSON; got "${reason}"`, { cause });

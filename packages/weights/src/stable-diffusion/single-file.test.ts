@@ -243,3 +243,12 @@ it('gives a VAE’s old attention names today’s', () => {
     ...[`${at}.to_q.weight`, `${at}.to_k.bias`, `${at}.to_v.bias`, `${at}.to_out.0.weight`, `${at}.group_norm.bias`],
   ]);
 });
+
+it('refuses a number of a block over which it would loop without end', () => {
+  const message = 'splitStableDiffusion: blocks are numbered from 0 up; got';
+  expect(() => unetLevels(['input_blocks.0.0.weight', 'input_blocks.999999999.0.weight'])).toThrow(message);
+  expect(() => vaeLevels(['encoder.conv_in.weight', 'encoder.down.999999999.block.0.weight'])).toThrow(message);
+  // More keys than a call takes arguments.
+  const many = Array.from({ length: 200_000 }, (_, i) => `encoder.down.${i % 4}.block.${i}.weight`);
+  expect(vaeLevels(many)).toBe(4);
+});

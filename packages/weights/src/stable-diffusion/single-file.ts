@@ -2,6 +2,7 @@ import type { Checkpoint } from '../checkpoint.ts';
 import { WeightsError } from '../error.ts';
 import { type Renaming, renameKeys } from '../rename/rules.ts';
 import { type ViewEntry, viewCheckpoint } from '../rename/view.ts';
+import { largestIndex } from './largest-index.ts';
 import { CLIP_PREFIX, CLIP_RENAMING, OPEN_CLIP_PREFIX, OPEN_CLIP_RENAMING } from './text-names.ts';
 import { UNET_PREFIX, unetLevels, unetRenaming } from './unet-names.ts';
 import { VAE_PREFIX, vaeLevels, vaeRenaming } from './vae-names.ts';
@@ -115,8 +116,7 @@ function vaeEntries(checkpoint: Tensors): Entries {
 
 /** SD 2 uses the last block but one: its configuration has one block less than the file. */
 function withoutLastBlock(sources: Map<string, string>): Map<string, string> {
-  const indices = [...sources.keys()].map((key) => Number(/^transformer\.resblocks\.(\d+)\./.exec(key)?.[1] ?? -1));
-  const last = `transformer.resblocks.${Math.max(...indices)}.`;
+  const last = `transformer.resblocks.${largestIndex([...sources.keys()], /^transformer\.resblocks\.(\d+)\./)}.`;
   const unused = (key: string) => key.startsWith(last) || /^(text_projection|logit_scale|attn_mask)$/.test(key);
   return new Map([...sources].filter(([key]) => !unused(key)));
 }

@@ -1,4 +1,5 @@
 import type { RenameRule, RenameStep, Renaming } from '../rename/rules.ts';
+import { largestIndex } from './largest-index.ts';
 
 /** Where the prefix of the UNet ends in a single-file checkpoint. */
 export const UNET_PREFIX = 'model.diffusion_model.';
@@ -84,8 +85,7 @@ export function unetRenaming(levels: UnetLevels): Renaming {
 /** Reads off the keys, without their prefix, how many levels a UNet has and where it attends. */
 export function unetLevels(keys: readonly string[]): UnetLevels {
   const has = new Set(keys);
-  const blocks = keys.map((key) => Number(/^input_blocks\.(\d+)\./.exec(key)?.[1] ?? 0));
-  const count = Math.max(0, ...blocks);
+  const count = Math.max(0, largestIndex(keys, /^input_blocks\.(\d+)\./));
   const samplers = new Set(keys.map((key) => /^input_blocks\.(\d+)\.0\.op\./.exec(key)?.[1]).filter(Boolean));
   const levels = samplers.size + 1;
   const layersPerBlock = Math.max(1, Math.round((count - samplers.size) / levels));

@@ -1,4 +1,5 @@
 import type { RenameRule, RenameStep, Renaming } from '../rename/rules.ts';
+import { largestIndex } from './largest-index.ts';
 
 /** Where the prefix of the VAE ends in a single-file checkpoint; a file of a VAE alone has none. */
 export const VAE_PREFIX = 'first_stage_model.';
@@ -45,8 +46,7 @@ export function vaeRenaming(levels: number): Renaming {
 
 /** Reads off the keys, without their prefix, how many levels a VAE has. */
 export function vaeLevels(keys: readonly string[]): number {
-  const levels = keys.map((key) => Number(/^encoder\.down\.(\d+)\./.exec(key)?.[1] ?? 0));
-  return Math.max(0, ...levels) + 1;
+  return Math.max(0, largestIndex(keys, /^encoder\.down\.(\d+)\./)) + 1;
 }
 
 /** From the names that diffusers gave a VAE's attention before 0.17 to today's.

@@ -1,3 +1,4 @@
+import { shown } from '@rass/nn';
 import { throwIfAborted, WeightsError } from '../error.ts';
 import { type ByteFolder, checkInside } from '../source/folder.ts';
 
@@ -46,7 +47,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function refuse(where: string, rule: string, got: unknown): never {
-  throw new WeightsError('BadManifest', `${where}: ${rule}; got ${JSON.stringify(got)}; export the model anew`);
+  throw new WeightsError('BadManifest', `${where}: ${rule}; got ${shown(got)}; export the model anew`);
 }
 
 function parseFile(where: string, value: unknown, pieceBytes: number): ManifestFile {
@@ -72,8 +73,11 @@ export function parseManifest(value: unknown, where: string): Manifest {
   }
   if (!Array.isArray(files)) return refuse(where, 'it has a list of files', files);
   const parsed = files.map((each) => parseFile(where, each, pieceBytes));
-  const twice = parsed.find(({ path }, i) => parsed.findIndex((each) => each.path === path) !== i);
-  if (twice !== undefined) return refuse(where, 'each file is there once', twice.path);
+  const paths = new Set<string>();
+  for (const { path } of parsed) {
+    if (paths.has(path)) return refuse(where, 'each file is there once', path);
+    paths.add(path);
+  }
   return { format: 1, pieceBytes, files: parsed };
 }
 

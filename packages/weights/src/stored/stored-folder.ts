@@ -1,6 +1,7 @@
 import { throwIfAborted, WeightsError } from '../error.ts';
 import { type ByteSource, checkRange } from '../source/byte-source.ts';
 import { type ByteFolder, checkInside, readText, urlFolder } from '../source/folder.ts';
+import { parseJson } from '../source/parse-json.ts';
 import type { UrlSourceOptions } from '../source/url-source.ts';
 import { MANIFEST_FILE, type Manifest, type ManifestFile, parseManifest, pieceRange, sha256 } from './manifest.ts';
 import type { PieceStore } from './stores.ts';
@@ -49,6 +50,7 @@ class Pieces {
   readonly #sources = new Map<string, Promise<ByteSource | undefined>>();
   readonly #recent = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
   readonly #here = new Set<string>();
+  readonly #total: number;
   #loaded = 0;
   #fromStore = 0;
   #told = false;
@@ -57,6 +59,7 @@ class Pieces {
     this.#below = below;
     this.#manifest = manifest;
     this.#options = options;
+    this.#total = manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Counts a piece the first time that it is here. */
@@ -64,12 +67,10 @@ class Pieces {
     const key = `${file.path} ${index}`;
     if (this.#here.has(key)) return;
     this.#here.add(key);
-    const { pieceBytes, files } = this.#manifest;
-    const [start, end] = pieceRange(file, pieceBytes, index);
+    const [start, end] = pieceRange(file, this.#manifest.pieceBytes, index);
     this.#loaded += end - start;
     if (from === 'store') this.#fromStore += end - start;
-    const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.#options.onProgress?.({ loaded: this.#loaded, total, fromStore: this.#fromStore });
+    this.#options.onProgress?.({ loaded: this.#loaded, total: this.#total, fromStore: this.#fromStore });
   }
 
   async #stored({ hash, file, index }: Piece): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -182,7 +183,7 @@ async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFo
   const where = `${below.name}/${MANIFEST_FILE}`;
   const parsed = (text: string): Manifest => {
     try {
-      return parseManifest(JSON.parse(text), where);
+      return parseManifest(parseJson(text), where);
     } catch (cause) {
       if (cause instanceof WeightsError) throw cause;
       throw new WeightsError(
@@ -224,23 +225,24 @@ export async function storedFolder(
   // A byte is fetched once: pieces are asked for as they are, never with what lies beside them.
   const below = isUrl ? urlFolder(from, { ...options, blockBytes: 1 }) : from;
   const pieces = new Pieces(below, manifest, options);
+  const byPath = new Map(manifest.files.map((file) => [file.path, file]));
   return {
     name: below.name,
     manifest,
     async open(path) {
-      const file = manifest.files.find((each) => each.path === checkInside(path));
+      const file = byPath.get(checkInside(path));
       return file && pieceSource(`${below.name}/${path}`, file, manifest.pieceBytes, pieces);
     },
     async fetchAll(signal = options.signal) {
       const waiting = manifest.files.flatMap(piecesOf);
+      let next = 0;
       const work = async (): Promise<void> => {
-        for (let piece = waiting.shift(); piece !== undefined; piece = waiting.shift())
-          await pieces.take(piece, signal);
+        while (next < waiting.length) await pieces.take(waiting[next++], signal);
       };
       const all = Array.from({ length: options.parallel ?? PARALLEL }, () =>
         work().catch((error) => {
           // What the others would still begin.
-          waiting.length = 0;
+          next = waiting.length;
           throw error;
         }),
       );

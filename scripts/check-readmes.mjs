@@ -13,6 +13,8 @@ const nodePackage = `node-${process.platform === 'win32' ? 'win' : process.platf
 
 /** What a reader of TypeScript has besides. */
 const COMPILER = ['typescript', '@types/node', '@types/react'];
+/** What some packages work with and none brings. */
+const BESIDE = ['@tensorflow/tfjs', 'vue'];
 const STRICT =
   '--noEmit --strict --skipLibCheck --target es2023 --module nodenext --jsx react-jsx --preserveSymlinks --types node';
 

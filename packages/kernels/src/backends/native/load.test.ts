@@ -1,11 +1,20 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { registerBackend, removeBackend } from '@tensorflow/tfjs-core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { addonPath, cacheFolder, nativeFolder, readCurrent, writeCurrent } from './cache.ts';
 import { isNativeInstalled } from './install.ts';
-import { findAddon, openAddon } from './load.ts';
-import { bindingPackage, buildKey } from './sources.ts';
+import {
+  describeNative,
+  findAddon,
+  inspectNativeBackend,
+  loadNativeBackend,
+  NATIVE_BACKEND,
+  openAddon,
+  openFirst,
+} from './load.ts';
+import { bindingPackage, buildKey, packageFolder } from './sources.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -97,5 +106,81 @@ describe('what is missing is told apart', () => {
     expect(codeAndText(() => openAddon(addon))).toMatch(
       /^load-failed: native backend: the system must be able to load the addon; it said ".*broken\.node: (invalid ELF header|file too short)"; run `rass backend install --force`$/,
     );
+  });
+});
+
+/** A package as npm installs it, with the addon that its own installer brings where `built`. */
+function installed(name: string, built: boolean): string {
+  const at = join(folder, name);
+  cpSync(join(packageFolder('@tensorflow/tfjs-node')!, 'binding'), join(at, 'binding'), { recursive: true });
+  writeFileSync(join(at, 'package.json'), JSON.stringify({ name, version: '4.22.0' }));
+  const addon = join(at, 'lib', 'napi-v8', 'tfjs_binding.node');
+  mkdirSync(join(addon, '..'), { recursive: true });
+  if (built) writeFileSync(addon, '');
+  return at;
+}
+
+describe('which build is taken', () => {
+  const [CPU, GPU] = ['@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'];
+
+  it.each([
+    { there: { [CPU]: true }, cached: undefined, taken: ['package', CPU] },
+    { there: { [CPU]: true }, cached: 'cpu', taken: ['cache', CPU] },
+    { there: { [GPU]: true }, cached: 'cpu', taken: ['package', GPU] },
+    { there: { [CPU]: true, [GPU]: true }, cached: 'cpu', taken: ['package', GPU] },
+    { there: { [CPU]: true, [GPU]: false }, cached: undefined, taken: ['package', CPU] },
+    { there: { [CPU]: true, [GPU]: false }, cached: 'cpu', taken: ['cache', GPU] },
+    { there: { [GPU]: true }, cached: 'gpu', taken: ['cache', GPU] },
+    { there: { [CPU]: true }, cached: 'gpu', taken: ['cache', CPU] },
+  ])('of $there beside one in the cache for $cached: $taken', ({ there, cached, taken }) => {
+    const folders = Object.fromEntries(Object.entries(there).map(([name, built]) => [name, installed(name, built)]));
+    const find = (name: string): string | undefined => folders[name];
+    if (cached !== undefined) {
+      const current = { id: `tensorflow-${cached}`, libraryFolder: '/lib', version: '2.16.2', gpu: cached === 'gpu' };
+      writeCurrent(current, folder);
+      const addon = addonPath(current.id, buildKey(bindingPackage(find)), folder);
+      mkdirSync(join(addon, '..'), { recursive: true });
+      writeFileSync(addon, '');
+    }
+    const { from, binding } = findAddon(folder, find);
+    expect([from, binding.name]).toEqual(taken);
+  });
+
+  it('the next one, where the system cannot load the first, and says so', () => {
+    const broken = { addon: join(installed(GPU, true), 'lib/napi-v8/tfjs_binding.node'), binding: bindingPackage(), from: 'package' as const }; // biome-ignore format: one line
+    const whole = join(folder, 'whole.cjs');
+    writeFileSync(whole, "module.exports = { TF_Version: '2.16.2' };");
+    const { opened, binding, passedOver } = openFirst([broken, { ...broken, addon: whole, from: 'cache' }]);
+    expect([opened.from, binding.TF_Version]).toEqual(['cache', '2.16.2']);
+    expect(passedOver).toMatch(/must be able to load the addon; it said ".*tfjs_binding\.node: file too short"/);
+    expect(() => openFirst([broken])).toThrow(/tfjs_binding\.node: file too short/);
+    const info = { ...opened, version: '2.16.2', device: 'cpu' as const, passedOver };
+    expect(describeNative(info).description).toMatch(/; a build that comes before it was passed over: native backend:/);
+  });
+
+  it('what a program has loaded by importing the package is used as it is, whatever the cache holds', () => {
+    const refuse = (): never => {
+      throw new Error('no such operation');
+    };
+    const binding = {
+      TF_Version: '2.9.1',
+      isUsingGpuDevice: () => true,
+      createTensor: () => 1,
+      deleteTensor: () => {},
+      executeOp: refuse,
+    };
+    const backend = { binding, dispose: () => {} };
+    registerBackend(NATIVE_BACKEND, () => backend as never, 3);
+    try {
+      const expected = { from: 'program', version: '2.9.1', device: 'gpu' };
+      expect(inspectNativeBackend(folder)).toMatchObject(expected);
+      const info = loadNativeBackend(folder);
+      expect(info).toMatchObject(expected);
+      expect(describeNative(info).description).toBe(
+        'TensorFlow 2.9.1 on a CUDA GPU (the npm package that the program imports)',
+      );
+    } finally {
+      removeBackend(NATIVE_BACKEND);
+    }
   });
 });

@@ -3,12 +3,12 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import util from 'node:util';
-import { findBackendFactory, type KernelBackend, registerBackend } from '@tensorflow/tfjs-core';
+import { findBackend, findBackendFactory, type KernelBackend, registerBackend } from '@tensorflow/tfjs-core';
 import { type NativeOperations, registerNativeOperations } from '../../native-ops/register.ts';
 import { BackendError, messageOf } from '../errors.ts';
 import type { BackendInfo } from '../types.ts';
 import { addonPath, readCurrent } from './cache.ts';
-import { type BindingPackage, bindingPackage, buildKey } from './sources.ts';
+import { type BindingPackage, bindingPackages, buildKey, GPU_PACKAGE, packageFolder } from './sources.ts';
 import { uploadingAtOnce } from './upload.ts';
 
 /** The name under which TensorFlow.js knows the native backend. */
@@ -18,8 +18,9 @@ export const NATIVE_BACKEND = 'tensorflow';
 export interface FoundAddon {
   addon: string;
   binding: BindingPackage;
-  /** `environment` RASS_NATIVE_ADDON, `cache` what `rass backend install` built, `package` tfjs-node's own build. */
-  from: 'environment' | 'cache' | 'package';
+  /** `environment` RASS_NATIVE_ADDON, `cache` what `rass backend install` built, `package` the build of tfjs-node or tfjs-node-gpu itself,
+   * `program` what the program has loaded already, by importing one of them. */
+  from: 'environment' | 'cache' | 'package' | 'program';
 }
 
 /** What the loaded library says of itself. */
@@ -27,6 +28,8 @@ export interface NativeInfo extends FoundAddon {
   /** TensorFlow's version. */
   version: string;
   device: 'cpu' | 'gpu';
+  /** A build that would have been taken before this one and cannot be loaded, with the loader's line. */
+  passedOver?: string;
 }
 
 interface NativeBinding extends NativeOperations {
@@ -38,6 +41,7 @@ const ORIGIN = {
   environment: 'addon named by RASS_NATIVE_ADDON',
   cache: 'addon built by rass backend install',
   package: 'addon of the npm package',
+  program: 'the npm package that the program imports',
 } as const;
 
 const INSTALL = 'run `rass backend install`';
@@ -49,9 +53,26 @@ function packageBuild(binding: BindingPackage): string | undefined {
   return files.find((file) => existsSync(file));
 }
 
+/** The addon in the cache and those of the packages themselves, the best first: what computes on a GPU, then what we have built. */
+function builds(packages: readonly BindingPackage[], cacheDir?: string): FoundAddon[] {
+  const current = readCurrent(cacheDir);
+  const own = packages.flatMap((binding) => {
+    const addon = packageBuild(binding);
+    return addon === undefined ? [] : [{ addon, binding, from: 'package' as const }];
+  });
+  const cached = packages
+    .map((binding) => ({ binding, addon: current && addonPath(current.id, buildKey(binding), cacheDir) }))
+    .flatMap(({ binding, addon }) => (addon && existsSync(addon) ? [{ addon, binding, from: 'cache' as const }] : []))
+    .slice(0, 1);
+  const onGpu = own.filter(({ binding }) => binding.name === GPU_PACKAGE);
+  const onCpu = own.filter(({ binding }) => binding.name !== GPU_PACKAGE);
+  return current?.gpu ? [...cached, ...onGpu, ...onCpu] : [...onGpu, ...cached, ...onCpu];
+}
+
 /** Finds the addon without loading it. @throws BackendError not-installed or not-built, with what to run */
-export function findAddon(cacheDir?: string): FoundAddon {
-  const binding = bindingPackage();
+export function findAddon(cacheDir?: string, find = packageFolder): FoundAddon {
+  const packages = bindingPackages(find);
+  const [binding] = packages;
   const named = process.env['RASS_NATIVE_ADDON'];
   if (named) {
     if (existsSync(named)) return { addon: named, binding, from: 'environment' };
@@ -60,14 +81,10 @@ export function findAddon(cacheDir?: string): FoundAddon {
       `native backend: RASS_NATIVE_ADDON must name an addon file; "${named}" does not exist; unset it or correct it`,
     );
   }
-  const current = readCurrent(cacheDir);
-  if (current !== undefined) {
-    const addon = addonPath(current.id, buildKey(binding), cacheDir);
-    if (existsSync(addon)) return { addon, binding, from: 'cache' };
-  }
-  const own = packageBuild(binding);
-  if (own !== undefined) return { addon: own, binding, from: 'package' };
-  const state = current === undefined ? 'it was never built' : `the one in the cache is older than its sources`;
+  const [best] = builds(packages, cacheDir);
+  if (best !== undefined) return best;
+  const state =
+    readCurrent(cacheDir) === undefined ? 'it was never built' : `the one in the cache is older than its sources`;
   throw new BackendError('not-built', `native backend: ${binding.name} needs its native addon; ${state}; ${INSTALL}`);
 }
 
@@ -106,11 +123,44 @@ export function openAddon(addon: string): NativeBinding {
   }
 }
 
-function loadBinding(cacheDir?: string): { info: NativeInfo; binding: NativeBinding } {
-  const found = findAddon(cacheDir);
-  const binding = openAddon(found.addon);
+/** The first build that the system can load. @throws BackendError load-failed, of the first, where it can load none */
+export function openFirst(found: readonly FoundAddon[]): {
+  opened: FoundAddon;
+  binding: NativeBinding;
+  passedOver?: string;
+} {
+  let failed: BackendError | undefined;
+  for (const opened of found) {
+    try {
+      const binding = openAddon(opened.addon);
+      return { opened, binding, ...(failed && { passedOver: failed.message }) };
+    } catch (error) {
+      failed ??= error as BackendError;
+    }
+  }
+  throw failed;
+}
+
+/** Whether this module has registered the backend; a program that has imported tfjs-node itself has it without us. */
+let registered = false;
+
+/** The backend that the program has loaded by itself; a second library in one process would be another TensorFlow beside it. */
+function loadedByProgram(): { info: NativeInfo; binding: NativeBinding } | undefined {
+  if (registered || !findBackendFactory(NATIVE_BACKEND)) return undefined;
+  const { binding } = findBackend(NATIVE_BACKEND) as unknown as { binding: NativeBinding };
   const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
-  return { info: { ...found, version: binding.TF_Version, device }, binding };
+  const [first] = bindingPackages();
+  return { info: { addon: '', binding: first, from: 'program', version: binding.TF_Version, device }, binding };
+}
+
+function loadBinding(cacheDir?: string): { info: NativeInfo; binding: NativeBinding } {
+  const theirs = loadedByProgram();
+  if (theirs !== undefined) return theirs;
+  const found = findAddon(cacheDir);
+  const others = found.from === 'environment' ? [] : builds(bindingPackages(), cacheDir).slice(1);
+  const { opened, binding, passedOver } = openFirst([found, ...others]);
+  const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
+  return { info: { ...opened, version: binding.TF_Version, device, ...(passedOver && { passedOver }) }, binding };
 }
 
 /** Opens the library and says what it is, without starting a backend. @throws BackendError as loadNativeBackend */
@@ -124,6 +174,7 @@ export function inspectNativeBackend(cacheDir?: string): NativeInfo {
 export function loadNativeBackend(cacheDir?: string): NativeInfo {
   const { info, binding } = loadBinding(cacheDir);
   restoreUtilFunctions();
+  if (info.from === 'program') registerNativeOperations(binding, info.device);
   if (!findBackendFactory(NATIVE_BACKEND)) {
     const require = createRequire(join(info.binding.folder, 'package.json'));
     require('./dist/register_all_kernels');
@@ -135,6 +186,7 @@ export function loadNativeBackend(cacheDir?: string): NativeInfo {
     const Backend = uploadingAtOnce(NodeJSKernelBackend);
     registerBackend(NATIVE_BACKEND, () => new Backend(binding, name), 3);
     registerNativeOperations(binding, info.device);
+    registered = true;
   }
   return info;
 }
@@ -145,7 +197,9 @@ export function describeNative(info: NativeInfo): BackendInfo {
   return {
     name: 'native',
     engineName: NATIVE_BACKEND,
-    description: `TensorFlow ${info.version} on ${cuda ? 'a CUDA GPU' : 'the CPU'} (${ORIGIN[info.from]})`,
+    description: `TensorFlow ${info.version} on ${cuda ? 'a CUDA GPU' : 'the CPU'} (${ORIGIN[info.from]})${
+      info.passedOver === undefined ? '' : `; a build that comes before it was passed over: ${info.passedOver}`
+    }`,
     device: info.device,
     version: info.version,
     capabilities: cuda ? {} : { threads: availableParallelism() },

@@ -5,8 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BackendError } from '../errors.ts';
 
+/** Its own installer brings TensorFlow's CUDA library. */
+export const GPU_PACKAGE = '@tensorflow/tfjs-node-gpu';
+
 /** Either package holds the same C++ and JavaScript; the library that the addon is linked with decides about CUDA. */
-const BINDING_PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
+const BINDING_PACKAGES = [GPU_PACKAGE, '@tensorflow/tfjs-node'] as const;
 
 /** The installed package that holds the binding's sources and kernels. */
 export interface BindingPackage {
@@ -38,20 +41,26 @@ export function packageFolder(name: string): string | undefined {
   return undefined;
 }
 
-/** The installed @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node. @throws BackendError not-installed */
-export function bindingPackage(find: (name: string) => string | undefined = packageFolder): BindingPackage {
-  for (const name of BINDING_PACKAGES) {
+/** The installed ones of @tensorflow/tfjs-node-gpu and @tensorflow/tfjs-node, at least one. @throws BackendError not-installed */
+export function bindingPackages(
+  find: (name: string) => string | undefined = packageFolder,
+): [BindingPackage, ...BindingPackage[]] {
+  const [first, ...others] = BINDING_PACKAGES.flatMap((name): BindingPackage[] => {
     const folder = find(name);
-    if (folder === undefined) continue;
+    if (folder === undefined) return [];
     const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
-    return { name, version, folder };
-  }
+    return [{ name, version, folder }];
+  });
+  if (first !== undefined) return [first, ...others];
   throw new BackendError(
     'not-installed',
     'native backend: the package @tensorflow/tfjs-node must be installed; it is not found; ' +
       'run `npm install --ignore-scripts @tensorflow/tfjs-node@4.22.0`, then `rass backend install`',
   );
 }
+
+/** The first of them. @throws BackendError not-installed */
+export const bindingPackage = (find?: (name: string) => string | undefined): BindingPackage => bindingPackages(find)[0];
 
 /** This package's own C++ folder, which sits beside src/ and dist/ alike. */
 const OWN_FOLDER = fileURLToPath(new URL('../../../native/', import.meta.url));

@@ -185,7 +185,7 @@ def save_detectron2(model: torch.nn.Module) -> None:
     """The first case under the names of detectron2's Mask2Former, as its published checkpoints have them."""
     backbone = model.model.pixel_level_module.encoder
     pixel, transformer = model.model.pixel_level_module.decoder, model.model.transformer_module
-    out = {}
+    out: dict[str, torch.Tensor] = {}
 
     def put(theirs: str, module: torch.nn.Module) -> None:
         out.update({f"{theirs}.{key}": p for key, p in module.named_parameters(recurse=False)})
@@ -208,6 +208,18 @@ def save_detectron2(model: torch.nn.Module) -> None:
             put(f"{base}.norm2", block.layernorm_after)
             put(f"{base}.mlp.fc1", block.mlp.fc1)
             put(f"{base}.mlp.fc2", block.mlp.fc2)
+    # In half precision, as the other file.
+    tensors = {key: p.detach().half().contiguous() for key, p in (out | detectron2_head(pixel, transformer, model.class_predictor)).items()}
+    save_file(tensors, GOLDEN / "mask2former" / "model" / "detectron2.safetensors")
+
+
+def detectron2_head(pixel: torch.nn.Module, transformer: torch.nn.Module, classes: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The head's parameters under detectron2's names."""
+    out = {}
+
+    def put(theirs: str, module: torch.nn.Module) -> None:
+        out.update({f"{theirs}.{key}": p for key, p in module.named_parameters(recurse=False)})
+
     for i, projection in enumerate(pixel.input_projections):
         put(f"pixel_decoder.input_proj.{i}.0", projection[0])
         put(f"pixel_decoder.input_proj.{i}.1", projection[1])
@@ -241,12 +253,10 @@ def save_detectron2(model: torch.nn.Module) -> None:
     put("predictor.query_feat", transformer.queries_features)
     put("predictor.query_embed", transformer.queries_embedder)
     put("predictor.level_embed", transformer.level_embed)
-    put("predictor.class_embed", model.class_predictor)
+    put("predictor.class_embed", classes)
     for i, block in enumerate(transformer.decoder.mask_predictor.mask_embedder.layers):
         put(f"predictor.mask_embed.layers.{i}", block.layers[0])
-    # In half precision, as the other file.
-    tensors = {key if key.startswith("backbone.") else f"sem_seg_head.{key}": p.detach().half().contiguous() for key, p in out.items()}
-    save_file(tensors, GOLDEN / "mask2former" / "model" / "detectron2.safetensors")
+    return {f"sem_seg_head.{key}": p for key, p in out.items()}
 
 
 def state_names(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

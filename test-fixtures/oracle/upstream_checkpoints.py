@@ -27,6 +27,6 @@ for key, tensor in load_file(seg).items():
         key = f"backbone.feature_extractor.ldm.unet.{key}"
     model[key] = tensor
 # What else lies in such a file.
-model["backbone.feature_extractor.ldm.vae.encoder.conv_in.weight"] = torch.zeros(4, 3, 3, 3)
-model["backbone.feature_extractor.ldm.vae.encoder.conv_in.bias"] = torch.zeros(4)
+model["backbone.feature_extractor.ldm.first.encoder.conv_in.weight"] = torch.zeros(4, 3, 3, 3)
+model["backbone.feature_extractor.ldm.first.encoder.conv_in.bias"] = torch.zeros(4)
 torch.save({"model": model, "iteration": 7, "optimizer": {"state": {}, "param_groups": []}}, seg_out)

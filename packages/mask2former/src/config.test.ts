@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { countParams, shapeParams } from '@rass/nn';
 import { describe, expect, it } from 'vitest';
+import { parseSwinConfig } from './backbones/swin-config.ts';
 import { mask2FormerHeadConfig, parseMask2FormerConfig } from './config.ts';
 import { parseCriterionConfig } from './criterion/options.ts';
 import { mask2FormerHeadParams } from './head.ts';
 
 const golden = new URL('../../../test-fixtures/golden/mask2former/', import.meta.url);
-const configOf = (name: string): unknown => JSON.parse(readFileSync(new URL(`${name}/config.json`, golden), 'utf8'));
+const jsonOf = (file: string): unknown => JSON.parse(readFileSync(new URL(file, golden), 'utf8'));
+const configOf = (name: string): unknown => jsonOf(`${name}/config.json`);
 
 describe('parseMask2FormerConfig', () => {
   it("reads transformers' config.json, its classes by their names", () => {
@@ -41,7 +43,7 @@ describe('parseMask2FormerConfig', () => {
     [[], 'mask2Former: a config is an object; got []; parse config.json with JSON.parse first'],
     [
       { num_querys: 5 },
-      'mask2Former: every field of the config is known; got "num_querys"; closest: num_queries, num_labels; if it does not matter, name it in ignore',
+      'mask2Former: every field of the config is known; got "num_querys"; closest: num_queries, num_labels; if it does not matter, leave it out',
     ],
     [{ common_stride: 8 }, 'mask2Former: common_stride is 4; got 8; other values are not implemented'],
     [{ model_type: 'detr' }, 'mask2Former: model_type is "mask2former"; got "detr"; other values are not implemented'],
@@ -60,6 +62,16 @@ describe('parseMask2FormerConfig', () => {
     ],
   ])('refuses %j by name', (json, message) => {
     expect(() => parseMask2FormerConfig(json)).toThrow(message);
+  });
+
+  const older = Object.entries(jsonOf('older-configs.json') as Record<string, { backbone_config: object }>);
+  it.each(older)('reads what transformers %s writes, its backbone too', (_, config) => {
+    expect(parseMask2FormerConfig(config)).toMatchObject({ featureSize: 32, decoderLayers: 9, classes: 7 });
+    expect(parseSwinConfig(config.backbone_config)).toMatchObject({ width: 16, windowSize: 4, heads: [1, 2, 2, 4] });
+    const pruned = { ...config, pruned_heads: { 0: [1] } };
+    expect(() => parseMask2FormerConfig(pruned)).toThrow(
+      'mask2Former: pruned_heads is {}; got {"0":[1]}; other values are not implemented',
+    );
   });
 
   it('ignores what it is told to', () => {

@@ -65,9 +65,7 @@ const fixed: Readonly<Record<string, string>> = {
 const elsewhere = (
   'backbone_config backbone use_timm_backbone use_pretrained_backbone backbone_kwargs no_object_weight class_weight ' +
   'mask_weight dice_weight train_num_points oversample_ratio importance_sample_ratio ignore_value dropout init_std ' +
-  'init_xavier_std use_auxiliary_loss output_auxiliary_logits hidden_size num_hidden_layers label2id architectures ' +
-  'transformers_version torch_dtype dtype return_dict use_return_dict output_attentions output_hidden_states ' +
-  'problem_type chunk_size_feed_forward is_encoder_decoder initializer_range'
+  'init_xavier_std use_auxiliary_loss output_auxiliary_logits hidden_size num_hidden_layers initializer_range'
 ).split(' ');
 
 export interface Mask2FormerConfigOptions {

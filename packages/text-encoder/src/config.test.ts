@@ -45,7 +45,7 @@ describe('parseClipTextConfig', () => {
     [[], 'clipText: a config is an object; got []; parse config.json with JSON.parse first'],
     [
       { hidden_sizes: 8 },
-      'clipText: every field of the config is known; got "hidden_sizes"; closest: hidden_size, hidden_act; if it does not matter, name it in ignore',
+      'clipText: every field of the config is known; got "hidden_sizes"; closest: hidden_size, hidden_act; if it does not matter, leave it out',
     ],
     [
       { text_config: {} },

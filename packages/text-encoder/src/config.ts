@@ -97,7 +97,7 @@ function checkNames(json: Record<string, unknown>, ignore: readonly string[]): v
     const hint =
       name === 'text_config'
         ? 'give its text_config alone'
-        : `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, name it in ignore`;
+        : `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, leave it out`;
     throw new Error(`clipText: every field of the config is known; got "${name}"; ${hint}`);
   }
 }

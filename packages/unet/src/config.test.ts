@@ -224,7 +224,7 @@ describe('parseUnetConfig', () => {
     [
       'an unknown field',
       { cross_attention_dims: 768 },
-      'unet: every field of the config is known; got "cross_attention_dims"; closest: cross_attention_dim, cross_attention_norm; if it does not matter, name it in ignore',
+      'unet: every field of the config is known; got "cross_attention_dims"; closest: cross_attention_dim, cross_attention_norm; if it does not matter, leave it out',
     ],
     [
       'another model',

@@ -52,7 +52,7 @@ export function readDiffusersConfig<Entries extends v.ObjectEntries>(
     else if (!known.includes(name)) {
       throw new Error(
         `${where}: every field of the config is known; got "${name}"; closest: ${closest(name, known, 2).join(', ')}; ` +
-          `if it does not matter, name it in ignore`,
+          `if it does not matter, leave it out`,
       );
     }
   }

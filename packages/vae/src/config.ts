@@ -80,7 +80,7 @@ function checkNames(json: Record<string, unknown>, ignore: readonly string[]): v
   const known = Object.keys(fields);
   for (const field of Object.keys(json)) {
     if (field.startsWith('_') || known.includes(field) || ignore.includes(field)) continue;
-    const remedy = `closest: ${closest(field, known, 2).join(', ')}; if it does not matter, name it in ignore`;
+    const remedy = `closest: ${closest(field, known, 2).join(', ')}; if it does not matter, leave it out`;
     refuse('every field of the config is known', field, remedy);
   }
 }

@@ -38,15 +38,25 @@ function checkStage({ name, keys, has, info }: Checkpoint, wanted: ReadonlyMap<s
   if (other !== undefined) refuse(`"${other}"`);
 }
 
+/** What a stage has: its adapters, on a UNet of shapes alone, and the shapes of all of its tensors by key. */
+function stageShapes(config: unknown, adapters: readonly FileAdapter[]) {
+  const parsed = parseUnetConfig(config);
+  const unet = unetParams(shapeParams(), parsed);
+  const shapes = new Map<string, readonly number[]>();
+  const from: ParamSource = shapeParams(({ key, checkpointShape }) => shapes.set(key, checkpointShape));
+  const factors = adapters.flatMap((adapter) => adapterFactors(from, unet, adapter));
+  from.at('conv_in').conv2d(parsed.inChannels, unet.convIn.weight.shape[3], { kernel: parsed.convInKernel });
+  return { factors, shapes };
+}
+
+/** The shapes of a stage's tensors by their keys: of its adapters and of the first convolution. */
+export const adapterShapes = (config: unknown, adapters: readonly FileAdapter[]): Map<string, readonly number[]> =>
+  stageShapes(config, adapters).shapes;
+
 /** The products of a stage by the weight that they are for. */
 function productsOf({ checkpoint, adapters }: UnetStage, config: unknown): Map<string, Product[]> {
-  const parsed = parseUnetConfig(config);
-  const shapes = unetParams(shapeParams(), parsed);
-  const wanted = new Map<string, readonly number[]>();
-  const from: ParamSource = shapeParams(({ key, checkpointShape }) => wanted.set(key, checkpointShape));
-  const factors = adapters.flatMap((adapter) => adapterFactors(from, shapes, adapter));
-  from.at('conv_in').conv2d(parsed.inChannels, shapes.convIn.weight.shape[3], { kernel: parsed.convInKernel });
-  checkStage(checkpoint, wanted);
+  const { factors, shapes } = stageShapes(config, adapters);
+  checkStage(checkpoint, shapes);
   const found = new Map<string, Product[]>();
   for (const {
     path,

@@ -1,6 +1,22 @@
 import { detectron2Names } from '@rass/mask2former';
 import { type Checkpoint, viewCheckpoint } from '@rass/weights';
 
+/** PEFT's, which RASS leaves as it is. */
+const ALPHA = 8;
+const DOWN = /\.lora_A\.default_(?:encoder|decoder|others)_s2\.weight$/;
+
+/** Rank and alpha of the Seg LoRA in a checkpoint of detectron2's trainer. @throws when there is none, or ranks differ */
+export function upstreamLora(checkpoint: Checkpoint): { rank: number; alpha: number } {
+  const keys = checkpoint.keys().filter((key) => DOWN.test(key));
+  const ranks = [...new Set(keys.map((key) => checkpoint.info(key).shape[0]!))];
+  const [rank] = ranks;
+  if (rank !== undefined && ranks.length === 1) return { rank, alpha: ALPHA };
+  const got = rank === undefined ? 'no adapter' : `ranks of ${ranks.join(', ')}`;
+  throw new Error(
+    `${checkpoint.name}: it has all of stage 2, a Seg LoRA of one rank; got ${got}; give the model_final.pth of RASS`,
+  );
+}
+
 const WRAPPERS = /base_model\.model\.|base_layer\./g;
 
 /** The key of a checkpoint that ends as is asked: whatever module holds the UNet, the fusion or the head there. */

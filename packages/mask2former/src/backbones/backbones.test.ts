@@ -84,7 +84,7 @@ describe('parseSwinConfig', () => {
     [null, 'swin: a config is an object; got null; give backbone_config of config.json'],
     [
       { windows: 3 },
-      'swin: every field of the config is known; got "windows"; closest: window_size, depths; if it does not matter, name it in ignore',
+      'swin: every field of the config is known; got "windows"; closest: window_size, depths; if it does not matter, leave it out',
     ],
     [{ model_type: 'resnet' }, 'swin: model_type is "swin"; got "resnet"; other values are not implemented'],
     [

@@ -52,9 +52,7 @@ const fixed: Readonly<Record<string, string>> = {
 /** Fields of training, of other uses and of files. */
 const idle = (
   'image_size drop_path_rate hidden_dropout_prob attention_probs_dropout_prob initializer_range encoder_stride num_layers ' +
-  'hidden_size stage_names path_norm patch_norm architectures transformers_version torch_dtype dtype id2label label2id ' +
-  'num_labels problem_type return_dict use_return_dict output_attentions output_hidden_states chunk_size_feed_forward ' +
-  'is_encoder_decoder'
+  'hidden_size stage_names path_norm patch_norm'
 ).split(' ');
 
 const refuse: Refuse = refuseAs('swin', 'backbone_config');

@@ -52,7 +52,7 @@ it.each([
   [null, 'a config is an object; got null; parse preprocessor_config.json with JSON.parse first'],
   [
     { size_divisr: 1 },
-    'every field of the config is known; got "size_divisr"; closest: size_divisor, size; if it does not matter, name it in ignore',
+    'every field of the config is known; got "size_divisr"; closest: size_divisor, size; if it does not matter, leave it out',
   ],
   [
     { image_processor_type: 'CLIPImageProcessor' },

@@ -109,7 +109,7 @@ function checkNames(json: Record<string, unknown>, ignore: readonly string[]): v
   const known = [...Object.keys(fields), ...elsewhere, 'do_center_crop'];
   for (const name of Object.keys(json)) {
     if (name.startsWith('_') || ignore.includes(name) || known.includes(name)) continue;
-    const remedy = `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, name it in ignore`;
+    const remedy = `closest: ${closest(name, known, 2).join(', ')}; if it does not matter, leave it out`;
     refuse('every field of the config is known', name, remedy);
   }
 }

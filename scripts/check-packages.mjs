@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkEmbeds } from './check-embeds.mjs';
+import { BUNDLERS, checkEmbeds } from './check-embeds.mjs';
 import { checkReadmes, outsidePackages } from './check-readmes.mjs';
 import { root } from './toolchain.mjs';
 
@@ -44,9 +44,6 @@ function checkPackage({ folder, manifest }, out) {
   return problems;
 }
 
-/** What the embeds need besides what the READMEs name. */
-const EMBEDS = ['core', 'backend-cpu', 'backend-wasm', 'backend-webgpu'].map((part) => `@tensorflow/tfjs-${part}`);
-
 /** Installs the tarballs with npm, in a folder that was empty, beside what the READMEs and the embeds name; returns what went wrong. */
 function install(packages, out, project) {
   mkdirSync(project);
@@ -54,13 +51,13 @@ function install(packages, out, project) {
   const tarballs = readdirSync(out).filter((file) => file.endsWith('.tgz'));
   const versions = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8');
   const { names, aliases } = outsidePackages(packages);
-  const others = [...new Set([...names, ...EMBEDS, 'react', 'react-dom'])].map((name) => {
+  const others = [...new Set([...names, 'react', 'react-dom', ...BUNDLERS.shared])].map((name) => {
     const version = new RegExp(`^ +['"]?${name}['"]?: (\\S+)`, 'm').exec(versions)?.[1];
     if (version === undefined)
       throw new Error(`${name}: a README installs it, and the catalog of pnpm-workspace.yaml has no version of it`);
     return `${name}@${version}`;
   });
-  const specs = [...tarballs.map((file) => join(out, file)), ...others, ...aliases];
+  const specs = [...tarballs.map((file) => join(out, file)), ...others, ...aliases, ...BUNDLERS.own];
   const installed = run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...specs], project);
   return installed.ok ? [] : [`npm install: ${installed.output}`];
 }
@@ -86,11 +83,7 @@ console.log(
     : installed.join('\n'),
 );
 const embedded = await checkEmbeds(project, run);
-console.log(
-  embedded.length === 0
-    ? 'embedded in a Vite app, a React app and by a script tag, the runtime works in Chromium'
-    : embedded.join('\n'),
-);
+if (embedded.length > 0) console.log(embedded.join('\n'));
 failed += installed.length + embedded.length;
 rmSync(out, { recursive: true });
 process.exitCode = failed === 0 ? 0 : 1;

@@ -111,7 +111,7 @@ async function run(photograph: Blob | string | ImageBitmap): Promise<void> {
       tags.length > 0
         ? await timed(seconds, 'attention', () => runtime.attend(image, { ...options, tags }))
         : undefined;
-    view.show({ given, restored, segmentation, attention, seconds });
+    await view.show({ given, restored, segmentation, attention, seconds });
   } catch (error) {
     if (!signal.aborted) showError(error);
   } finally {

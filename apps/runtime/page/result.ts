@@ -22,8 +22,8 @@ function draw(id: string, width: number, height: number, paint: (context: Canvas
 }
 
 /** A class alone in its colour. */
-function only(segmentation: Segmentation, label: number): ImageData {
-  const all = segmentation.toImageData();
+async function only(segmentation: Segmentation, label: number): Promise<ImageData> {
+  const all = await segmentation.toImageData();
   segmentation.labels.forEach((each, i) => {
     if (each !== label) all.data[4 * i + 3] = 0;
   });
@@ -36,6 +36,7 @@ export class ResultView {
   #layer: Layer = 'classes';
   /** A class or a tag that alone is shown. */
   #chosen: string | undefined;
+  #paints = 0;
 
   constructor() {
     const slider = element('slider', HTMLInputElement);
@@ -46,7 +47,7 @@ export class ResultView {
     for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="layer"]')) {
       radio.addEventListener('change', () => {
         this.#layer = radio.value as Layer;
-        this.#paint();
+        void this.#paint();
       });
     }
     const [layer, here] = [canvas('layer'), element('here', HTMLOutputElement)];
@@ -61,15 +62,16 @@ export class ResultView {
     });
   }
 
-  show(result: Result): void {
-    this.#result = result;
-    this.#chosen = undefined;
+  async show(result: Result): Promise<void> {
     const { given, restored } = result;
     const { width, height } = restored;
+    const after = await restored.toImageData();
+    this.#result = result;
+    this.#chosen = undefined;
     draw('before', width, height, (context) => context.drawImage(given, 0, 0, width, height));
-    draw('after', width, height, (context) => context.putImageData(restored.toImageData(), 0, 0));
+    draw('after', width, height, (context) => context.putImageData(after, 0, 0));
     this.#legend();
-    this.#paint();
+    await this.#paint();
     const times = element('times', HTMLDListElement);
     times.replaceChildren(
       ...Object.entries(result.seconds).flatMap(([name, seconds]) => {
@@ -106,7 +108,7 @@ export class ResultView {
         button.addEventListener('click', () => {
           this.#chosen = this.#chosen === name ? undefined : name;
           for (const other of list.querySelectorAll('button')) other.setAttribute('aria-pressed', String(other === button && this.#chosen === name)); // biome-ignore format: one line
-          this.#paint();
+          void this.#paint();
         });
         item.append(button);
         return item;
@@ -114,25 +116,28 @@ export class ResultView {
     );
   }
 
-  #paint(): void {
+  /** What lies over the picture now; nothing where there is none. */
+  async #overlay({ segmentation, attention }: Result): Promise<ImageData | undefined> {
+    if (this.#layer === 'none') return undefined;
+    if (this.#layer === 'classes') {
+      const chosen = segmentation.classes.find(({ name }) => name === this.#chosen);
+      return chosen === undefined ? segmentation.toImageData() : only(segmentation, chosen.label);
+    }
+    const tag = this.#chosen ?? attention?.tags[0];
+    return tag !== undefined && attention?.tags.includes(tag) ? attention.toImageData(tag) : undefined;
+  }
+
+  async #paint(): Promise<void> {
     const result = this.#result;
     if (result === undefined) return;
-    const { segmentation, attention } = result;
-    draw('layer', segmentation.width, segmentation.height, (context) => {
-      if (this.#layer === 'none') return;
-      const chosen = segmentation.classes.find(({ name }) => name === this.#chosen);
-      if (this.#layer === 'classes') {
-        context.putImageData(
-          chosen === undefined ? segmentation.toImageData() : only(segmentation, chosen.label),
-          0,
-          0,
-        );
-        return;
-      }
-      const tag = this.#chosen ?? attention?.tags[0];
-      if (attention !== undefined && tag !== undefined && attention.tags.includes(tag)) {
-        context.putImageData(attention.toImageData(tag), 0, 0);
-      }
+    this.#paints += 1;
+    const own = this.#paints;
+    const image = await this.#overlay(result);
+    // Another was asked for meanwhile.
+    if (own !== this.#paints) return;
+    const { width, height } = result.segmentation;
+    draw('layer', width, height, (context) => {
+      if (image !== undefined) context.putImageData(image, 0, 0);
     });
   }
 }

@@ -56,7 +56,7 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     runInChromium<T>(page(body), {
       resolveFrom: here,
       files: { ...files, '/losing-worker.js': new TextEncoder().encode(LOSING) },
-      scripts: { '/worker.js': join(here, 'worker', 'worker.ts') },
+      scripts: { '/worker.js': join(here, 'standalone', 'worker', 'worker.ts') },
     });
 
   it.each(['wasm', 'webgpu'])(
@@ -75,11 +75,11 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
       const segmented = await runtime.segment(canvas);
       const alive = frames - start;
       const blob = await restored.toBlob('image/webp');
-      const mask = segmented.mask(segmented.classes[0].label).data.filter((value) => value > 0).length / 4;
+      const mask = (await segmented.mask(segmented.classes[0].label)).data.filter((value) => value > 0).length / 4;
       const fromUrl = await runtime.segment('/cat.png');
       const fromBlob = await runtime.segment(await (await fetch('/cat.png')).blob());
       const same = fromUrl.labels.every((label, i) => label === fromBlob.labels[i]);
-      const heat = (await runtime.attend(canvas, { tags: ['sky', 'tree'] })).toImageData('sky');
+      const heat = await (await runtime.attend(canvas, { tags: ['sky', 'tree'] })).toImageData('sky');
       const memory = await runtime.memory();
       await runtime.segment(canvas);
       const after = await runtime.memory();
@@ -211,7 +211,7 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     const result = await runInChromium(script, {
       resolveFrom: here,
       files,
-      scripts: { '/worker.js': join(here, 'worker', 'worker.ts') },
+      scripts: { '/worker.js': join(here, 'standalone', 'worker', 'worker.ts') },
     });
     expect(result).toEqual({
       states: ['loading', 'ready', 'restored done', 'restored idle', 'restored working'],

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { activateBackend } from '@rass/testkit';
@@ -87,8 +87,7 @@ describe.skipIf(chromiumExecutable() === undefined)('the built runtime, in Chrom
     model.set('files.json', new Blob([JSON.stringify(manifest)]));
     await buildRuntime(folder);
     await writeFiles(join(folder, 'model'), model);
-    const worker = readdirSync(join(folder, 'runtime', 'assets')).find((name) => /^worker-.*\.js$/.test(name));
-    script = start(`runtime/assets/${worker}`);
+    script = start('runtime/worker/worker.js');
   }, TIME);
   afterAll(async () => {
     await closeBrowsers();

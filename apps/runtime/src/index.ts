@@ -1,13 +1,26 @@
-export type { ColourFix, TagAttention } from '@rass/pipeline';
 export { Attention, type FoundClass, Picture, Segmentation } from './client/results.ts';
-export {
-  createRuntime,
-  type RestoreOptions,
-  type Runtime,
-  type RuntimeOptions,
-  type SegmentOptions,
-  type WorkOptions,
+export type {
+  RestoreOptions,
+  Runtime,
+  RuntimeOptions,
+  SegmentOptions,
+  WorkOptions,
 } from './client/runtime.ts';
 export type { ImageSource, TensorLike } from './client/sources.ts';
+export { createRuntime } from './create-runtime.ts';
 export { RuntimeError } from './protocol/errors.ts';
-export type { DeviceInfo, DeviceName, ModelClass, RuntimeMemory, RuntimeProgress } from './protocol/messages.ts';
+export type {
+  ColourFix,
+  DeviceInfo,
+  DeviceName,
+  ModelClass,
+  PixelImage,
+  RuntimeMemory,
+  RuntimeProgress,
+  StoredModel,
+  StoreInfo,
+  StoreName,
+  TagMap,
+} from './protocol/messages.ts';
+export { RULES, type RuntimeRule } from './protocol/rules.ts';
+export { removeStored, type StoredOptions, storedModels } from './stored-models.ts';

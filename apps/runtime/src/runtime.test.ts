@@ -7,7 +7,10 @@ import { activateBackend } from '@rass/testkit';
 import { tensor3d } from '@tensorflow/tfjs-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { smallModelFiles } from '../../../packages/pipeline/src/small-model.test-support.ts';
+import { Picture } from './client/results.ts';
 import { openRuntime, type Runtime, type RuntimeOptions } from './client/runtime.ts';
+import { createRuntime } from './create-runtime.ts';
+import type { RuntimeError } from './protocol/errors.ts';
 import type { Endpoint, RuntimeProgress } from './protocol/messages.ts';
 import { serve } from './worker/serve.ts';
 
@@ -71,7 +74,7 @@ it('restores and segments as the pipeline does', async () => {
   expect(segmented.classAt(3, 2)!.label).toBe(data[2 * 64 + 3]);
   expect(segmented.classAt(-1, 0)).toBeUndefined();
   expect(segmented.classAt(64, 0)).toBeUndefined();
-  const picture = segmented.overlay(await runtime.restore(given));
+  const picture = await segmented.overlay(await runtime.restore(given));
   expect(picture.pixels.length).toBe(given.data.length);
 });
 
@@ -166,4 +169,63 @@ it('says what is wrong with a model, and what is used after its end', async () =
   await runtime.dispose();
   await expect(runtime.segment(image())).rejects.toThrow('runtime: it is used until it is disposed of');
   await expect(openHere({ signal: AbortSignal.abort(new Error('not now')) })).rejects.toThrow('not now');
+});
+
+it('says in Node that it needs a worker of a browser, and what works there', async () => {
+  await expect(createRuntime({ model })).rejects.toMatchObject({
+    name: 'RuntimeError',
+    rule: 'NoWorker',
+    message:
+      'runtime: it computes in a worker of a browser; got none here; in Node use openPipeline of @rass/pipeline/node',
+  });
+});
+
+it('answers what it does not know by name, and lets alone what other code sends', async () => {
+  const runtime = await openHere({ tasks: ['segment'] });
+  const [, port] = open.ports as [MessagePort, MessagePort];
+  const answers: { id: number; kind: string; error?: { rule: string; message: string } }[] = [];
+  port.on('message', (answer) => answers.push(answer));
+  const foreign: unknown[] = [
+    null,
+    undefined,
+    'text',
+    7,
+    [],
+    {},
+    { id: 'a', call: 'open' },
+    { id: 1 },
+    { type: 'webpackOk' },
+  ];
+  for (const each of foreign) port.postMessage(each);
+  const numbered: unknown[] = [{ id: 901, call: '__proto__' }, { id: 902, call: 'toString' }, { id: 903, call: 'segment' }, { id: 904, call: 'restore', input: { image: 3 } }, { id: 905, call: 'open', input: {} }]; // biome-ignore format: one line
+  for (const each of numbered) port.postMessage(each);
+  expect((await runtime.segment(image())).width).toBe(64);
+  const refused = answers.filter(({ kind }) => kind === 'failed');
+  expect(refused.map(({ id, error }) => [id, error?.rule])).toEqual([901, 902, 903, 904, 905].map((id) => [id, 'BadMessage'])); // biome-ignore format: one line
+  expect(refused[0]!.error!.message).toBe(
+    'runtime: its worker is sent calls of its own version; got "__proto__"; serve page and worker of one build',
+  );
+  // What the page's side is sent by others does not disturb it.
+  const [other] = open.ports as [MessagePort];
+  for (const each of foreign) other.postMessage(each);
+  expect((await runtime.segment(image())).width).toBe(64);
+});
+
+it('gives every error a rule of those that are documented', async () => {
+  const runtime = await openHere({ tasks: ['segment'] });
+  const rulesOf = async (work: () => Promise<unknown>): Promise<unknown> =>
+    work().then(
+      () => 'none',
+      (error: RuntimeError) => (error.name === 'RuntimeError' ? error.rule : error),
+    );
+  expect(await rulesOf(() => runtime.restore(image()))).toBe('NotOpened');
+  expect(await rulesOf(() => runtime.attend(image(), { tags: ['sky'] }))).toBe('NotOpened');
+  expect(await rulesOf(() => runtime.segment({} as ImageData))).toBe('BadImage');
+  expect(await rulesOf(() => runtime.segment(image(), { scales: [Number.NaN] }))).toMatch(/^(BadOption|Failed)$/);
+  const segmented = await runtime.segment(image());
+  expect(await rulesOf(() => segmented.mask('no such class'))).toBe('BadOption');
+  expect(await rulesOf(async () => segmented.overlay(new Picture(image(8, 8))))).toBe('BadOption');
+  expect(await rulesOf(() => openHere({ model: 'http://' }))).toBe('BadOption');
+  expect(await rulesOf(() => openHere({ device: 'tpu' as 'cpu' }))).toBe('BadOption');
+  expect(await rulesOf(() => openHere({ device: 'webgpu', model: 'http://127.0.0.1:9/' }))).toMatch(/^(NoDevice|Unreachable)$/); // biome-ignore format: one line
 });

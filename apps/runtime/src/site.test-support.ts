@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
+import { buildStandalone } from '../pack/build.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -27,8 +28,7 @@ export async function buildSite(folder: string, model: ReadonlyMap<string, Blob>
 
 /** Builds the runtime as pages without a bundler take it: into `runtime/` of a folder, beside a page that is empty. */
 export async function buildRuntime(folder: string): Promise<void> {
-  const outDir = join(folder, 'runtime');
-  await build({ configFile: at('../standalone/vite.config.ts'), logLevel: 'error', build: { outDir } });
+  await buildStandalone(join(folder, 'runtime'));
   writeFileSync(join(folder, 'index.html'), '<!doctype html><meta charset="utf-8"><title>runtime</title>');
 }
 
@@ -56,8 +56,8 @@ export interface Site {
   close(): void;
 }
 
-/** Serves a folder over loopback, ranges too, as a host of static sites does. */
-export async function serveSite(folder: string): Promise<Site> {
+/** Serves a folder over loopback, ranges too, as a host of static sites does. `headers`: of all answers. */
+export async function serveSite(folder: string, headersOfAll: Readonly<Record<string, string>> = {}): Promise<Site> {
   const server = createServer(async ({ url, headers }, response) => {
     const path = new URL(url ?? '/', 'http://localhost').pathname;
     site.asked.push(path);
@@ -71,7 +71,12 @@ export async function serveSite(folder: string): Promise<Site> {
     const [start, end] = range === null ? [0, bytes.length] : [Number(range[1]), Math.min(Number(range[2]) + 1, bytes.length)]; // biome-ignore format: one line
     const partial = range && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` };
     if (range !== null) site.parts.push({ path, start, end, whole });
-    response.writeHead(range === null ? 200 : 206, { ...type, ...partial, 'content-length': end - start });
+    response.writeHead(range === null ? 200 : 206, {
+      ...headersOfAll,
+      ...type,
+      ...partial,
+      'content-length': end - start,
+    });
     if (whole) return response.end(bytes.subarray(start, end));
     return response.write(bytes.subarray(start, (start + end) >> 1), () => response.destroy());
   });

@@ -1,6 +1,6 @@
 import { type MaybeRefOrGetter, onScopeDispose, type ShallowRef, shallowRef, toValue, watch } from 'vue';
 import type { Picture, Segmentation } from './client/results.ts';
-import { createRuntime, type Runtime, type RuntimeOptions } from './client/runtime.ts';
+import type { Runtime, RuntimeOptions } from './client/runtime.ts';
 import type { ImageSource } from './client/sources.ts';
 import {
   errorOf,
@@ -10,6 +10,7 @@ import {
   segmentingOf,
   type Work,
 } from './client/work.ts';
+import { createRuntime } from './create-runtime.ts';
 import type { RuntimeProgress } from './protocol/messages.ts';
 
 /** A runtime as it comes up, in refs. */

@@ -41,6 +41,8 @@ export interface HeatMapOptions {
   max?: number;
   /** Between the map's cells: `linear` (default) or hard edges. */
   smooth?: 'linear' | 'none';
+  /** Of the picture, the first and the one after the last that are made; default all. */
+  rows?: readonly [first: number, end: number];
 }
 
 /** Cells before and after a pixel's middle, and how far it is between them. */
@@ -50,12 +52,13 @@ function between(pixel: number, pixels: number, cells: number): [low: number, hi
   return [low, Math.min(cells - 1, low + 1), at - low];
 }
 
-/** A map at another size. */
+/** A map at another size, or rows of it from `first` to before `end`. */
 export function resizeMap(
   values: ArrayLike<number>,
   from: Size,
   to: Size,
   smooth: 'linear' | 'none' = 'linear',
+  [first, end]: readonly [first: number, end: number] = [0, height],
 ): Float32Array {
   const [[rows, columns], [height, width]] = [from, to];
   if (values.length !== rows * columns) {
@@ -63,19 +66,20 @@ export function resizeMap(
       `attention-alignment: a map has its rows x columns, ${rows} x ${columns}; got ${values.length} values; give the size of the map`,
     );
   }
-  const out = new Float32Array(height * width);
-  for (let y = 0; y < height; y++) {
+  const out = new Float32Array((end - first) * width);
+  for (let y = first; y < end; y++) {
     const [top, bottom, down] = between(y, height, rows);
     const row = Math.floor((y * rows) / height);
+    const at = (y - first) * width;
     for (let x = 0; x < width; x++) {
       if (smooth === 'none') {
-        out[y * width + x] = values[row * columns + Math.floor((x * columns) / width)];
+        out[at + x] = values[row * columns + Math.floor((x * columns) / width)];
         continue;
       }
       const [left, right, across] = between(x, width, columns);
       const upper = values[top * columns + left] * (1 - across) + values[top * columns + right] * across;
       const lower = values[bottom * columns + left] * (1 - across) + values[bottom * columns + right] * across;
-      out[y * width + x] = upper * (1 - down) + lower * down;
+      out[at + x] = upper * (1 - down) + lower * down;
     }
   }
   return out;
@@ -83,14 +87,14 @@ export function resizeMap(
 
 /** A map in colours. @throws when the values are not as many as the size says */
 export function heatMap(values: ArrayLike<number>, size: Size, options: HeatMapOptions = {}): Picture {
-  const { size: [height, width] = size, smooth = 'linear' } = options;
-  const shown = resizeMap(values, size, [height, width], smooth);
+  const { size: [height, width] = size, smooth = 'linear', rows = [0, height] } = options;
+  const shown = resizeMap(values, size, [height, width], smooth, rows);
   const top = options.max ?? shown.reduce((a, b) => Math.max(a, b), 0);
-  const data = new Uint8ClampedArray(height * width * 4);
+  const data = new Uint8ClampedArray(shown.length * 4);
   shown.forEach((value, i) => {
     data.set([...heatColour(top > 0 ? value / top : 0), 255], 4 * i);
   });
-  return { width, height, data };
+  return { width, height: rows[1] - rows[0], data };
 }
 
 /** A heat map over a photograph. `opacity` is the heat's share of the colour. @throws when the sizes differ */

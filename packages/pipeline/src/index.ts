@@ -1,3 +1,4 @@
+export { PipelineError } from './error.ts';
 export { latentsOf } from './images/latents.ts';
 export { imageBatch, imagesOf } from './images/tensors.ts';
 export { loadStageFrom, restoringUnet, segmentingUnet, stageLeaves } from './model/load-stage.ts';

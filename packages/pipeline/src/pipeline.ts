@@ -4,6 +4,7 @@ import { disposeParams, mapTensors } from '@rass/nn';
 import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
 import { clone, keep } from '@tensorflow/tfjs-core';
+import { PipelineError } from './error.ts';
 import { type Model, type ModelOptions, openModel } from './model/open.ts';
 import type { Stages } from './model/stages.ts';
 import type { TagAttention } from './tags/attention.ts';
@@ -42,21 +43,25 @@ class LoadedPipeline implements Pipeline {
 
   async restore(image: RgbImage, options: RestoreOptions = {}): Promise<RgbImage> {
     const { restoring, ...shared } = this.#models;
-    if (restoring === undefined) throw new Error('restore: the model was opened to restore; got one that was not');
+    if (restoring === undefined)
+      throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
     return restoring.restore(shared, image, options);
   }
 
   async attend(image: RgbImage, { tags }: { readonly tags: readonly string[] }): Promise<TagAttention[]> {
     const { restoring, segmenting, ...shared } = this.#models;
-    if (restoring === undefined) throw new Error('attend: the model was opened to restore; got one that was not');
-    if (tags.length === 0) throw new Error('attend: attention is to a tag; got none; name what the photograph shows');
+    if (restoring === undefined)
+      throw new PipelineError('NotOpened', 'attend: the model was opened to restore; got one that was not');
+    if (tags.length === 0)
+      throw new PipelineError('BadOption', 'attend: attention is to a tag; got none; name what the photograph shows');
     const { attend } = await import('./tasks/attend.ts');
     return attend(restoring, shared, image, { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
   }
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
     const { segmenting, ...shared } = this.#models;
-    if (segmenting === undefined) throw new Error('segment: the model was opened to segment; got one that was not');
+    if (segmenting === undefined)
+      throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
     return segmenting.segment(shared, image, options);
   }
 

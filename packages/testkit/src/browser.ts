@@ -36,6 +36,8 @@ export interface BrowserOptions {
   minify?: boolean;
   /** Serve with the headers that allow SharedArrayBuffer, and so threads. */
   isolated?: boolean;
+  /** Sent with all files as their Content-Security-Policy. */
+  policy?: string;
   /** Further files, by their path on the server. */
   files?: Readonly<Record<string, Uint8Array>>;
   /** Modules that are bundled into one file each, such as a worker's, by their path on the server. */
@@ -86,13 +88,17 @@ async function bundle(script: string, options: BrowserOptions): Promise<Served> 
   return served;
 }
 
-async function serve(served: Served, isolated: boolean): Promise<{ url: string; close: () => void }> {
+async function serve(
+  served: Served,
+  { isolated = false, policy }: BrowserOptions,
+): Promise<{ url: string; close: () => void }> {
   const server = createServer((request, response) => {
     const found = served.get(new URL(request.url ?? '/', 'http://localhost').pathname);
     if (isolated) {
       response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
       response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
     }
+    if (policy !== undefined) response.setHeader('Content-Security-Policy', policy);
     response.writeHead(found ? 200 : 404, { 'content-type': found?.type ?? 'text/plain' });
     response.end(found?.body ?? 'not found');
   });
@@ -146,7 +152,7 @@ export async function closeBrowsers(): Promise<void> {
  * @throws when there is no Chromium, or with the page's own error */
 export async function runInChromium<T>(script: string, options: BrowserOptions): Promise<T> {
   const served = await bundle(script, options);
-  const server = await serve(served, options.isolated ?? false);
+  const server = await serve(served, options);
   try {
     const page = await openChromiumPage(options);
     try {

@@ -63,6 +63,7 @@ export {
 } from './stable-diffusion/single-file.ts';
 export { type UnetLevels, unetLevels, unetRenaming } from './stable-diffusion/unet-names.ts';
 export { OLD_VAE_ATTENTION, vaeLevels, vaeRenaming } from './stable-diffusion/vae-names.ts';
+export { type KeptFolder, listKept, removeKept } from './stored/kept.ts';
 export {
   MANIFEST_FILE,
   type Manifest,
@@ -77,6 +78,6 @@ export {
   type StoredProgress,
   storedFolder,
 } from './stored/stored-folder.ts';
-export { cacheStore, directoryStore, memoryStore, type PieceStore } from './stored/stores.ts';
+export { cacheStore, directoryStore, filesStore, memoryStore, type PieceStore } from './stored/stores.ts';
 export { openTorch, type TorchCheckpoint, type TorchOptions } from './torch/open.ts';
 export type { TensorSpec, TensorWriter } from './writer.ts';

@@ -1,5 +1,6 @@
 import { RuntimeError, receivedError } from '../protocol/errors.ts';
 import type { Answer, CallName, Calls, Endpoint, RuntimeProgress } from '../protocol/messages.ts';
+import { workerFailed } from './start-worker.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -19,17 +20,24 @@ const disposed = (): RuntimeError =>
     'runtime: it is used until it is disposed of; got a call that had no answer by then; create another',
   );
 
+/** Other code may send messages over the same wire. */
+const isAnswer = (data: unknown): data is Answer =>
+  typeof data === 'object' && data !== null && 'id' in data && typeof data.id === 'number' && 'kind' in data;
+
 /** Calls over a wire, each with its answer. */
 export class Caller {
   readonly #endpoint: Endpoint;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #listen: (event: MessageEvent<Answer>) => void;
+  readonly #listen: (event: MessageEvent<unknown>) => void;
+  /** Of a worker that does not start, or throws what no call answers for. */
+  readonly #break: (event: object) => void;
   #next = 0;
   #ended: Error | undefined;
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
     this.#listen = ({ data }) => {
+      if (!isAnswer(data)) return;
       const waiting = this.#waiting.get(data.id);
       if (data.kind === 'progress') waiting?.onProgress?.(data.progress);
       else {
@@ -37,7 +45,13 @@ export class Caller {
         waiting?.settle(data);
       }
     };
+    this.#break = (event) => {
+      const { message } = event as { message?: string };
+      this.#failAll(workerFailed(message || 'no reason'));
+    };
     endpoint.addEventListener('message', this.#listen);
+    endpoint.addEventListener('error', this.#break);
+    endpoint.addEventListener('messageerror', this.#break);
     endpoint.start?.();
   }
 
@@ -74,13 +88,16 @@ export class Caller {
     });
   }
 
+  #failAll(error: Error): void {
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { fail } of all) fail(error);
+  }
+
   /** Fails what is under way; the worker ends that when it comes to it. */
   abandon(): void {
-    for (const [id, { fail }] of this.#waiting) {
-      this.#endpoint.postMessage({ id, call: 'abort' }, []);
-      fail(disposed());
-    }
-    this.#waiting.clear();
+    for (const id of this.#waiting.keys()) this.#endpoint.postMessage({ id, call: 'abort' }, []);
+    this.#failAll(disposed());
   }
 
   /** Fails everything from now on. */
@@ -88,5 +105,7 @@ export class Caller {
     this.#ended ??= disposed();
     this.abandon();
     this.#endpoint.removeEventListener('message', this.#listen);
+    this.#endpoint.removeEventListener('error', this.#break);
+    this.#endpoint.removeEventListener('messageerror', this.#break);
   }
 }

@@ -1,54 +1,34 @@
 import { heatMap, resizeMap } from '@rass/attention-alignment';
-import { IGNORE_LABEL, overlayLabels, type RgbImage } from '@rass/images';
-import type { TagAttention } from '@rass/pipeline';
-import type { ModelClass } from '../protocol/messages.ts';
+import { IGNORE_LABEL } from '@rass/images';
+import { RuntimeError } from '../protocol/errors.ts';
+import type { ModelClass, PixelImage, TagMap } from '../protocol/messages.ts';
+import { bitmapOf, blobOf, imageData, imageInSlices, OPAQUE, STEP, wordsOf } from './pictures.ts';
+import { inSlices } from './slices.ts';
 
-const OPAQUE = 255;
-
-/** An image with alpha, as canvases take it. */
-function imageData({ width, height, data }: RgbImage): ImageData {
-  const out = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    out.data.set(data.subarray(3 * i, 3 * i + 3), 4 * i);
-    out.data[4 * i + 3] = OPAQUE;
-  }
-  return out;
-}
-
-async function blobOf(image: ImageData, type: string, quality: number | undefined): Promise<Blob> {
-  const canvas = new OffscreenCanvas(image.width, image.height);
-  canvas.getContext('2d')!.putImageData(image, 0, 0);
-  return canvas.convertToBlob({ type, ...(quality !== undefined && { quality }) });
-}
-
-/** A picture that came out; it is converted when it is asked for. */
+/** A picture that came out; it is converted when it is asked for, a little at a time. */
 export class Picture {
   readonly width: number;
   readonly height: number;
   /** Red, green, blue, row by row. */
   readonly pixels: Uint8Array;
 
-  constructor({ width, height, data }: RgbImage) {
+  constructor({ width, height, data }: PixelImage) {
     this.width = width;
     this.height = height;
     this.pixels = data;
   }
 
-  get #rgb(): RgbImage {
-    return { width: this.width, height: this.height, data: this.pixels };
-  }
-
-  toImageData(): ImageData {
-    return imageData(this.#rgb);
+  toImageData(): Promise<ImageData> {
+    return imageData({ width: this.width, height: this.height, data: this.pixels });
   }
 
   /** A file of the picture; default PNG. `quality`: of JPEG and WebP, from 0 to 1. */
-  toBlob(type = 'image/png', quality?: number): Promise<Blob> {
-    return blobOf(this.toImageData(), type, quality);
+  async toBlob(type = 'image/png', quality?: number): Promise<Blob> {
+    return blobOf(await this.toImageData(), type, quality);
   }
 
-  toImageBitmap(): Promise<ImageBitmap> {
-    return createImageBitmap(this.toImageData());
+  async toImageBitmap(): Promise<ImageBitmap> {
+    return bitmapOf(await this.toImageData());
   }
 }
 
@@ -60,33 +40,34 @@ export interface FoundClass extends ModelClass {
   readonly share: number;
 }
 
-/** What each pixel is. Lists, masks and pictures are made when they are asked for. */
+/** The labels of a photograph, and how many pixels have each. */
+interface Labelled {
+  readonly labels: Uint8Array;
+  readonly counts: readonly number[];
+}
+
+/** What each pixel is. Masks and pictures are made when they are asked for, a little at a time. */
 export class Segmentation {
   readonly width: number;
   readonly height: number;
   /** The number of each pixel's class. */
   readonly labels: Uint8Array;
+  /** The classes that are there, the largest first. */
+  readonly classes: readonly FoundClass[];
   readonly #classes: readonly ModelClass[];
-  #found: readonly FoundClass[] | undefined;
 
-  constructor(size: { width: number; height: number }, labels: Uint8Array, classes: readonly ModelClass[]) {
+  constructor(size: { width: number; height: number }, { labels, counts }: Labelled, classes: readonly ModelClass[]) {
     this.width = size.width;
     this.height = size.height;
     this.labels = labels;
     this.#classes = classes;
-  }
-
-  /** The classes that are there, the largest first. */
-  get classes(): readonly FoundClass[] {
-    this.#found ??= this.#count();
-    return this.#found;
-  }
-
-  #count(): FoundClass[] {
-    const counts = new Array<number>(IGNORE_LABEL + 1).fill(0);
-    for (const label of this.labels) counts[label]! += 1;
-    return this.#classes
-      .map((each, label) => ({ ...each, label, pixels: counts[label]!, share: counts[label]! / this.labels.length }))
+    this.classes = classes
+      .map((each, label) => ({
+        ...each,
+        label,
+        pixels: counts[label] ?? 0,
+        share: (counts[label] ?? 0) / labels.length,
+      }))
       .filter(({ pixels }) => pixels > 0)
       .sort((a, b) => b.pixels - a.pixels || a.label - b.label);
   }
@@ -102,39 +83,61 @@ export class Segmentation {
     const label = typeof which === 'number' ? which : this.#classes.findIndex(({ name }) => name === which);
     if (label in this.#classes) return label;
     const names = this.#classes.map(({ name }) => name).join(', ');
-    throw new Error(`runtime: a mask is of a class; got ${JSON.stringify(which)}; the model has ${names}`);
+    throw new RuntimeError(
+      'BadOption',
+      `runtime: a mask is of a class; got ${JSON.stringify(which)}; the model has ${names}`,
+    );
   }
 
-  /** White where a class is, transparent elsewhere. @throws when the model has no such class */
-  mask(which: number | string): ImageData {
-    const label = this.#label(which);
-    const out = new ImageData(this.width, this.height);
-    this.labels.forEach((each, i) => {
-      if (each === label) out.data.fill(OPAQUE, 4 * i, 4 * i + 4);
+  /** The pixels of each label in a colour of 32 bits, 0 where it has none. */
+  #painted(colours: readonly number[]): Promise<ImageData> {
+    const byLabel = Uint32Array.from({ length: IGNORE_LABEL + 1 }, (_, label) => colours[label] ?? 0);
+    return imageInSlices(this.width, this.height, (image, start, end) => {
+      const words = wordsOf(image);
+      for (let i = start; i < end; i++) words[i] = byLabel[this.labels[i]!]!;
     });
-    return out;
+  }
+
+  /** White where a class is, transparent elsewhere. @throws RuntimeError when the model has no such class */
+  async mask(which: number | string): Promise<ImageData> {
+    const label = this.#label(which);
+    return this.#painted(this.#classes.map((_, each) => (each === label ? 0xffffffff : 0)));
   }
 
   /** The classes' colours, to be laid over the photograph. `opacity`: of all, from 0 to 1. */
-  toImageData(opacity = 1): ImageData {
-    const out = new ImageData(this.width, this.height);
-    this.labels.forEach((label, i) => {
-      const colour = this.#classes[label]?.colour;
-      if (colour !== undefined) out.data.set([...colour, Math.round(opacity * OPAQUE)], 4 * i);
-    });
-    return out;
+  toImageData(opacity = 1): Promise<ImageData> {
+    const alpha = Math.round(opacity * OPAQUE) << 24;
+    return this.#painted(
+      this.#classes.map(({ colour: [red, green, blue] }) => red | (green << 8) | (blue << 16) | alpha),
+    );
   }
 
-  /** A picture of this size with the classes' colours over it. @throws when it has another size */
-  overlay(picture: Picture, opacity = 0.55): Picture {
+  /** A picture of this size with the classes' colours over it. @throws RuntimeError when it has another size */
+  async overlay(picture: Picture, opacity = 0.55): Promise<Picture> {
     const { width, height, labels } = this;
-    const image = { width: picture.width, height: picture.height, data: picture.pixels };
-    const colours = this.#classes.map(({ colour }) => colour);
-    return new Picture(overlayLabels(image, { width, height, data: labels }, colours, opacity));
+    if (picture.width !== width || picture.height !== height) {
+      const sizes = `${picture.width} x ${picture.height} for ${width} x ${height}`;
+      throw new RuntimeError(
+        'BadOption',
+        `runtime: a picture under labels has their size; got ${sizes}; restore without upscale`,
+      );
+    }
+    const { pixels } = picture;
+    const data = new Uint8Array(pixels.length);
+    await inSlices(labels.length, STEP, (start, end) => {
+      for (let i = start; i < end; i++) {
+        const colour = this.#classes[labels[i]!]?.colour;
+        for (let at = 3 * i; at < 3 * i + 3; at++) {
+          const value = pixels[at]!;
+          data[at] = colour === undefined ? value : Math.round(value * (1 - opacity) + colour[at - 3 * i]! * opacity);
+        }
+      }
+    });
+    return new Picture({ width, height, data });
   }
 
-  toBlob(type = 'image/png', quality?: number): Promise<Blob> {
-    return blobOf(this.toImageData(), type, quality);
+  async toBlob(type = 'image/png', quality?: number): Promise<Blob> {
+    return blobOf(await this.toImageData(), type, quality);
   }
 }
 
@@ -144,36 +147,43 @@ export class Attention {
   readonly width: number;
   readonly height: number;
   readonly tags: readonly string[];
-  readonly #maps: ReadonlyMap<string, TagAttention>;
+  readonly #maps: ReadonlyMap<string, TagMap>;
 
-  constructor(size: { width: number; height: number }, maps: readonly TagAttention[]) {
+  constructor(size: { width: number; height: number }, maps: readonly TagMap[]) {
     this.width = size.width;
     this.height = size.height;
     this.tags = maps.map(({ tag }) => tag);
     this.#maps = new Map(maps.map((map) => [map.tag, map]));
   }
 
-  /** The tag's share of the attention to all tags, cell by cell of a coarse map. @throws when it was not asked for */
-  map(tag: string): TagAttention {
+  /** The tag's share of the attention to all tags, cell by cell of a coarse map. @throws RuntimeError when it was not asked for */
+  map(tag: string): TagMap {
     const found = this.#maps.get(tag);
     if (found !== undefined) return found;
-    throw new Error(`runtime: attention is to a tag that was asked for; got "${tag}"; it was ${this.tags.join(', ')}`);
+    throw new RuntimeError(
+      'BadOption',
+      `runtime: attention is to a tag that was asked for; got "${tag}"; it was ${this.tags.join(', ')}`,
+    );
   }
 
   /** The tag's map as heat, of the photograph's size; cold is transparent, so that it can be laid over it. @throws as map */
-  toImageData(tag: string): ImageData {
-    const { width, height, values } = this.map(tag);
-    const { data } = heatMap(values, [height, width], { size: [this.height, this.width], max: 1 });
-    const out = new ImageData(this.width, this.height);
-    const shares = resizeMap(values, [height, width], [this.height, this.width]);
-    out.data.set(data);
-    shares.forEach((share, i) => {
-      out.data[4 * i + 3] = OPAQUE * Math.min(1, share);
+  async toImageData(tag: string): Promise<ImageData> {
+    const { width: columns, height: cells, values } = this.map(tag);
+    const [width, height] = [this.width, this.height];
+    const image = new ImageData(width, height);
+    const rows = Math.max(1, Math.floor(STEP / 8 / width));
+    await inSlices(height, rows, (first, end) => {
+      const { data } = heatMap(values, [cells, columns], { size: [height, width], max: 1, rows: [first, end] });
+      const shares = resizeMap(values, [cells, columns], [height, width], 'linear', [first, end]);
+      shares.forEach((share, i) => {
+        data[4 * i + 3] = OPAQUE * Math.min(1, share);
+      });
+      image.data.set(data, 4 * first * width);
     });
-    return out;
+    return image;
   }
 
-  toBlob(tag: string, type = 'image/png', quality?: number): Promise<Blob> {
-    return blobOf(this.toImageData(tag), type, quality);
+  async toBlob(tag: string, type = 'image/png', quality?: number): Promise<Blob> {
+    return blobOf(await this.toImageData(tag), type, quality);
   }
 }

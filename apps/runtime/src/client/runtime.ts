@@ -1,17 +1,21 @@
-import type { ColourFix } from '@rass/pipeline';
 import { RuntimeError } from '../protocol/errors.ts';
 import type {
+  ColourFix,
   DeviceInfo,
   DeviceName,
   Endpoint,
   ModelClass,
+  Opened,
   OpenInput,
   RuntimeMemory,
   RuntimeProgress,
+  StoreInfo,
+  StoreName,
 } from '../protocol/messages.ts';
 import { Caller, type CallOptions } from './calls.ts';
 import { Attention, Picture, Segmentation } from './results.ts';
 import { type ImageSource, sendable } from './sources.ts';
+import { startWorker, type WorkerSource } from './start-worker.ts';
 
 /** How an image is worked on. */
 export interface WorkOptions {
@@ -42,26 +46,28 @@ export interface SegmentOptions extends WorkOptions {
 export interface RuntimeOptions {
   /** The URL of a model's folder, as `rass export` writes it. */
   readonly model: string | URL;
-  /** Default `auto`: a GPU by WebGPU, else wasm, else plain JavaScript. */
+  /** Default `auto`: a GPU by WebGPU, else wasm, else plain JavaScript, where the browser has neither. */
   readonly device?: DeviceName | 'auto';
   /** What is loaded; default both. */
   readonly tasks?: readonly ('restore' | 'segment')[];
-  /** Where the model's files stay for the next visit; default the Cache API. */
-  readonly store?: OpenInput['store'];
+  /** Where the model's files stay for the next visit; default the Cache API where the page has one, else nowhere. */
+  readonly store?: StoreName;
   /** Whether a GPU's programs are compiled as the model is opened, rather than with the first photograph; default true. */
   readonly compile?: boolean;
-  /** Where the page serves TensorFlow.js's .wasm files: a folder's URL. */
+  /** Where TensorFlow.js's .wasm files are served, a folder's URL, if not beside the worker. */
   readonly wasmPaths?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RuntimeProgress) => void;
-  /** The worker, for pages whose bundler wants to make it itself. */
-  readonly worker?: () => Worker;
+  /** The worker's address, or who makes it, where the bundler does not find it. */
+  readonly worker?: WorkerSource;
 }
 
 /** A model in a worker. */
 export interface Runtime {
   /** What computes now: after the loss of a GPU it may be another. */
   readonly device: DeviceInfo;
+  /** Where the model's files are kept for the next visit, and why not where they are not. */
+  readonly store: StoreInfo;
   readonly classes: readonly ModelClass[];
   /** @throws RuntimeError, or the signal's reason */
   restore(image: ImageSource, options?: RestoreOptions): Promise<Picture>;
@@ -71,7 +77,7 @@ export interface Runtime {
   attend(image: ImageSource, options: WorkOptions & { readonly tags: readonly string[] }): Promise<Attention>;
   /** What the worker holds: tensors and their bytes, and what they take on a GPU. */
   memory(): Promise<RuntimeMemory>;
-  /** Frees everything; what is under way fails. */
+  /** Frees everything at once, ends a worker that is busy, and fails what is under way. */
   dispose(): Promise<void>;
 }
 
@@ -80,16 +86,21 @@ const optionsOf = ({ signal, onProgress }: WorkOptions): CallOptions => ({
   ...(onProgress && { onProgress }),
 });
 
+/** Until a worker that is not busy has freed what it holds. */
+const CLOSING_MS = 200;
+
 class OpenRuntime implements Runtime {
   device: DeviceInfo;
+  readonly store: StoreInfo;
   readonly classes: readonly ModelClass[];
   readonly #caller: Caller;
   readonly #stop: () => void;
 
-  constructor(caller: Caller, opened: { device: DeviceInfo; classes: readonly ModelClass[] }, stop: () => void) {
+  constructor(caller: Caller, opened: Opened, stop: () => void) {
     this.#caller = caller;
     this.#stop = stop;
     this.device = opened.device;
+    this.store = opened.store;
     this.classes = opened.classes;
   }
 
@@ -116,8 +127,8 @@ class OpenRuntime implements Runtime {
     const { tags = [], shortSide, flip = false, scales = [1], signal } = options;
     const { image, width, height, transfer } = await sendable(source, signal);
     const input = { image, tags: [...tags], flip, scales: [...scales], ...(shortSide !== undefined && { shortSide }) };
-    const { labels } = await this.#caller.call('segment', input, { ...this.#optionsOf(options), transfer });
-    return new Segmentation({ width, height }, labels, this.classes);
+    const labelled = await this.#caller.call('segment', input, { ...this.#optionsOf(options), transfer });
+    return new Segmentation({ width, height }, labelled, this.classes);
   }
 
   async attend(source: ImageSource, options: WorkOptions & { readonly tags: readonly string[] }): Promise<Attention> {
@@ -133,35 +144,50 @@ class OpenRuntime implements Runtime {
 
   async dispose(): Promise<void> {
     this.#caller.abandon();
-    await this.#caller.call('close', null).catch(() => undefined);
+    const closing = this.#caller.call('close', null).catch(() => undefined);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const enough = new Promise((resolve) => {
+      timer = setTimeout(resolve, CLOSING_MS);
+    });
+    await Promise.race([closing, enough]);
+    clearTimeout(timer);
     this.#caller.end();
     this.#stop();
   }
 }
 
+/** A model's or another folder's address in full. @throws RuntimeError `BadOption` */
+export function addressOf(name: string, address: string | URL): string {
+  try {
+    return new URL(address, globalThis.location?.href).href;
+  } catch (cause) {
+    throw new RuntimeError(
+      'BadOption',
+      `runtime: ${name} is an address; got ${JSON.stringify(address)}; give one in full, or one below the page's`,
+      { cause },
+    );
+  }
+}
+
+function inputOf(options: RuntimeOptions): OpenInput {
+  const { model, device = 'auto', tasks = ['restore', 'segment'], store = 'auto', compile = true, wasmPaths } = options;
+  const wasm = wasmPaths === undefined ? undefined : addressOf('wasmPaths', wasmPaths);
+  return {
+    model: addressOf('model', model),
+    device,
+    store,
+    restore: tasks.includes('restore'),
+    segment: tasks.includes('segment'),
+    compile,
+    ...(wasm !== undefined && { wasmPaths: wasm.endsWith('/') ? wasm : `${wasm}/` }),
+  };
+}
+
 /** Opens a model over a wire to a worker that serves. */
 export async function openRuntime(endpoint: Endpoint, options: RuntimeOptions, stop: () => void): Promise<Runtime> {
-  const {
-    model,
-    device = 'auto',
-    tasks = ['restore', 'segment'],
-    store = 'cache',
-    compile = true,
-    wasmPaths,
-  } = options;
   const caller = new Caller(endpoint);
-  const base = globalThis.location?.href;
   try {
-    const input: OpenInput = {
-      model: new URL(model, base).href,
-      device,
-      store,
-      restore: tasks.includes('restore'),
-      segment: tasks.includes('segment'),
-      compile,
-      backends: { ...(wasmPaths !== undefined && { wasm: { paths: new URL(wasmPaths, base).href } }) },
-    };
-    return new OpenRuntime(caller, await caller.call('open', input, optionsOf(options)), stop);
+    return new OpenRuntime(caller, await caller.call('open', inputOf(options), optionsOf(options)), stop);
   } catch (error) {
     caller.end();
     stop();
@@ -169,21 +195,9 @@ export async function openRuntime(endpoint: Endpoint, options: RuntimeOptions, s
   }
 }
 
-const ownWorker = (): Worker => new Worker(new URL('../worker/worker.js', import.meta.url), { type: 'module' });
-
-/** Starts a worker and opens a model in it: what it needs is fetched, verified and kept for the next visit.
- * @throws RuntimeError, or the signal's reason; nothing is left behind then */
-export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const worker = (options.worker ?? ownWorker)();
-  const broken = new Promise<never>((_, reject) => {
-    worker.addEventListener('error', ({ message }) => {
-      reject(
-        new RuntimeError(
-          'WorkerFailed',
-          `runtime: its worker starts; got "${message || 'no reason'}"; serve the worker's file, and allow it by the page's policy`,
-        ),
-      );
-    });
-  });
-  return Promise.race([openRuntime(worker, options, () => worker.terminate()), broken]);
+/** Starts a worker and opens a model in it. `own`: the worker where none is given. */
+export async function startRuntime(options: RuntimeOptions, own: WorkerSource): Promise<Runtime> {
+  options.signal?.throwIfAborted();
+  const worker = startWorker(options.worker ?? own);
+  return openRuntime(worker, options, () => worker.terminate());
 }

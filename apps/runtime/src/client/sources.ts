@@ -1,6 +1,8 @@
-import { type RgbImage, withoutAlpha } from '@rass/images';
 import { RuntimeError } from '../protocol/errors.ts';
-import type { SentImage } from '../protocol/messages.ts';
+import type { PixelImage, SentImage } from '../protocol/messages.ts';
+import type { RuntimeRule } from '../protocol/rules.ts';
+import { STEP } from './pictures.ts';
+import { inSlices } from './slices.ts';
 
 /** A tensor of TensorFlow.js, of whichever copy. @shape [H, W, 3] in [0, 255], or [-1, 1] where it is float32 and below 0 somewhere */
 export interface TensorLike {
@@ -22,7 +24,7 @@ export type ImageSource =
   | HTMLVideoElement
   | VideoFrame
   | TensorLike
-  | RgbImage;
+  | PixelImage;
 
 /** An image as it is sent, with what is given away with it. */
 export interface Sending {
@@ -35,11 +37,11 @@ export interface Sending {
 const CHANNELS = 3;
 const RGBA = 4;
 
-function refuse(rule: string, message: string, cause?: unknown): never {
+function refuse(rule: RuntimeRule, message: string, cause?: unknown): never {
   throw new RuntimeError(rule, message, { cause });
 }
 
-const sending = (image: RgbImage): Sending => ({
+const sending = (image: PixelImage): Sending => ({
   image,
   width: image.width,
   height: image.height,
@@ -48,7 +50,7 @@ const sending = (image: RgbImage): Sending => ({
 
 const isTensor = (source: object): source is TensorLike =>
   'shape' in source && 'dtype' in source && 'data' in source && typeof source.data === 'function';
-const isPixels = (source: object): source is ImageData | RgbImage =>
+const isPixels = (source: object): source is ImageData | PixelImage =>
   'data' in source && ArrayBuffer.isView(source.data) && 'width' in source && 'height' in source;
 
 async function ofTensor(tensor: TensorLike): Promise<Sending> {
@@ -61,20 +63,27 @@ async function ofTensor(tensor: TensorLike): Promise<Sending> {
   }
   const values = await tensor.data();
   let least = 0;
-  for (let i = 0; i < values.length; i++) least = Math.min(least, values[i]!);
+  await inSlices(values.length, STEP, (start, end) => {
+    for (let i = start; i < end; i++) least = Math.min(least, values[i]!);
+  });
   const scaled = tensor.dtype === 'float32' && least < 0;
   // The array itself clamps and rounds.
   const bytes = new Uint8ClampedArray(values.length);
-  for (let i = 0; i < values.length; i++) bytes[i] = scaled ? (values[i]! + 1) * 127.5 : values[i]!;
+  await inSlices(values.length, STEP, (start, end) => {
+    for (let i = start; i < end; i++) bytes[i] = scaled ? (values[i]! + 1) * 127.5 : values[i]!;
+  });
   return sending({ width, height, data: new Uint8Array(bytes.buffer) });
 }
 
-/** The caller's pixels stay the caller's: a copy is sent. */
-function ofPixels(source: ImageData | RgbImage): Sending {
+/** The caller's pixels stay the caller's: a copy is sent, made at once, since they may change. */
+function ofPixels(source: ImageData | PixelImage): Sending {
   const { width, height, data } = source;
   const channels = data.length / (width * height);
-  if (channels === RGBA) return sending(withoutAlpha({ width, height, data }));
-  if (channels === CHANNELS) return sending({ width, height, data: Uint8Array.from(data) });
+  if (channels === CHANNELS) return sending({ width, height, data: new Uint8Array(data) });
+  if (channels === RGBA) {
+    const rgba = new Uint8Array(data);
+    return { image: { width, height, rgba }, width, height, transfer: [rgba.buffer] };
+  }
   return refuse(
     'BadImage',
     `runtime: pixels have 3 or 4 channels of ${width} x ${height}; got ${data.length} numbers; check the size`,

@@ -1,6 +1,24 @@
-import type { RgbImage } from '@rass/images';
-import type { SelectOptions } from '@rass/kernels';
-import type { ColourFix, TagAttention } from '@rass/pipeline';
+import type { RuntimeRule } from './rules.ts';
+
+/** Red, green and blue from 0 to 255, interleaved, row by row. */
+export interface PixelImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** Which colours a restored photograph takes from the bad one: each channel's mean and spread, its low frequencies, or none. */
+export type ColourFix = 'none' | 'adain' | 'wavelet';
+
+/** Where a model looked for a tag. */
+export interface TagMap {
+  readonly tag: string;
+  /** Of the map, which has far fewer cells than the image has pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** For each cell, row by row, the tag's share of the attention to all tags, from 0 to 1. */
+  readonly values: Float32Array;
+}
 
 /** What computes. */
 export type DeviceName = 'webgpu' | 'wasm' | 'cpu';
@@ -12,6 +30,10 @@ export interface DeviceInfo {
   readonly description: string;
   /** Whether the GPU is a program on the CPU. */
   readonly software: boolean;
+  /** Of wasm: how many compute. */
+  readonly threads?: number;
+  /** Why wasm computes with one thread, and what to do about it. */
+  readonly threadsReason?: string;
   /** For each device that would have been taken first, why it could not be had. */
   readonly reasons: readonly string[];
 }
@@ -35,20 +57,47 @@ export interface ModelClass {
   readonly colour: readonly [red: number, green: number, blue: number];
 }
 
+/** Where a model's files are kept: the Cache API, the origin private file system, or only as long as they are read. */
+export type StoreName = 'cache' | 'files' | 'none';
+
+/** Where the model's files are kept for the next visit. */
+export interface StoreInfo {
+  readonly name: StoreName;
+  /** Why not all is kept, or not where it was to be. */
+  readonly reason?: string;
+}
+
+/** A model of which files are kept. */
+export interface StoredModel {
+  /** Its folder's address. */
+  readonly model: string;
+  /** Of all its files. */
+  readonly bytes: number;
+  /** Of those that are here. */
+  readonly keptBytes: number;
+}
+
 export interface OpenInput {
   readonly model: string;
   readonly device: DeviceName | 'auto';
-  /** Where the model's files are kept: the Cache API, the origin private file system, or only as long as they are read. */
-  readonly store: 'cache' | 'files' | 'none';
+  readonly store: StoreName | 'auto';
   readonly restore: boolean;
   readonly segment: boolean;
   /** Whether a GPU's programs are compiled before the first image. */
   readonly compile: boolean;
-  readonly backends: Pick<SelectOptions, 'wasm' | 'webgpu'>;
+  /** Where TensorFlow.js's .wasm files are: a folder's URL, or one for each file. */
+  readonly wasmPaths?: string | Readonly<Record<string, string>>;
+}
+
+/** Pixels with alpha. */
+export interface SentRgba {
+  readonly width: number;
+  readonly height: number;
+  readonly rgba: Uint8Array;
 }
 
 /** Pixels, or a picture that the worker reads them of, so that the page does not wait for it. */
-export type SentImage = RgbImage | ImageBitmap;
+export type SentImage = PixelImage | SentRgba | ImageBitmap;
 
 export interface RestoreInput {
   readonly image: SentImage;
@@ -82,12 +131,25 @@ export interface RuntimeMemory {
   readonly gpuBytesAllocated: number;
 }
 
+/** What was opened. */
+export interface Opened {
+  readonly device: DeviceInfo;
+  readonly classes: readonly ModelClass[];
+  readonly store: StoreInfo;
+}
+
+export interface LabelledImage {
+  readonly labels: Uint8Array<ArrayBuffer>;
+  /** How many pixels have each label. */
+  readonly counts: readonly number[];
+}
+
 /** What a page asks of the worker, and what it gets. */
 export interface Calls {
-  open: { input: OpenInput; output: { readonly device: DeviceInfo; readonly classes: readonly ModelClass[] } };
-  restore: { input: RestoreInput; output: { readonly image: RgbImage } };
-  segment: { input: SegmentInput; output: { readonly labels: Uint8Array<ArrayBuffer> } };
-  attend: { input: AttendInput; output: { readonly maps: readonly TagAttention[] } };
+  open: { input: OpenInput; output: Opened };
+  restore: { input: RestoreInput; output: { readonly image: PixelImage } };
+  segment: { input: SegmentInput; output: LabelledImage };
+  attend: { input: AttendInput; output: { readonly maps: readonly TagMap[] } };
   memory: { input: null; output: RuntimeMemory };
   /** Gives what is left, which is nothing. */
   close: { input: null; output: RuntimeMemory };
@@ -102,14 +164,12 @@ export interface AbortMessage {
   readonly id: number;
   readonly call: 'abort';
 }
-export type Request = CallMessage | AbortMessage;
 
 /** An error as it can be sent. */
 export interface SentError {
   readonly name: string;
   readonly message: string;
-  /** Of WeightsError and the like: the broken rule, for programs. */
-  readonly rule?: string;
+  readonly rule: RuntimeRule;
 }
 
 export type Answer =
@@ -120,8 +180,8 @@ export type Answer =
 /** One end of a wire: a Worker, a worker's own scope, a MessagePort. */
 export interface Endpoint {
   postMessage(message: unknown, transfer: Transferable[]): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
-  removeEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
+  addEventListener(type: string, listener: (event: MessageEvent) => void): void;
+  removeEventListener(type: string, listener: (event: MessageEvent) => void): void;
   /** Of a MessagePort. */
   start?(): void;
 }

@@ -5,6 +5,7 @@ import type { SentImage } from '../protocol/messages.ts';
  * @throws when the browser gives no canvas */
 export function pixelsOf(image: SentImage): RgbImage {
   if ('data' in image) return image;
+  if ('rgba' in image) return withoutAlpha({ width: image.width, height: image.height, data: image.rgba });
   const { width, height } = image;
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   if (context === null) throw new Error('runtime: pictures are read by a 2D canvas; got none; send ImageData');

@@ -1,15 +1,17 @@
-import { type BackendInfo, DeviceError, listBackends, selectBackend, trimBackendMemory } from '@rass/kernels';
+import { type BackendInfo, DeviceError, selectBackend, trimBackendMemory } from '@rass/kernels';
 import { openPipeline, type Pipeline } from '@rass/pipeline';
-import { type ByteFolder, cacheStore, directoryStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
+import { type ByteFolder, cacheStore, filesStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
 import { memory } from '@tensorflow/tfjs-core';
 import type {
   CallName,
   Calls,
   DeviceInfo,
   DeviceName,
+  LabelledImage,
   OpenInput,
   RuntimeMemory,
   RuntimeProgress,
+  StoreInfo,
 } from '../protocol/messages.ts';
 import { pixelsOf } from './pixels.ts';
 
@@ -23,50 +25,72 @@ type Handlers = {
   [Name in CallName]: (input: Calls[Name]['input'], context: CallContext) => Promise<Calls[Name]['output']>;
 };
 
-/** Best first, without what is for Node. */
-const ORDER: readonly DeviceName[] = ['webgpu', 'wasm', 'cpu'];
-
-function deviceInfo(info: BackendInfo, reasons: readonly string[]): DeviceInfo {
+function deviceInfo(info: BackendInfo): DeviceInfo {
+  const { software = false, threads, threadsReason } = info.capabilities;
   return {
     name: info.name as DeviceName,
     description: info.description,
-    software: info.capabilities.software ?? false,
-    reasons,
+    software,
+    ...(info.name === 'wasm' && threads !== undefined && { threads }),
+    ...(threadsReason !== undefined && { threadsReason }),
+    // Native TensorFlow is for Node.
+    reasons: (info.passedOver ?? []).flatMap(({ name, reason }) => (name === 'native' ? [] : [`${name}: ${reason}`])),
   };
 }
 
-/** Takes the device asked for, or the best that runs. */
-async function takeDevice({ device, backends }: OpenInput): Promise<DeviceInfo> {
-  const info = await selectBackend(device, { ...backends, gradients: false });
-  const before = ORDER.slice(0, ORDER.indexOf(info.name as DeviceName));
-  if (device !== 'auto' || before.length === 0) return deviceInfo(info, []);
-  const statuses = await listBackends(backends);
-  const reasons = before.flatMap((name) => {
-    const status = statuses.find((each) => each.name === name);
-    if (status === undefined) return [];
-    return [status.available ? `${name}: ${status.description}, which is slower` : `${name}: ${status.reason}`];
-  });
-  return deviceInfo(info, reasons);
+/** Takes the device asked for, or the best that runs. Plain JavaScript is not taken in the place of a WebAssembly that could run and is not
+ * served, or is forbidden: it would be slow for a reason that nobody is told.
+ * @throws what keeps it from running */
+async function takeDevice({ device, wasmPaths }: OpenInput): Promise<DeviceInfo> {
+  const wasm = wasmPaths === undefined ? {} : { wasm: { paths: wasmPaths } };
+  const info = await selectBackend(device, { ...wasm, gradients: false });
+  const kept = info.name === 'cpu' ? info.passedOver?.find(({ name }) => name === 'wasm') : undefined;
+  if (kept !== undefined && kept.code !== 'unsupported') {
+    const message = `${kept.reason}; or choose the device "cpu", which is plain JavaScript and far slower`;
+    throw Object.assign(new Error(message), { code: kept.code ?? 'load-failed' });
+  }
+  return deviceInfo(info);
 }
 
-async function storeOf(kind: OpenInput['store']): Promise<PieceStore | undefined> {
-  if (kind === 'none') return undefined;
-  if (kind === 'cache') return cacheStore();
-  const root = await navigator.storage.getDirectory();
-  return directoryStore(await root.getDirectoryHandle('rass-weights', { create: true }));
+interface Store {
+  readonly info: StoreInfo;
+  readonly store?: PieceStore;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The store asked for. @throws WeightsError `NoStore` where a page may not have it, unless it was left to us */
+async function storeOf(kind: OpenInput['store']): Promise<Store> {
+  if (kind === 'none') return { info: { name: 'none' } };
+  try {
+    const store = kind === 'files' ? await filesStore() : await cacheStore();
+    return { store, info: { name: kind === 'files' ? 'files' : 'cache' } };
+  } catch (error) {
+    if (kind !== 'auto') throw error;
+    return { info: { name: 'none', reason: messageOf(error) } };
+  }
+}
+
+interface Folder {
+  readonly folder: ByteFolder;
+  readonly store: StoreInfo;
 }
 
 /** The model's files, verified and kept where there is a store. */
-async function openFolder({ model, store: kind }: OpenInput, { signal, tell }: CallContext): Promise<ByteFolder> {
-  const store = await storeOf(kind);
-  if (store === undefined) return urlFolder(model, { signal });
+async function openFolder({ model, store: kind }: OpenInput, { signal, tell }: CallContext): Promise<Folder> {
+  const { store, info } = await storeOf(kind);
+  if (store === undefined) return { folder: urlFolder(model, { signal }), store: info };
+  let reason: string | undefined;
   const folder = await storedFolder(model, {
     store,
     signal,
     onProgress: (bytes) => tell({ stage: 'download', done: bytes.total === 0 ? 1 : bytes.loaded / bytes.total, bytes }),
+    onStoreError: (error) => {
+      reason ??= `runtime: the model's files are kept for the next visit; got "${messageOf(error)}"; free the browser's space for this site, or choose the store "none"`;
+    },
   });
   await folder.fetchAll(signal);
-  return folder;
+  return { folder, store: reason === undefined ? info : { ...info, reason } };
 }
 
 const isLost = (error: unknown): boolean => error instanceof DeviceError && error.code === 'lost';
@@ -75,18 +99,19 @@ const isLost = (error: unknown): boolean => error instanceof DeviceError && erro
 interface Opened {
   readonly input: OpenInput;
   readonly device: DeviceInfo;
+  readonly store: StoreInfo;
   readonly pipeline: Pipeline;
 }
 
 async function openModel(input: OpenInput, context: CallContext): Promise<Opened> {
   const device = await takeDevice(input);
-  const folder = await openFolder(input, context);
+  const { folder, store } = await openFolder(input, context);
   const { signal, tell } = context;
   tell({ stage: 'load', done: 0 });
   const { restore, segment } = input;
   const onProgress = (done: number): void => tell({ stage: 'load', done });
   const pipeline = await openPipeline(folder, { restore, segment, signal, onProgress });
-  return { input, device, pipeline };
+  return { input, device, store, pipeline };
 }
 
 /** Of the smallest image, which every other is brought to a multiple of. */
@@ -115,8 +140,17 @@ function memoryNow(): RuntimeMemory {
   return { tensors: numTensors, bytes: numBytes, gpuBytes: numBytesInGPU, gpuBytesAllocated: numBytesAllocatedInGPU };
 }
 
-/** The model that a worker has open, and what can be asked of it. */
-export function openSession(): Handlers {
+const LABELS = 256;
+
+function labelled(data: Uint8Array): LabelledImage {
+  const labels = new Uint8Array(data);
+  const counts = new Array<number>(LABELS).fill(0);
+  for (const label of labels) counts[label]! += 1;
+  return { labels, counts };
+}
+
+/** The model that a worker has open, and what can be asked of it. `ownWasm`: where TensorFlow.js's files are, if a page does not say it. */
+export function openSession(ownWasm?: OpenInput['wasmPaths']): Handlers {
   let opened: Opened | undefined;
   const close = (): void => {
     opened?.pipeline.dispose();
@@ -140,9 +174,10 @@ export function openSession(): Handlers {
   return {
     async open(input, context) {
       close();
-      opened = await openModel(input, context);
-      if (input.compile && opened.device.name === 'webgpu') await compile(opened, context);
-      return { device: opened.device, classes: opened.pipeline.classes };
+      opened = await openModel(ownWasm === undefined ? input : { wasmPaths: ownWasm, ...input }, context);
+      const { device, store, pipeline } = opened;
+      if (input.compile && device.name === 'webgpu') await compile(opened, context);
+      return { device, store, classes: pipeline.classes };
     },
     async restore({ image, ...options }, context) {
       const { signal, tell } = context;
@@ -154,7 +189,7 @@ export function openSession(): Handlers {
       const pixels = pixelsOf(image);
       const { signal, tell } = context;
       const { data } = await using(context, (model) => model.segment(pixels, { ...options, signal, onProgress: tell }));
-      return { labels: new Uint8Array(data) };
+      return labelled(data);
     },
     async attend({ image, tags }, context) {
       const pixels = pixelsOf(image);

@@ -7,6 +7,8 @@ import { wasmFolder } from './wasm-folder.ts';
 
 const WASM_FILES = ['tfjs-backend-wasm.wasm', 'tfjs-backend-wasm-simd.wasm', 'tfjs-backend-wasm-threaded-simd.wasm'];
 
+const THREAD_SCRIPT = 'tfjs-backend-wasm-threaded-simd.js';
+
 const files = Object.fromEntries(WASM_FILES.map((name) => [`/wasm/${name}`, readFileSync(wasmFolder() + name)]));
 const options = { resolveFrom: fileURLToPath(new URL('../..', import.meta.url)), files };
 
@@ -86,18 +88,51 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     expect(two.info.capabilities.threads).toBe(2);
   });
 
-  it('does without threads in a minified bundle unless they are asked for, as minifiers may break them', async () => {
+  it('does without threads in a minified bundle where their script is not served, and says why', async () => {
     const isolated = { ...options, isolated: true, minify: true };
     const result = await runInChromium<Result>(page("'wasm', { wasm }"), isolated);
     expectNumbers(result);
-    expect(result.info.capabilities.threads).toBe(1);
+    expect(result.info.capabilities).toMatchObject({
+      threads: 1,
+      threadsReason: expect.stringContaining(
+        `a minified bundle needs ${THREAD_SCRIPT}; serve it beside the .wasm files`,
+      ),
+    });
+  });
+
+  it('uses threads in a minified bundle where their script is served', async () => {
+    const script = { [`/wasm/${THREAD_SCRIPT}`]: readFileSync(`${wasmFolder()}../wasm-out/${THREAD_SCRIPT}`) };
+    const isolated = { ...options, isolated: true, minify: true, files: { ...files, ...script } };
+    const result = await runInChromium<Result>(page("'wasm', { wasm }", 8), isolated);
+    expectNumbers(result);
+    expect(result.info.capabilities).toMatchObject({ threads: 4 });
+    // Blobs' workers are forbidden: one thread computes, and says so.
+    const policy = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
+    const forbidden = await runInChromium<Result>(page("'wasm', { wasm }", 8), { ...isolated, policy });
+    expectNumbers(forbidden);
+    expect(forbidden.info.capabilities.threads).toBe(1);
+    expect(forbidden.info.capabilities.threadsReason).toMatch(/worker/i);
+  });
+
+  it("says that the page's policy forbids WebAssembly", async () => {
+    const policy = "script-src 'self'";
+    await expect(runInChromium(page("'wasm', { wasm }"), { ...options, policy })).rejects.toThrow(
+      /wasm backend: the page's policy must allow WebAssembly; the browser said ".*"; add 'wasm-unsafe-eval' to script-src/,
+    );
+    const { info } = await runInChromium<Result>(page("'auto', { wasm }"), { ...options, policy });
+    expect(info.name).toBe('cpu');
+    expect(info.passedOver).toContainEqual({ name: 'wasm', code: 'blocked', reason: expect.stringContaining("'wasm-unsafe-eval'") }); // biome-ignore format: one line
   });
 
   it('says where the .wasm files should be when they are not served', async () => {
     const wrong = page("'wasm', { wasm: { paths: '/nowhere/' } }");
     await expect(runInChromium(wrong, options)).rejects.toThrow(
-      /wasm backend: its \.wasm files must be readable; looked "\/nowhere\/".*say where with the option wasm\.paths/,
+      /wasm backend: its \.wasm files must be readable; looked "\/nowhere\/" \(.*tfjs-backend-wasm-simd.wasm: status 404\).*say where with the option wasm\.paths/,
     );
+    const html = { ...options, files: { '/wasm/tfjs-backend-wasm-simd.wasm': new TextEncoder().encode('<!doctype html>') } }; // biome-ignore format: one line
+    await expect(runInChromium(page("'wasm', { wasm }"), html)).rejects.toThrow(/application\/wasm, .*magic/);
+    const { info } = await runInChromium<Result>(page("'auto', { wasm }"), html);
+    expect(info.passedOver).toContainEqual({ name: 'wasm', code: 'load-failed', reason: expect.stringContaining('magic') }); // biome-ignore format: one line
   });
 
   it('auto passes over SwiftShader and takes wasm; native is refused by name', async () => {

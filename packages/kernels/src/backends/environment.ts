@@ -1,15 +1,6 @@
-import type * as NodeEntry from '../node.ts';
-
 /** Whether this runs in Node; Electron's pages, which have both, count as Node where `process` is Node's. */
 export function isNode(): boolean {
   return typeof process !== 'undefined' && typeof process.versions?.node === 'string';
-}
-
-/** The part of this package that needs Node. The name is in a variable so that a bundler for browsers, which must
- * not follow it into node: modules, leaves the import alone. */
-export async function nodeEntry(): Promise<typeof NodeEntry> {
-  const name = '@rass/kernels/node';
-  return (await import(/* @vite-ignore */ /* webpackIgnore: true */ name)) as typeof NodeEntry;
 }
 
 /** Whether an import failed because the package (and not one of its own parts) is not installed. */

@@ -1,10 +1,12 @@
 /** Why a backend cannot be had. `not-installed`: an npm package is missing; `not-built`: the native addon is missing
- * or older than its sources; `load-failed`: the system's loader refused it; `no-device`: no usable GPU adapter. */
+ * or older than its sources; `load-failed`: the system's loader refused it, or a page does not serve its files; `blocked`: the page's policy
+ * forbids it; `no-device`: no usable GPU adapter. */
 export type BackendErrorCode =
   | 'unknown-name'
   | 'not-installed'
   | 'not-built'
   | 'load-failed'
+  | 'blocked'
   | 'no-device'
   | 'unsupported'
   | 'install-failed';

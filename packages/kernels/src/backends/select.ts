@@ -4,7 +4,7 @@ import { register, repairedForward } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
 import { BackendError, messageOf } from './errors.ts';
 import { loadNative } from './native.ts';
-import { BACKEND_NAMES, type BackendInfo, type BackendName, type SelectOptions } from './types.ts';
+import { BACKEND_NAMES, type BackendInfo, type BackendName, type PassedOver, type SelectOptions } from './types.ts';
 import { loadWasm } from './wasm.ts';
 import { loadWebgpu } from './webgpu/load.ts';
 
@@ -42,15 +42,17 @@ async function activate(name: BackendName, options: SelectOptions, hardwareOnly 
 }
 
 async function activateBest(options: SelectOptions): Promise<BackendInfo> {
-  const reasons: string[] = [];
+  const passedOver: PassedOver[] = [];
   for (const name of BACKEND_NAMES) {
     try {
-      return await activate(name, options, true);
+      return { ...(await activate(name, options, true)), passedOver };
     } catch (error) {
-      reasons.push(messageOf(error));
+      const code = error instanceof BackendError ? error.code : undefined;
+      passedOver.push({ name, code, reason: messageOf(error) });
     }
   }
-  throw new BackendError('not-installed', `backend auto: one backend must be there; none is:\n${reasons.join('\n')}`);
+  const reasons = passedOver.map(({ reason }) => reason).join('\n');
+  throw new BackendError('not-installed', `backend auto: one backend must be there; none is:\n${reasons}`);
 }
 
 /** Makes a backend the current one and registers the repaired gradients. `auto` takes the first of native, webgpu,

@@ -1,3 +1,5 @@
+import type { BackendErrorCode } from './errors.ts';
+
 /** The backends, in the order in which `auto` prefers them. */
 export const BACKEND_NAMES = ['native', 'webgpu', 'wasm', 'cpu'] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
@@ -6,6 +8,8 @@ export type BackendName = (typeof BACKEND_NAMES)[number];
 export interface BackendCapabilities {
   /** Compute threads; absent where the device decides. */
   threads?: number;
+  /** Why wasm computes with one thread in a browser, and what to do about it. */
+  threadsReason?: string;
   /** Whether wasm runs its 128-bit vector build. */
   simd?: boolean;
   /** Whether shaders may compute in float16. Storage in float16 needs no feature. */
@@ -31,6 +35,16 @@ export interface BackendInfo {
   device: string;
   version: string;
   capabilities: BackendCapabilities;
+  /** Of `auto`: the backends that would have been taken first, each with what kept it from starting. */
+  passedOver?: readonly PassedOver[];
+}
+
+/** A backend that `auto` could not take. */
+export interface PassedOver {
+  readonly name: BackendName;
+  /** Of a BackendError. */
+  readonly code: BackendErrorCode | undefined;
+  readonly reason: string;
 }
 
 /** One line of `listBackends`: a backend that can be had, or why not. */
@@ -59,8 +73,9 @@ export interface WebgpuOptions {
 export interface WasmOptions {
   /** Where the .wasm files are served: a folder's URL ending in `/`, or a URL per file name. Node finds its own. */
   paths?: string | Record<string, string>;
-  /** Threads in a cross-origin isolated page: at most, and by default, half of the cores up to 8. A minified bundle
-   * has 1 unless they are asked for, as minifiers may break TensorFlow.js's workers. Elsewhere always 1. */
+  /** Threads in a cross-origin isolated page: at most, and by default, half of the cores up to 8. They load the file
+   * tfjs-backend-wasm-threaded-simd.js, where it is served beside the .wasm files (it is in `wasm-out/` of TensorFlow.js's package); else
+   * the text of a function, which minifiers may break: a minified bundle without that file has 1 unless more are asked for. */
   threads?: number;
 }
 

@@ -1,32 +1,18 @@
-import { engine, env, findBackend } from '@tensorflow/tfjs-core';
-import { isNode, nodeEntry } from './environment.ts';
+import { engine, env, findBackend, type KernelBackend, registerBackend, removeBackend } from '@tensorflow/tfjs-core';
+import { isNode } from './environment.ts';
 import { BackendError, messageOf } from './errors.ts';
+import { nodeEntry } from './node-entry.ts';
 import { loadPeer } from './packages.ts';
 import type { BackendInfo, WasmOptions } from './types.ts';
+import { browserWasm } from './wasm-module.ts';
+import { allowedThreads } from './wasm-threads.ts';
 
 const PACKAGE = '@tensorflow/tfjs-backend-wasm';
+/** Among the backends of TensorFlow.js, as its own package has it. */
+const PRIORITY = 2;
 
 function importWasm() {
   return loadPeer('wasm', PACKAGE, () => import('@tensorflow/tfjs-backend-wasm'));
-}
-
-/** The threaded build hands its workers the text of a function; where a bundler has shortened the names around that
- * function, the workers fail with "e is not defined". This function's own text tells whether names were shortened. */
-function namesAreShortened(): boolean {
-  // The pattern does not match its own text.
-  return !/function\s+namesAreShortened/.test(namesAreShortened.toString());
-}
-
-/** TensorFlow.js's build uses at most half of the logical cores, and 8. */
-const MOST_THREADS = 8;
-
-/** How many threads the build can use here. The threaded one starts 8 workers, so it must be worth it. Who asks for
- * threads in a minified bundle has tried that their bundler leaves the function whole, as some do. */
-function threadCount(asked?: number): number {
-  const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true;
-  if (isNode() || !isolated || (asked === undefined && namesAreShortened())) return 1;
-  const cores = globalThis.navigator.hardwareConcurrency ?? 1;
-  return Math.max(1, Math.min(asked ?? MOST_THREADS, MOST_THREADS, Math.floor(cores / 2)));
 }
 
 /** wasm's allocator answers 0 when its 4 GiB are used up, and TensorFlow.js would write there. */
@@ -66,26 +52,44 @@ export async function describeWasm(threads?: number): Promise<BackendInfo> {
     description: `TensorFlow.js ${version_wasm} in WebAssembly`,
     device: 'cpu',
     version: version_wasm,
-    capabilities: { threads: simd ? threadCount(threads) : 1, simd, maxTensorBytes: 2 ** 32 },
+    capabilities: { threads: simd && !isNode() ? allowedThreads(threads).count : 1, simd, maxTensorBytes: 2 ** 32 },
   };
 }
 
+/** Why the backend that runs has one thread. */
+let oneThread: string | undefined;
+
+/** Registers a build that is started here, in the place of TensorFlow.js's own start, which tells no reason where it fails. */
+async function startInBrowser(tfjs: Awaited<ReturnType<typeof importWasm>>, options: WasmOptions): Promise<void> {
+  const simd = await env().getAsync('WASM_HAS_SIMD_SUPPORT').then(Boolean);
+  const { module, threads } = await browserWasm(options, simd);
+  oneThread = threads.reason;
+  tfjs.setThreadsCount(threads.count);
+  env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads.count > 1);
+  removeBackend('wasm');
+  const own = module as unknown as ConstructorParameters<typeof tfjs.BackendWasm>[0];
+  registerBackend('wasm', () => new tfjs.BackendWasm(own) as KernelBackend, PRIORITY);
+}
+
+async function startInNode(tfjs: Awaited<ReturnType<typeof importWasm>>, options: WasmOptions): Promise<void> {
+  env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  tfjs.setThreadsCount(1);
+  tfjs.setWasmPaths(options.paths ?? (await nodeEntry()).wasmFolder());
+}
+
 /** Loads and starts the wasm backend. Its files are read from the package in Node and fetched in a browser.
- * @throws BackendError not-installed, or load-failed naming the option that says where the files are */
+ * @throws BackendError not-installed, blocked by the page's policy, or load-failed naming the option that says where the files are */
 export async function loadWasm(options: WasmOptions = {}): Promise<BackendInfo> {
   const tfjs = await importWasm();
   if (!engine().registry['wasm']) {
-    const threads = threadCount(options.threads);
-    env().set('WASM_HAS_MULTITHREAD_SUPPORT', threads > 1);
-    tfjs.setThreadsCount(threads);
-    const paths = options.paths ?? (isNode() ? (await nodeEntry()).wasmFolder() : undefined);
-    if (paths !== undefined) tfjs.setWasmPaths(paths);
+    await (isNode() ? startInNode : startInBrowser)(tfjs, options);
     await start(options);
     refuseFailedAllocations();
   }
   const info = await describeWasm(options.threads);
   const threads = tfjs.getThreadsCount();
-  return { ...info, capabilities: { ...info.capabilities, threads } };
+  const threadsReason = threads === 1 && oneThread !== undefined ? { threadsReason: oneThread } : {};
+  return { ...info, capabilities: { ...info.capabilities, threads, ...threadsReason } };
 }
 
 async function start(options: WasmOptions): Promise<void> {

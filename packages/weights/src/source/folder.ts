@@ -7,11 +7,13 @@ import { type UrlSourceOptions, urlSource } from './url-source.ts';
 /** Files by their path inside a folder, with / between the steps: a model's folder on disk, on the web, in memory. */
 export interface ByteFolder {
   readonly name: string;
-  /** Opens a file; undefined when it is not there. `first`: what will be read first, for a folder that fetches something as it opens. */
+  /** Opens a file; undefined when it is not there. `first`: what will be read first, for a folder that fetches something as it opens;
+   * `maxBytes`: of a file that it has to fetch whole. */
   open(
     path: string,
     signal?: AbortSignal,
     first?: readonly [start: number, end: number],
+    maxBytes?: number,
   ): Promise<ByteSource | undefined>;
 }
 
@@ -32,13 +34,13 @@ export function urlFolder(base: string | URL, options: UrlSourceOptions = {}): B
   return {
     // As messages and keys have it: with one / before a file's path.
     name: root.href.replace(/\/(?=\?|$)/, ''),
-    async open(path, signal = options.signal, first = options.first) {
+    async open(path, signal = options.signal, first = options.first, maxBytes = options.maxBytes) {
       const steps = checkInside(path).split('/').map(encodeURIComponent);
       const url = new URL(steps.join('/'), root);
       // A folder's own query, such as a token, belongs to its files too.
       url.search = root.search;
       try {
-        return await urlSource(url, { ...options, signal, first });
+        return await urlSource(url, { ...options, signal, first, maxBytes });
       } catch (error) {
         if (error instanceof WeightsError && error.rule === 'NotFound') return undefined;
         throw error;
@@ -64,7 +66,7 @@ export function blobFolder(
 
 /** The text of a small file of a folder; undefined when it is not there. @throws WeightsError `TooLarge` */
 export async function readText(folder: ByteFolder, path: string, maxBytes = 16 << 20): Promise<string | undefined> {
-  const source = await folder.open(path);
+  const source = await folder.open(path, undefined, undefined, maxBytes);
   if (source === undefined) return undefined;
   try {
     if (source.size > maxBytes) {

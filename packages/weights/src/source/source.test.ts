@@ -134,13 +134,13 @@ describe('a URL', () => {
       response.writeHead(status);
       response.end('no');
     });
-    await expect(urlSource(url)).rejects.toMatchObject({ rule });
-    await expect(urlSource(url)).rejects.toThrow(text);
+    await expect(urlSource(url, { retryMs: 1 })).rejects.toMatchObject({ rule });
+    await expect(urlSource(url, { retryMs: 1 })).rejects.toThrow(text);
   });
 
   it('that does not answer is refused', async () => {
     const failing = () => Promise.reject(new TypeError('fetch failed'));
-    await expect(urlSource('http://127.0.0.1:9/m', { fetch: failing })).rejects.toThrow(
+    await expect(urlSource('http://127.0.0.1:9/m', { fetch: failing, retryMs: 1 })).rejects.toThrow(
       'http://127.0.0.1:9/m: the server answers; got "fetch failed"',
     );
   });
@@ -163,7 +163,7 @@ describe('a URL', () => {
       response.writeHead(206, { 'Content-Range': 'bytes 0-99/1000', 'Content-Length': 100 });
       response.write(bytes.subarray(0, 50), () => response.destroy());
     });
-    const opening = urlSource(url, { blockBytes: 100 });
+    const opening = urlSource(url, { blockBytes: 100, retryMs: 1 });
     await expect(opening).rejects.toMatchObject({ rule: 'Unreachable' });
     await expect(opening).rejects.toThrow(`${url}: the server answers; got "`);
   });

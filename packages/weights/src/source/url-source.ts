@@ -1,20 +1,19 @@
 import { throwIfAborted, WeightsError } from '../error.ts';
+import { type Answer, ask, brokenOff, type RequestOptions } from './answers.ts';
 import { type ByteSource, blobSource, checkRange } from './byte-source.ts';
 
 /** How a URL is read. */
-export interface UrlSourceOptions {
-  /** Sent with every request, for example `{ Authorization: 'Bearer ...' }`. */
-  headers?: Record<string, string>;
-  /** In place of the global fetch: to retry, to count, to test. */
-  fetch?: typeof fetch;
-  signal?: AbortSignal;
+export interface UrlSourceOptions extends RequestOptions {
   /** Bytes fetched at once when less is asked for, so that small tensors do not cost a request each; default 1 MiB. */
   blockBytes?: number;
   /** What the first request asks for, where it is known what will be read first; default the first block. */
   first?: readonly [start: number, end: number];
+  /** Of a file whose server knows no ranges, so that it is held whole; default 2 GiB. */
+  maxBytes?: number;
 }
 
 const DEFAULT_BLOCK_BYTES = 1 << 20;
+const MOST_WHOLE_BYTES = 2 ** 31;
 
 interface Range {
   bytes: Uint8Array<ArrayBuffer>;
@@ -34,73 +33,126 @@ function parseContentRange(name: string, header: string | null): { start: number
   return { start: Number(match[1]), end: Number(match[2]) + 1, total: Number(match[3]) };
 }
 
-function unreachable(url: string, cause: unknown, signal?: AbortSignal): never {
-  throwIfAborted(signal);
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  throw new WeightsError('Unreachable', `${url}: the server answers; got "${reason}"`, { cause });
-}
+const changed = (name: string): WeightsError =>
+  new WeightsError('SourceChanged', `${name}: the file stays the same while it is read; it has changed`);
 
-/** An answer's body, at which the connection may still break. */
-const bodyOf = <T>(url: string, reading: Promise<T>, signal?: AbortSignal): Promise<T> =>
-  reading.catch((cause) => unreachable(url, cause, signal));
+/** Bytes of a file as they come, over as many answers as it takes. */
+class Arriving {
+  readonly #url: string;
+  readonly #range: readonly [start: number, end: number];
+  #arrived: Range | undefined;
+  have = 0;
 
-async function request(url: string, options: UrlSourceOptions, range: string, signal?: AbortSignal): Promise<Response> {
-  const get = options.fetch ?? fetch;
-  try {
-    const headers = { ...options.headers, Range: range, 'Accept-Encoding': 'identity' };
-    return await get(url, { headers, signal });
-  } catch (cause) {
-    return unreachable(url, cause, signal);
+  constructor(url: string, range: readonly [start: number, end: number]) {
+    this.#url = url;
+    this.#range = range;
+  }
+
+  /** What is still to be asked for. */
+  get headers(): Record<string, string> {
+    const [start, end] = this.#range;
+    return { Range: `bytes=${start + this.have}-${end - 1}`, 'Accept-Encoding': 'identity' };
+  }
+
+  #check({ headers }: Answer): Range {
+    const [start, end] = this.#range;
+    const got = parseContentRange(this.#url, headers.get('Content-Range'));
+    const wanted = Math.min(end, got.total);
+    // A server that begins anew.
+    if (got.start === start) this.have = 0;
+    const from = start + this.have;
+    if (got.start !== from || got.end !== wanted) {
+      throw new WeightsError(
+        'BadRangeAnswer',
+        `${this.#url}: the server sends the bytes asked for, ${from} to ${wanted}; got ${got.start} to ${got.end}`,
+      );
+    }
+    const tag = headers.get('ETag') ?? headers.get('Last-Modified');
+    const known = this.#arrived;
+    if (known !== undefined && (known.total !== got.total || known.tag !== tag)) throw changed(this.#url);
+    this.#arrived = known ?? { bytes: new Uint8Array(wanted - start), total: got.total, tag };
+    return this.#arrived;
+  }
+
+  /** Takes a partial answer's bytes. @throws WeightsError `BadRangeAnswer` for others, or for more, than were asked for */
+  async take(answer: Answer): Promise<Range> {
+    const range = this.#check(answer);
+    const { bytes } = range;
+    for await (const part of answer.parts()) {
+      if (this.have + part.byteLength > bytes.byteLength) {
+        throw new WeightsError(
+          'BadRangeAnswer',
+          `${this.#url}: the server sends the ${bytes.byteLength} bytes asked for; got more; the server is broken`,
+        );
+      }
+      bytes.set(part, this.have);
+      this.have += part.byteLength;
+    }
+    if (this.have < bytes.byteLength) throw brokenOff(this.#url, this.have, bytes.byteLength);
+    return range;
   }
 }
 
-function refuseStatus(url: string, response: Response): never {
-  throw new WeightsError(
-    response.status === 404 || response.status === 410 ? 'NotFound' : 'HttpStatus',
-    `${url}: the server answers 200 or 206; got ${response.status} ${response.statusText}`.trimEnd(),
-  );
-}
-
-async function readPartial(
-  url: string,
-  response: Response,
-  [start, end]: readonly [number, number],
-  signal?: AbortSignal,
-): Promise<Range> {
-  const got = parseContentRange(url, response.headers.get('Content-Range'));
-  const bytes = new Uint8Array(await bodyOf(url, response.arrayBuffer(), signal));
-  const wanted = Math.min(end, got.total);
-  if (got.start !== start || got.end !== wanted || bytes.byteLength !== wanted - start) {
+/** A whole body. @throws WeightsError `TooLarge` as soon as that is known */
+async function readWhole(url: string, answer: Answer, most: number): Promise<Blob> {
+  const { headers } = answer;
+  const declared = headers.get('Content-Encoding') === null ? headers.get('Content-Length') : null;
+  const check = (bytes: number, of: string): void => {
+    if (bytes <= most) return;
     throw new WeightsError(
-      'BadRangeAnswer',
-      `${url}: the server sends the bytes asked for, ${start} to ${wanted}; got ${got.start} to ${got.end}, ` +
-        `${bytes.byteLength} bytes`,
+      'TooLarge',
+      `${url}: a file of a server without ranges has at most ${most} bytes; got ${of}; let the server answer ranges, or raise maxBytes`,
     );
+  };
+  if (declared !== null) check(Number(declared), declared);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for await (const part of answer.parts()) {
+    bytes += part.byteLength;
+    check(bytes, 'more');
+    parts.push(part);
   }
-  return { bytes, total: got.total, tag: response.headers.get('ETag') ?? response.headers.get('Last-Modified') };
+  if (declared !== null && bytes < Number(declared)) throw brokenOff(url, bytes, Number(declared));
+  return new Blob(parts);
 }
 
-/** A source over HTTP range requests. A server that ignores ranges is read whole, once, into a Blob.
- * @throws WeightsError `Unreachable`, `NotFound`, `HttpStatus`, `BadRangeAnswer`, `SourceChanged` */
+/** A source over HTTP range requests. A server that ignores ranges is read whole, once, into a Blob. What breaks or stalls is tried again,
+ * from where it broke; no more is held than was asked for.
+ * @throws WeightsError `Unreachable`, `Stalled`, `RedirectLoop`, `NotFound`, `HttpStatus`, `BadRangeAnswer`, `TooLarge`, `SourceChanged` */
 export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<ByteSource> {
   const name = String(url);
-  const blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
-  const [from, to] = options.first ?? [0, blockBytes];
-  const first = await request(name, options, `bytes=${from}-${to - 1}`, options.signal);
-  // 416 is what a range of an empty file gets, or one behind the end.
-  if (first.status === 416)
-    return from > 0 ? urlSource(url, { ...options, first: undefined }) : blobSource(new Blob([]), name);
-  if (first.status === 200) return blobSource(await bodyOf(name, first.blob(), options.signal), name);
-  if (first.status !== 206) refuseStatus(name, first);
-  const head = await readPartial(name, first, [from, to], options.signal);
+  const { blockBytes = DEFAULT_BLOCK_BYTES, maxBytes = MOST_WHOLE_BYTES, first } = options;
+  const [from, to] = first ?? [0, blockBytes];
+  const arriving = new Arriving(name, [from, to]);
+  const head = await ask<Range | ByteSource | undefined>(
+    name,
+    options,
+    () => arriving.headers,
+    async (answer) => {
+      // 416 is what a range of an empty file gets, or one behind the end.
+      if (answer.status === 416) return from > 0 ? undefined : blobSource(new Blob([]), name);
+      if (answer.status === 200) return blobSource(await readWhole(name, answer, maxBytes), name);
+      return answer.status === 206 ? arriving.take(answer) : answer.refuse();
+    },
+    () => arriving.have,
+  );
+  if (head === undefined) return urlSource(url, { ...options, first: undefined });
+  return 'read' in head ? head : rangeSource(name, options, head, from);
+}
 
+/** A file whose first block has come. */
+function rangeSource(name: string, options: UrlSourceOptions, head: Range, from: number): ByteSource {
+  const blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
   const fetchRange = async (start: number, end: number, signal?: AbortSignal) => {
-    const response = await request(name, options, `bytes=${start}-${end - 1}`, signal);
-    if (response.status !== 206) refuseStatus(name, response);
-    const range = await readPartial(name, response, [start, end], signal);
-    if (range.total !== head.total || range.tag !== head.tag) {
-      throw new WeightsError('SourceChanged', `${name}: the file stays the same while it is read; it has changed`);
-    }
+    const arriving = new Arriving(name, [start, end]);
+    const range = await ask(
+      name,
+      { ...options, signal },
+      () => arriving.headers,
+      (answer) => (answer.status === 206 ? arriving.take(answer) : answer.refuse()),
+      () => arriving.have,
+    );
+    if (range.total !== head.total || range.tag !== head.tag) throw changed(name);
     return range.bytes;
   };
 
@@ -117,8 +169,8 @@ export async function urlSource(url: string | URL, options: UrlSourceOptions = {
         block = { start: 0, bytes: new Uint8Array(0) };
         return bytes;
       }
-      if (end - start >= blockBytes) return fetchRange(start, end, signal);
       if (start < block.start || end > block.start + bytes.byteLength) {
+        if (end - start >= blockBytes) return fetchRange(start, end, signal);
         block = { start, bytes: await fetchRange(start, Math.min(start + blockBytes, head.total), signal) };
       }
       return block.bytes.slice(start - block.start, end - block.start);

@@ -3,6 +3,7 @@ import { type ByteSource, checkRange } from '../source/byte-source.ts';
 import { type ByteFolder, checkInside, readText, urlFolder } from '../source/folder.ts';
 import { parseJson } from '../source/parse-json.ts';
 import type { UrlSourceOptions } from '../source/url-source.ts';
+import { nextKey, removeUnlisted, wholeKey } from './kept.ts';
 import { MANIFEST_FILE, type Manifest, type ManifestFile, parseManifest, pieceRange, sha256 } from './manifest.ts';
 import type { PieceStore } from './stores.ts';
 
@@ -27,9 +28,11 @@ export interface StoredFolderOptions extends Omit<UrlSourceOptions, 'blockBytes'
 /** A folder whose files are verified piece by piece and kept in a store. */
 export interface StoredFolder extends ByteFolder {
   readonly manifest: Manifest;
-  /** Fetches what the store does not have, so that the folder can be read without a network. What came before a break is kept.
+  /** Fetches what the store does not have, so that the folder can be read without a network. What came before a break is kept. Then an older
+   * version of the folder leaves the store; where there is no room for both, before. Gives whether the store has it all: where nothing more
+   * can be put there, what is missing is fetched as it is read.
    * @throws WeightsError `BadHash`, or what the network throws */
-  fetchAll(signal?: AbortSignal): Promise<void>;
+  fetchAll(signal?: AbortSignal): Promise<boolean>;
 }
 
 const PARALLEL = 4;
@@ -53,7 +56,8 @@ class Pieces {
   readonly #total: number;
   #loaded = 0;
   #fromStore = 0;
-  #told = false;
+  /** Whether the store takes no more. */
+  isFull = false;
 
   constructor(below: ByteFolder, manifest: Manifest, options: StoredFolderOptions) {
     this.#below = below;
@@ -85,11 +89,16 @@ class Pieces {
   }
 
   async #keep(hash: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { store, onStoreError } = this.#options;
+    if (this.isFull) return;
     try {
-      await this.#options.store.put(hash, bytes);
+      await store.put(hash, bytes).catch(async () => {
+        await makeRoom(this.#below, store);
+        await store.put(hash, bytes);
+      });
     } catch (error) {
-      if (!this.#told) this.#options.onStoreError?.(error);
-      this.#told = true;
+      if (!this.isFull) onStoreError?.(error);
+      this.isFull = true;
     }
   }
 
@@ -175,11 +184,18 @@ function pieceSource(name: string, file: ManifestFile, pieceBytes: number, piece
   };
 }
 
-const manifestKey = (folder: ByteFolder): string => `manifest ${folder.name}`;
+/** Gives up what is kept of a folder's older version, for the new one. */
+async function makeRoom(below: ByteFolder, store: PieceStore): Promise<void> {
+  const next = await store.get(nextKey(below.name));
+  if (next !== undefined) {
+    await store.put(wholeKey(below.name), next);
+    await store.delete(nextKey(below.name));
+  }
+  await removeUnlisted(store);
+}
 
 /** The manifest of a folder, from the network where it answers, else as it was the last time. */
 async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFolderOptions): Promise<Manifest> {
-  const key = manifestKey(below);
   const where = `${below.name}/${MANIFEST_FILE}`;
   const parsed = (text: string): Manifest => {
     try {
@@ -193,14 +209,15 @@ async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFo
       );
     }
   };
+  const bytes = await store.get(wholeKey(below.name));
+  const kept = bytes && new TextDecoder().decode(bytes);
   let text: string | undefined;
   try {
     text = await readText(below, MANIFEST_FILE);
   } catch (error) {
-    if (!(error instanceof WeightsError && error.rule === 'Unreachable')) throw error;
-    const kept = await store.get(key);
-    if (kept === undefined) throw error;
-    return parsed(new TextDecoder().decode(kept));
+    const isAway = error instanceof WeightsError && ['Unreachable', 'Stalled'].includes(error.rule);
+    if (!isAway || kept === undefined) throw error;
+    return parsed(kept);
   }
   if (text === undefined) {
     throw new WeightsError(
@@ -209,6 +226,9 @@ async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFo
     );
   }
   const manifest = parsed(text);
+  if (text === kept) return manifest;
+  // The older version stays whole until all of this one is here.
+  const key = kept === undefined ? wholeKey(below.name) : nextKey(below.name);
   await store.put(key, new TextEncoder().encode(text)).catch((error) => onStoreError?.(error));
   return manifest;
 }
@@ -237,7 +257,7 @@ export async function storedFolder(
       const waiting = manifest.files.flatMap(piecesOf);
       let next = 0;
       const work = async (): Promise<void> => {
-        while (next < waiting.length) await pieces.take(waiting[next++], signal);
+        while (next < waiting.length && !pieces.isFull) await pieces.take(waiting[next++], signal);
       };
       const all = Array.from({ length: options.parallel ?? PARALLEL }, () =>
         work().catch((error) => {
@@ -248,6 +268,8 @@ export async function storedFolder(
       );
       const failed = (await Promise.allSettled(all)).find(({ status }) => status === 'rejected');
       if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+      if (!pieces.isFull) await makeRoom(below, options.store);
+      return !pieces.isFull;
     },
   };
 }

@@ -24,15 +24,24 @@ export function memoryStore(): PieceStore {
 /** Requests under this address never leave the browser: the Cache API knows answers by requests. */
 const ADDRESS = 'https://pieces.invalid/';
 
+const NAME = 'rass-weights';
+
+/** Insecure pages have no place for files, and frames without an origin of their own may not ask for it. */
+function noStore(where: string, what: string, cause?: unknown): WeightsError {
+  const got = cause instanceof Error ? `"${cause.message}"` : 'none';
+  return new WeightsError(
+    'NoStore',
+    `${where}: the browser has ${what}; got ${got}; serve the page by https, in a frame with an origin of its own, or use memoryStore`,
+    { cause },
+  );
+}
+
 /** Pieces in the browser's Cache API. @throws WeightsError `NoStore` where it has none */
-export async function cacheStore(name = 'rass-weights'): Promise<PieceStore> {
-  if (!('caches' in globalThis)) {
-    throw new WeightsError(
-      'NoStore',
-      'cacheStore: the browser has a Cache API; got none; serve the page by https, or use memoryStore',
-    );
-  }
-  const cache = await caches.open(name);
+export async function cacheStore(name = NAME): Promise<PieceStore> {
+  if (!('caches' in globalThis)) throw noStore('cacheStore', 'a Cache API');
+  const cache = await caches.open(name).catch((cause) => {
+    throw noStore('cacheStore', 'a Cache API', cause);
+  });
   const addressOf = (key: string): string => ADDRESS + encodeURIComponent(key);
   return {
     async get(key) {
@@ -89,4 +98,16 @@ export function directoryStore(directory: FileSystemDirectoryHandle): PieceStore
       return names;
     },
   };
+}
+
+/** Pieces in a folder of the origin private file system. @throws WeightsError `NoStore` where the browser has none */
+export async function filesStore(name = NAME): Promise<PieceStore> {
+  const what = 'a file system of the origin';
+  if (globalThis.navigator?.storage?.getDirectory === undefined) throw noStore('filesStore', what);
+  try {
+    const root = await navigator.storage.getDirectory();
+    return directoryStore(await root.getDirectoryHandle(name, { create: true }));
+  } catch (cause) {
+    throw noStore('filesStore', what, cause);
+  }
 }

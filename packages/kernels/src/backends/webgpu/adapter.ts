@@ -1,5 +1,6 @@
-import { isNode, nodeEntry } from '../environment.ts';
+import { isNode } from '../environment.ts';
 import { BackendError } from '../errors.ts';
+import { nodeEntry } from '../node-entry.ts';
 import type { WebgpuOptions } from '../types.ts';
 
 /** Names by which software renderers present themselves. */

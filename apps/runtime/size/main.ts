@@ -23,6 +23,10 @@ const ASKED: Readonly<Record<string, readonly string[]>> = {
     'packages/kernels/src/backends/webgpu/kernel-names.ts',
     'packages/kernels/src/backends/webgpu/programs/install.ts',
   ],
+  'the wasm backend, around its own files': [
+    'packages/kernels/src/backends/wasm-module.ts',
+    'packages/kernels/src/backends/wasm-threads.ts',
+  ],
   'the first tag': ['packages/pipeline/src/tags/tag-prompt.ts', 'packages/text-encoder/src/presets.ts'],
   'the first prompt, of a model with a tokenizer of its own': ['packages/text-encoder/src/tokenizer.ts'],
   'attention to tags': ['packages/pipeline/src/tasks/attend.ts'],

@@ -9,10 +9,8 @@ import { isRule, RULES } from './rules.ts';
 it('documents every rule, and has no other', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   const section = /## Errors\n([\s\S]*?)\n## /.exec(readme)![1]!;
-  const listed = [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)]
-    .map(([, rule, meaning]) => [rule, meaning])
-    .slice(1);
-  expect(listed).toEqual(Object.entries(RULES));
+  const listed = [...section.matchAll(/^\| `(\w+)` +\| \w.*\|$/gm)].map(([, rule]) => rule).slice(1);
+  expect(listed).toEqual(RULES);
 });
 
 it('knows each error of what it is made of by a rule', () => {

@@ -159,12 +159,6 @@ export type CallName = keyof Calls;
 export type CallMessage<K extends CallName = CallName> = {
   [Name in K]: { readonly id: number; readonly call: Name; readonly input: Calls[Name]['input'] };
 }[K];
-/** Ends a call that is under way or waits. */
-export interface AbortMessage {
-  readonly id: number;
-  readonly call: 'abort';
-}
-
 /** An error as it can be sent. */
 export interface SentError {
   readonly name: string;

@@ -4,8 +4,6 @@ import { BackendError, messageOf } from './errors.ts';
 import { nodeEntry } from './node-entry.ts';
 import { loadPeer } from './packages.ts';
 import type { BackendInfo, WasmOptions } from './types.ts';
-import { browserWasm } from './wasm-module.ts';
-import { allowedThreads } from './wasm-threads.ts';
 
 const PACKAGE = '@tensorflow/tfjs-backend-wasm';
 /** Among the backends of TensorFlow.js, as its own package has it. */
@@ -36,6 +34,11 @@ function refuseFailedAllocations(): void {
   });
 }
 
+/** In Node TensorFlow.js has no threads. */
+async function threadCount(asked: number | undefined): Promise<number> {
+  return isNode() ? 1 : (await import('./wasm-threads.ts')).allowedThreads(asked).count;
+}
+
 /** What wasm can do here, without starting it. @throws BackendError not-installed or unsupported */
 export async function describeWasm(threads?: number): Promise<BackendInfo> {
   const { version_wasm } = await importWasm();
@@ -52,7 +55,7 @@ export async function describeWasm(threads?: number): Promise<BackendInfo> {
     description: `TensorFlow.js ${version_wasm} in WebAssembly`,
     device: 'cpu',
     version: version_wasm,
-    capabilities: { threads: simd && !isNode() ? allowedThreads(threads).count : 1, simd, maxTensorBytes: 2 ** 32 },
+    capabilities: { threads: simd ? await threadCount(threads) : 1, simd, maxTensorBytes: 2 ** 32 },
   };
 }
 
@@ -62,6 +65,7 @@ let oneThread: string | undefined;
 /** Registers a build that is started here, in the place of TensorFlow.js's own start, which tells no reason where it fails. */
 async function startInBrowser(tfjs: Awaited<ReturnType<typeof importWasm>>, options: WasmOptions): Promise<void> {
   const simd = await env().getAsync('WASM_HAS_SIMD_SUPPORT').then(Boolean);
+  const { browserWasm } = await import('./wasm-module.ts');
   const { module, threads } = await browserWasm(options, simd);
   oneThread = threads.reason;
   tfjs.setThreadsCount(threads.count);

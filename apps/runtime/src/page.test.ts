@@ -81,7 +81,7 @@ describe.skipIf(chromiumExecutable() === undefined)('the page', { timeout: TIME 
     const classes = await layer();
     await page.focus('input[value=classes]');
     await page.keyboard.press('ArrowRight');
-    expect(await layer()).not.toBe(classes);
+    await expect.poll(layer).not.toBe(classes);
     const downloading = page.waitForEvent('download');
     await page.focus('#save-restored');
     await page.keyboard.press('Enter');

@@ -220,7 +220,7 @@ describe.skipIf(chromiumExecutable() === undefined)('in pages of all kinds, in C
       }[call] ?? {};
       postMessage({ id, kind: 'done', output });
     });`;
-    const tasks = await run<Record<string, number>>(
+    const { encoded, ...tasks } = await run<Record<string, number> & { encoded: unknown }>(
       page,
       `const worker = () => new Worker(URL.createObjectURL(new Blob([${JSON.stringify(answers)}], { type: 'text/javascript' })));
       const runtime = await open({ worker });
@@ -233,23 +233,31 @@ describe.skipIf(chromiumExecutable() === undefined)('in pages of all kinds, in C
       let tasks = 0;
       const { postMessage } = MessagePort.prototype;
       MessagePort.prototype.postMessage = function (...of) { tasks += 1; postMessage.apply(this, of); };
+      // Of files and bitmaps, which are made in workers.
+      const Plain = Worker;
+      let workers = 0;
+      globalThis.Worker = class extends Plain { constructor(...of) { super(...of); workers += 1; } };
       const count = async (work) => { tasks = 0; await work(); return tasks; };
       const picture = await runtime.restore(size);
       const segmented = await runtime.segment(size);
       const attention = await runtime.attend(size, { tags: ['sky'] });
-      return {
+      let [webp, png, bitmap] = [];
+      const counts = {
         tensor: await count(() => runtime.restore(tensor)),
         'picture.toImageData': await count(() => picture.toImageData()),
-        'picture.toBlob': await count(() => picture.toBlob('image/webp')),
-        'picture.toImageBitmap': await count(() => picture.toImageBitmap()),
+        'picture.toBlob': await count(async () => { webp = await picture.toBlob('image/webp'); }),
+        'picture.toImageBitmap': await count(async () => { bitmap = await picture.toImageBitmap(); }),
         mask: await count(() => segmented.mask('sky')),
         'segmented.toImageData': await count(() => segmented.toImageData(0.5)),
-        'segmented.toBlob': await count(() => segmented.toBlob()),
+        'segmented.toBlob': await count(async () => { png = await segmented.toBlob(); }),
         overlay: await count(() => segmented.overlay(picture)),
         'attention.toImageData': await count(() => attention.toImageData('sky')),
-      };`,
+      };
+      const encoded = { workers, types: [webp.type, png.type], size: [bitmap.width, bitmap.height], kept: (await picture.toImageData()).data.length };
+      return { ...counts, encoded };`,
     );
     // A megapixel is 16 steps, and each of them a task of its own.
     for (const [what, count] of Object.entries(tasks)) expect(count, what).toBeGreaterThanOrEqual(15);
+    expect(encoded).toEqual({ workers: 3, types: ['image/webp', 'image/png'], size: [1024, 1024], kept: 4 << 20 });
   });
 });

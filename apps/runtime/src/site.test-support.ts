@@ -64,7 +64,8 @@ export async function serveSite(folder: string, headersOfAll: Readonly<Record<st
     const whole = !site.breaks(path);
     await new Promise((resolve) => setTimeout(resolve, site.delay));
     const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
-    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return response.writeHead(404).end();
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true)
+      return response.writeHead(404, headersOfAll).end();
     const bytes = site.changed.get(path) ?? readFileSync(file);
     const type = { 'content-type': TYPES[file.split('.').at(-1)!] ?? 'application/octet-stream' };
     const range = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '');

@@ -36,6 +36,8 @@ export interface Sending {
 
 const CHANNELS = 3;
 const RGBA = 4;
+/** Bytes that are copied at a time. */
+const COPY_STEP = 1 << 21;
 
 function refuse(rule: RuntimeRule, message: string, cause?: unknown): never {
   throw new RuntimeError(rule, message, { cause });
@@ -75,13 +77,21 @@ async function ofTensor(tensor: TensorLike): Promise<Sending> {
   return sending({ width, height, data: new Uint8Array(bytes.buffer) });
 }
 
-/** The caller's pixels stay the caller's: a copy is sent, made at once, since they may change. */
-function ofPixels(source: ImageData | PixelImage): Sending {
+/** A copy, made at once of a small picture, and over some frames of a large one. */
+async function copied(bytes: ArrayLike<number>): Promise<Uint8Array<ArrayBuffer>> {
+  const given = ArrayBuffer.isView(bytes) ? (bytes as Uint8Array) : Uint8Array.from(bytes);
+  const copy = new Uint8Array(given.length);
+  await inSlices(given.length, COPY_STEP, (start, end) => copy.set(given.subarray(start, end), start));
+  return copy;
+}
+
+/** The caller's pixels stay the caller's: a copy is sent. */
+async function ofPixels(source: ImageData | PixelImage): Promise<Sending> {
   const { width, height, data } = source;
   const channels = data.length / (width * height);
-  if (channels === CHANNELS) return sending({ width, height, data: new Uint8Array(data) });
+  if (channels === CHANNELS) return sending({ width, height, data: await copied(data) });
   if (channels === RGBA) {
-    const rgba = new Uint8Array(data);
+    const rgba = await copied(data);
     return { image: { width, height, rgba }, width, height, transfer: [rgba.buffer] };
   }
   return refuse(

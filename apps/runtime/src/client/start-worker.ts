@@ -11,12 +11,8 @@ export const workerFailed = (reason: string, cause?: unknown): RuntimeError =>
     { cause },
   );
 
-/** A worker of a script that may lie on another host, which browsers start only by way of a script of the page's own. A page without an origin,
- * such as a sandboxed frame's, has none but what its address holds itself. */
-function workerAt(address: string | URL): Worker {
-  const { href, origin } = new URL(address, location.href);
-  if (origin === globalThis.origin) return new Worker(href, { type: 'module' });
-  const text = `import ${JSON.stringify(href)};`;
+/** A worker of a script's text. A page without an origin, such as a sandboxed frame's, may start none but what its address holds itself. */
+export function workerOfText(text: string): Worker {
   if (globalThis.origin === 'null') {
     return new Worker(`data:text/javascript,${encodeURIComponent(text)}`, { type: 'module' });
   }
@@ -25,6 +21,13 @@ function workerAt(address: string | URL): Worker {
   // The script is fetched by the time of the first message.
   worker.addEventListener('message', () => URL.revokeObjectURL(own), { once: true });
   return worker;
+}
+
+/** A worker of a script that may lie on another host, which browsers start only by way of a script of the page's own. */
+function workerAt(address: string | URL): Worker {
+  const { href, origin } = new URL(address, location.href);
+  if (origin === globalThis.origin) return new Worker(href, { type: 'module' });
+  return workerOfText(`import ${JSON.stringify(href)};`);
 }
 
 /** Starts a worker. @throws RuntimeError `NoWorker` where there are none, `WorkerFailed` where the browser refuses */

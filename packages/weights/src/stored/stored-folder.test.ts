@@ -4,6 +4,7 @@ import { WeightsError } from '../error.ts';
 import { openCheckpoint } from '../open.ts';
 import { encodeSafetensors } from '../safetensors/write.ts';
 import { type ByteFolder, blobFolder } from '../source/folder.ts';
+import { listKept, removeKept } from './kept.ts';
 import { MANIFEST_FILE, type Manifest, makeManifest, parseManifest, sha256 } from './manifest.ts';
 import { type StoredProgress, storedFolder } from './stored-folder.ts';
 import { memoryStore, type PieceStore } from './stores.ts';
@@ -161,6 +162,85 @@ describe('storedFolder', () => {
     );
     // 7 seconds where each was compared with all.
     expect(process.cpuUsage(start).user / 1e6).toBeLessThan(2);
+  });
+
+  it('keeps the old version until all of the new one is here, then removes what only the old one has', async () => {
+    const store = memoryStore();
+    const old = await manifestOf();
+    await (await storedFolder(blobs(old), { store })).fetchAll();
+    const changed = { ...FILES, 'config.json': new TextEncoder().encode('{"a": 22222}') };
+    const next = await makeManifest(blobFolder(new Map(Object.entries(changed).map(([path, bytes]) => [path, new Blob([bytes])])), 'model'), Object.keys(changed), { pieceBytes: PIECE }); // biome-ignore format: one line
+    // A go that breaks: without a network the old version is whole.
+    const broken = await storedFolder(network(blobs(next, { 'config.json': changed['config.json'] }), 1), { store });
+    await expect(broken.fetchAll()).rejects.toThrow('the line is dead');
+    const before = await storedFolder(offline, { store });
+    expect(before.manifest).toEqual(old);
+    await before.fetchAll();
+    await readsRight(before);
+    const pieces = (manifest: Manifest) => manifest.files.flatMap((file) => file.pieces);
+    const gone = pieces(old).filter((hash) => !pieces(next).includes(hash));
+    expect(gone).toHaveLength(1);
+    // One that does not.
+    expect(
+      await (await storedFolder(blobs(next, { 'config.json': changed['config.json'] }), { store })).fetchAll(),
+    ).toBe(true);
+    expect((await store.keys()).sort()).toEqual(['manifest model', ...pieces(next)].sort());
+    expect((await storedFolder(offline, { store })).manifest).toEqual(next);
+  });
+
+  it('gives up the old version for the new one where there is no room for both', async () => {
+    const own = memoryStore();
+    let most = Number.POSITIVE_INFINITY;
+    const store: PieceStore = {
+      ...own,
+      async put(key, bytes) {
+        if (!(await own.keys()).includes(key) && (await own.keys()).length >= most) throw new Error('no room');
+        await own.put(key, bytes);
+      },
+    };
+    const wrong = FILES[LARGE as 'config.json'].map((byte, i) => (i > 500 ? byte ^ 1 : byte));
+    const files = new Map(
+      Object.entries({ ...FILES, [LARGE]: wrong }).map(([path, bytes]) => [path, new Blob([bytes])]),
+    );
+    const old = await makeManifest(blobFolder(files, 'model'), Object.keys(FILES), { pieceBytes: PIECE });
+    await (await storedFolder(blobs(old, { [LARGE]: wrong }), { store })).fetchAll();
+    most = (await own.keys()).length + 2;
+    const errors: unknown[] = [];
+    const next = await storedFolder(blobs(await manifestOf()), { store, onStoreError: (error) => errors.push(error) });
+    expect(await next.fetchAll()).toBe(true);
+    expect(errors).toEqual([]);
+    await readsRight(await storedFolder(offline, { store }));
+    // None at all: no piece is asked for twice, whichever way it is read.
+    most = 0;
+    const full: PieceStore = { ...memoryStore(), put: () => Promise.reject(new Error('no room')) };
+    const below = network(blobs(await manifestOf()));
+    const reading = await storedFolder(below, {
+      store: full,
+      parallel: 1,
+      onStoreError: (error) => errors.push(error),
+    });
+    expect(await reading.fetchAll()).toBe(false);
+    await readsRight(reading);
+    expect(errors.map(String)).toEqual(['Error: no room', 'Error: no room']);
+    // The piece at which that was found out is asked for again, and those that are read out of order.
+    expect(below.bytes).toBeLessThanOrEqual(TOTAL + 3 * PIECE);
+  });
+
+  it('lists what is kept, and removes a folder or all', async () => {
+    const store = memoryStore();
+    const manifest = await manifestOf();
+    const named = (name: string): ByteFolder => ({ ...blobs(manifest), name });
+    await (await storedFolder(named('one'), { store })).fetchAll();
+    await storedFolder(named('two'), { store });
+    await store.put('manifest broken', Uint8Array.of(1));
+    const kept = { bytes: TOTAL, keptBytes: TOTAL };
+    expect(await listKept(store)).toEqual([{ name: 'one', ...kept }, { name: 'two', ...kept }]); // biome-ignore format: one line
+    await removeKept(store, 'one');
+    expect(await listKept(store)).toEqual([{ name: 'two', ...kept }]);
+    await removeKept(store, 'two');
+    expect(await store.keys()).toEqual(['manifest broken']);
+    await removeKept(store);
+    expect(await store.keys()).toEqual([]);
   });
 
   it('says what is missing', async () => {

@@ -187,11 +187,11 @@ function pieceSource(name: string, file: ManifestFile, pieceBytes: number, piece
 /** Gives up what is kept of a folder's older version, for the new one. */
 async function makeRoom(below: ByteFolder, store: PieceStore): Promise<void> {
   const next = await store.get(nextKey(below.name));
-  if (next !== undefined) {
-    await store.put(wholeKey(below.name), next);
-    await store.delete(nextKey(below.name));
-  }
+  if (next === undefined) return void (await removeUnlisted(store));
+  await store.delete(wholeKey(below.name));
   await removeUnlisted(store);
+  await store.put(wholeKey(below.name), next);
+  await store.delete(nextKey(below.name));
 }
 
 /** The manifest of a folder, from the network where it answers, else as it was the last time. */
@@ -226,7 +226,11 @@ async function readManifest(below: ByteFolder, { store, onStoreError }: StoredFo
     );
   }
   const manifest = parsed(text);
-  if (text === kept) return manifest;
+  if (text === kept) {
+    // A newer version that was taken back.
+    await store.delete(nextKey(below.name));
+    return manifest;
+  }
   // The older version stays whole until all of this one is here.
   const key = kept === undefined ? wholeKey(below.name) : nextKey(below.name);
   await store.put(key, new TextEncoder().encode(text)).catch((error) => onStoreError?.(error));

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, renameSync, rmSync, statSync } from 'node:fs';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackendError, messageOf } from '../errors.ts';
+import { askWithin, RefusedError } from './bounded-body.ts';
 import { FETCHING_WHEELS, type Fetching, type IndexFile } from './package-index.ts';
 
 const ATTEMPTS = 5;
+/** Of a file whose size no index tells; the largest wheels have half of it. */
+const MOST_BYTES = 2 ** 31;
 
 /** The SHA-256 of a file, in hexadecimal. */
 export async function sha256OfFile(file: string): Promise<string> {
@@ -15,49 +17,70 @@ export async function sha256OfFile(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** An answer that is not the file. Asking again helps against an overloaded server, not against a refusal. */
-class RefusedError extends Error {
-  readonly isFinal: boolean;
+const refused = (status: number): RefusedError =>
+  new RefusedError(`status ${status}`, status >= 400 && status < 500 && status !== 408 && status !== 429);
 
-  constructor(status: number) {
-    super(`status ${status}`);
-    this.isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
-  }
+/** How many bytes of a partial answer may come, after those that are here. @throws RefusedError for another part */
+function partBytes(header: string | null, have: number): number {
+  const [, start, end] = /^bytes (\d+)-(\d+)\//.exec(header ?? '') ?? [];
+  if (start === undefined) return Number.POSITIVE_INFINITY;
+  if (Number(start) !== have) throw new RefusedError(`bytes from ${start} in place of those from ${have}`, true);
+  return Number(end) + 1 - have;
 }
 
-async function fetchRest(file: IndexFile, part: string, onBytes: (bytes: number) => void): Promise<void> {
-  let have = existsSync(part) ? statSync(part).size : 0;
-  const response = await fetch(file.url, have > 0 ? { headers: { range: `bytes=${have}-` } } : {});
-  // 416: the part is already whole, or longer than the file; the hash will tell.
-  if (response.status === 416) return;
-  if (!response.ok || response.body === null) throw new RefusedError(response.status);
-  if (response.status !== 206) have = 0;
-  const count = async function* (source: AsyncIterable<Buffer>) {
-    let done = have;
-    for await (const chunk of source) {
-      done += chunk.length;
-      onBytes(done);
-      yield chunk;
-    }
-  };
-  const out = createWriteStream(part, { flags: have > 0 ? 'a' : 'w' });
-  await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), count, out);
+interface Fetched {
+  readonly part: string;
+  readonly onBytes: (bytes: number) => void;
+  readonly stallMs?: number;
 }
 
-/** Downloads a file to `target`: resumes what an earlier try left, tries again, checks the hash, then renames.
+async function fetchRest(file: IndexFile, { part, onBytes, ...how }: Fetched): Promise<void> {
+  const here = existsSync(part) ? statSync(part).size : 0;
+  const headers: Record<string, string> = here > 0 ? { range: `bytes=${here}-` } : {};
+  await askWithin(file.url, headers, how, async (response, parts) => {
+    // 416: the part is already whole, or longer than the file; the hash will tell.
+    if (response.status === 416) return;
+    if (!response.ok || response.body === null) throw refused(response.status);
+    const have = response.status === 206 ? here : 0;
+    const most = Math.min(file.size ?? MOST_BYTES, MOST_BYTES) - have;
+    const asked = response.status === 206 ? partBytes(response.headers.get('content-range'), have) : most;
+    const count = async function* (source: AsyncIterable<Uint8Array>) {
+      let done = have;
+      for await (const chunk of source) {
+        done += chunk.length;
+        onBytes(done);
+        yield chunk;
+      }
+    };
+    await pipeline(parts(Math.min(most, asked)), count, createWriteStream(part, { flags: have > 0 ? 'a' : 'w' }));
+  });
+}
+
+/** How a file is downloaded. */
+export interface DownloadOptions {
+  retryDelayMs?: number;
+  /** Milliseconds in which the server has to answer, and to send each 16 KiB; default 30,000. */
+  stallMs?: number;
+  fetching?: Fetching;
+}
+
+/** Downloads a file to `target`: resumes what an earlier try left, tries again, checks the hash, then renames. No more comes than its index
+ * says, or 2 GiB, and no server is waited for that sends nothing.
  * @throws BackendError when the network gives up or the hash differs */
 export async function downloadFile(
   file: IndexFile,
   target: string,
   onBytes: (bytes: number) => void = () => {},
-  { retryDelayMs = 1_000, fetching = FETCHING_WHEELS }: { retryDelayMs?: number; fetching?: Fetching } = {},
+  { retryDelayMs = 1_000, stallMs, fetching = FETCHING_WHEELS }: DownloadOptions = {},
 ): Promise<void> {
   const part = `${target}.part`;
   for (let attempt = 1; ; attempt++) {
     try {
-      await fetchRest(file, part, onBytes);
+      await fetchRest(file, { part, onBytes, ...(stallMs !== undefined && { stallMs }) });
       break;
     } catch (error) {
+      // What came is not the file, or not this part of it.
+      if (error instanceof RefusedError && error.isFinal) rmSync(part, { force: true });
       if (attempt === ATTEMPTS || (error instanceof RefusedError && error.isFinal)) {
         throw new BackendError(
           'install-failed',

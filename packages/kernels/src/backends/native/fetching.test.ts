@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -66,6 +66,65 @@ describe('download', () => {
     writeFileSync(join(folder, 'a.whl.part'), BODY.subarray(0, 1000));
     await downloadFile(file(), join(folder, 'a.whl'));
     expect(readFileSync(join(folder, 'a.whl')).equals(BODY)).toBe(true);
+  });
+
+  /** Writes until the other side has enough, or this much. */
+  function endlessly(response: ServerResponse, sent: { bytes: number }): void {
+    const chunk = Buffer.alloc(1 << 16);
+    const more = (): void => {
+      while (!response.destroyed && response.write(chunk)) sent.bytes += chunk.length;
+      if (!response.destroyed) response.once('drain', more);
+    };
+    more();
+  }
+
+  it.each<[string, (response: ServerResponse, from: number) => void, number]>([
+    ['a body without an end', () => {}, 0],
+    [
+      'a body of another length than its list says',
+      (response) => response.writeHead(200, { 'content-length': 1e12 }),
+      0,
+    ],
+    [
+      'a part longer than it says',
+      (response, from) => response.writeHead(206, { 'content-range': `bytes ${from}-${from + 9}/200000` }),
+      1000,
+    ],
+  ])('takes no more of %s than the file can have, and keeps none of it', async (_, head, here) => {
+    const sent = { bytes: 0 };
+    handle = (request, response) => {
+      head(response, Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0));
+      endlessly(response, sent);
+    };
+    if (here > 0) writeFileSync(join(folder, 'a.whl.part'), BODY.subarray(0, here));
+    const most = here > 0 ? 10 : BODY.length;
+    await expect(downloadFile({ ...file(), size: BODY.length }, join(folder, 'a.whl'))).rejects.toThrow(
+      `backend install: a.whl must download; after 1 try: more than the ${most} bytes that it can have; `,
+    );
+    expect(sent.bytes).toBeLessThan(32 << 20);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.each<[string, (response: ServerResponse) => void, string]>([
+    ['says nothing', () => {}, 'no answer in 0.1 s'],
+    ['says nothing after its headers', (response) => response.writeHead(200).flushHeaders(), '0 bytes in 0.1 s'],
+    ['drips', (response) => void setInterval(() => response.write('x'), 20).unref(), 'bytes in 0.1 s'],
+  ])('does not wait for a server that %s', async (_, answer, text) => {
+    handle = (_request, response) => answer(response);
+    const patience = { retryDelayMs: 1, stallMs: 100 };
+    await expect(downloadFile(file(), join(folder, 'a.whl'), () => {}, patience)).rejects.toThrow(text);
+    expect(requests).toHaveLength(5);
+    await expect(listFiles(url, 'a', undefined, patience)).rejects.toThrow(text);
+  });
+
+  it('says that a server sends on and on, and lists that do not end', async () => {
+    handle = (_request, response) => response.writeHead(302, { location: '/a.whl' }).end();
+    await expect(downloadFile(file(), join(folder, 'a.whl'))).rejects.toThrow('after 1 try: redirect after redirect; ');
+    await expect(listFiles(url, 'a')).rejects.toThrow(`${url}/a/ gave redirect after redirect; `);
+    handle = (_request, response) => endlessly(response, { bytes: 0 });
+    await expect(listFiles(url, 'a')).rejects.toThrow(
+      `${url}/a/ gave more than the ${64 << 20} bytes that it can have; `,
+    );
   });
 
   it('tries again after a connection that breaks, from where it broke', async () => {

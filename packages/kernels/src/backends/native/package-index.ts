@@ -1,4 +1,5 @@
 import { BackendError, messageOf } from '../errors.ts';
+import { askWithin, RefusedError } from './bounded-body.ts';
 import { compareVersions, DEFAULT_INDEX_URL, meetsSpecifier, PYTHON_TAG, parseWheelName } from './wheels.ts';
 
 /** A file that a package index offers. */
@@ -23,6 +24,8 @@ interface SimpleJson {
   files: { filename: string; url: string; hashes: Record<string, string>; size?: number; yanked?: boolean | string }[];
 }
 
+/** The longest lists have some megabytes. */
+const MOST_LISTED_BYTES = 64 << 20;
 const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 
 /** The package index to ask: the one given, PIP_INDEX_URL, or the public one. */
@@ -34,18 +37,22 @@ export async function listFiles(
   indexUrl: string,
   project: string,
   fetching: Fetching = FETCHING_WHEELS,
+  stalling: { readonly stallMs?: number } = {},
 ): Promise<IndexFile[]> {
   const page = `${indexUrl.replace(/\/+$/, '')}/${project.toLowerCase().replace(/[-_.]+/g, '-')}/`;
-  let response: Response;
+  const accept = `${JSON_TYPE}, text/html;q=0.1`;
   try {
-    response = await fetch(page, { headers: { accept: `${JSON_TYPE}, text/html;q=0.1` } });
+    return await askWithin(page, { accept }, stalling, async (response, parts) => {
+      if (!response.ok) throw new RefusedError(`status ${response.status}`, true);
+      const type = response.headers.get('content-type') ?? '';
+      const all: Uint8Array[] = [];
+      for await (const part of parts(MOST_LISTED_BYTES)) all.push(part);
+      const text = Buffer.concat(all).toString();
+      return type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
+    });
   } catch (error) {
     throw unreachable(fetching, page, messageOf((error as Error).cause ?? error), error);
   }
-  if (!response.ok) throw unreachable(fetching, page, `status ${response.status}`);
-  const type = response.headers.get('content-type') ?? '';
-  const text = await response.text();
-  return type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
 }
 
 function unreachable({ command, otherwise }: Fetching, page: string, reason: string, cause?: unknown): BackendError {

@@ -26,7 +26,7 @@ const ADDRESS = 'https://pieces.invalid/';
 
 const NAME = 'rass-weights';
 
-/** Insecure pages have no place for files, and frames without an origin of their own may not ask for it. */
+/** Insecure pages have no place for files. */
 function noStore(where: string, what: string, cause?: unknown): WeightsError {
   const got = cause instanceof Error ? `"${cause.message}"` : 'none';
   return new WeightsError(
@@ -36,12 +36,19 @@ function noStore(where: string, what: string, cause?: unknown): WeightsError {
   );
 }
 
+/** Frames without an origin of their own may not even ask for it. */
+async function openCache(name: string): Promise<Cache> {
+  try {
+    return await caches.open(name);
+  } catch (cause) {
+    throw noStore('cacheStore', 'a Cache API', cause);
+  }
+}
+
 /** Pieces in the browser's Cache API. @throws WeightsError `NoStore` where it has none */
 export async function cacheStore(name = NAME): Promise<PieceStore> {
   if (!('caches' in globalThis)) throw noStore('cacheStore', 'a Cache API');
-  const cache = await caches.open(name).catch((cause) => {
-    throw noStore('cacheStore', 'a Cache API', cause);
-  });
+  const cache = await openCache(name);
   const addressOf = (key: string): string => ADDRESS + encodeURIComponent(key);
   return {
     async get(key) {

@@ -58,7 +58,7 @@ export function resizeMap(
   from: Size,
   to: Size,
   smooth: 'linear' | 'none' = 'linear',
-  [first, end]: readonly [first: number, end: number] = [0, height],
+  [first, end]: readonly [first: number, end: number] = [0, to[0]],
 ): Float32Array {
   const [[rows, columns], [height, width]] = [from, to];
   if (values.length !== rows * columns) {

@@ -32,7 +32,7 @@ async function listsOf(store: PieceStore, keys: readonly string[]): Promise<List
     const bytes = lead === undefined ? undefined : await store.get(key);
     if (lead === undefined || bytes === undefined) continue;
     try {
-      const manifest = parseManifest(key, JSON.parse(new TextDecoder().decode(bytes)));
+      const manifest = parseManifest(JSON.parse(new TextDecoder().decode(bytes)), key);
       lists.push({ key, name: key.slice(lead.length), manifest });
     } catch {
       // Damaged where it lay: nothing can be found by it.

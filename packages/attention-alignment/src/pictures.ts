@@ -52,13 +52,13 @@ function between(pixel: number, pixels: number, cells: number): [low: number, hi
   return [low, Math.min(cells - 1, low + 1), at - low];
 }
 
-/** A map at another size, or rows of it from `first` to before `end`. */
+/** A map at another size, or some rows of it. */
 export function resizeMap(
   values: ArrayLike<number>,
   from: Size,
   to: Size,
   smooth: 'linear' | 'none' = 'linear',
-  [first, end]: readonly [first: number, end: number] = [0, to[0]],
+  { rows: [first, end] = [0, to[0]] }: Pick<HeatMapOptions, 'rows'> = {},
 ): Float32Array {
   const [[rows, columns], [height, width]] = [from, to];
   if (values.length !== rows * columns) {
@@ -88,7 +88,7 @@ export function resizeMap(
 /** A map in colours. @throws when the values are not as many as the size says */
 export function heatMap(values: ArrayLike<number>, size: Size, options: HeatMapOptions = {}): Picture {
   const { size: [height, width] = size, smooth = 'linear', rows = [0, height] } = options;
-  const shown = resizeMap(values, size, [height, width], smooth, rows);
+  const shown = resizeMap(values, size, [height, width], smooth, { rows });
   const top = options.max ?? shown.reduce((a, b) => Math.max(a, b), 0);
   const data = new Uint8ClampedArray(shown.length * 4);
   shown.forEach((value, i) => {

@@ -174,7 +174,7 @@ export class Attention {
     const rows = Math.max(1, Math.floor(STEP / 8 / width));
     await inSlices(height, rows, (first, end) => {
       const { data } = heatMap(values, [cells, columns], { size: [height, width], max: 1, rows: [first, end] });
-      const shares = resizeMap(values, [cells, columns], [height, width], 'linear', [first, end]);
+      const shares = resizeMap(values, [cells, columns], [height, width], 'linear', { rows: [first, end] });
       shares.forEach((share, i) => {
         data[4 * i + 3] = OPAQUE * Math.min(1, share);
       });

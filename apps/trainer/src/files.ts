@@ -96,10 +96,15 @@ export async function readJsonFile(path: string): Promise<Record<string, unknown
 
 /** What a small file says. @throws when it is not there or cannot be parsed, with its path */
 export async function parsedFile<T>(path: string, parse: (text: string) => T): Promise<T> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT' && error.code !== 'EISDIR') throw error;
-    throw new Error(`${path}: it is a file; got ${error.code === 'ENOENT' ? 'nothing' : 'a folder'}; check the path`);
+  const entry = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
   });
+  // A pipe would wait for a writer.
+  if (!entry?.isFile()) {
+    const got = entry === undefined ? 'nothing' : entry.isDirectory() ? 'a folder' : 'a pipe or a device';
+    throw new Error(`${path}: it is a file; got ${got}; check the path`);
+  }
+  const text = await readFile(path, 'utf8');
   try {
     return parse(text);
   } catch (error) {

@@ -1,22 +1,21 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Dataset } from '@rass/datasets';
-import { openAde20k, openFolder, openList, openPairs } from '@rass/datasets/node';
-import { exists } from '../files.ts';
+import type { Command } from 'commander';
+import { openSource } from '../samples/open-source.ts';
+import { type SourceHints, sourceOf } from '../samples/source-of.ts';
 
-/** Opens what a path is: a folder with images/ and annotations/ (ADE20K's layout), one with images/ and clean/ (pairs), a text file (a list), or
- * a folder of images.
- * @throws when it is none */
-export async function openAnyDataset(path: string, split?: string): Promise<Dataset> {
-  const entry = await stat(path).catch(() => undefined);
-  if (entry === undefined) throw new Error(`${path}: a data set is a folder or a list; got nothing; check the path`);
-  if (!entry.isDirectory()) return openList(path);
-  const hasLayout = (await exists(join(path, 'images'))) && (await exists(join(path, 'annotations')));
-  if (hasLayout) return openAde20k(path, { ...(split !== undefined && { split }) });
-  const [degraded, clean] = [join(path, 'images'), join(path, 'clean')];
-  if (split === undefined && (await exists(degraded)) && (await exists(clean))) return openPairs({ degraded, clean });
-  if (split === undefined) return openFolder(path);
-  throw new Error(
-    `${path}: a split is of ADE20K's layout, images/ and annotations/; got another folder; leave --split out`,
-  );
-}
+/** What a data set's argument is called. */
+export const DATASET = "a folder in ADE20K's layout, COCO's panoptic JSON, a list, or a folder of images";
+
+/** What says more of a data set than its path. */
+export const withSourceOptions = (command: Command): Command =>
+  command
+    .option('--split <name>', 'the folder below images/ and annotations/')
+    .option(
+      '--images <folder>',
+      "of COCO's panoptic JSON: where its images lie (default: val2017/ beside annotations/)",
+    )
+    .option('--masks <folder>', "and its PNGs (default: the folder of the JSON's name)");
+
+/** Opens what a path is: see sourceOf. @throws when it is none */
+export const openAnyDataset = async (path: string, hints: SourceHints = {}): Promise<Dataset> =>
+  openSource(await sourceOf(path, hints));

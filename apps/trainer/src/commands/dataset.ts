@@ -6,23 +6,22 @@ import { sheetRow, writeDatasetSheet } from '../dataset/sheet.ts';
 import { checkResult } from '../files.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import { scenesSource } from '../samples/scenes.ts';
+import type { SourceHints } from '../samples/source-of.ts';
 import { percent, progressReporter, table } from '../terminal.ts';
 import type { SheetRow } from '../training/task.ts';
-import { openAnyDataset } from './dataset-source.ts';
+import { DATASET, openAnyDataset, withSourceOptions } from './dataset-source.ts';
 import { seedOf, wholeOf } from './option-values.ts';
 
-interface ReadFlags {
-  split?: string;
+interface ReadFlags extends SourceHints {
   samples?: number;
   json?: boolean;
   sheet?: string;
 }
 
-interface WriteFlags {
+interface WriteFlags extends SourceHints {
   out: string;
   degradation: string;
   seed: number;
-  split?: string;
   samples?: number;
 }
 
@@ -41,9 +40,10 @@ function statisticsTable({ classes }: DatasetStatistics): string {
 }
 
 /** Reads a whole data set, with a bar; the first pictures go on the sheet. */
-async function readAll(path: string, { split, samples, sheet }: ReadFlags): Promise<DatasetStatistics> {
+async function readAll(path: string, flags: ReadFlags): Promise<DatasetStatistics> {
+  const { samples, sheet } = flags;
   if (sheet !== undefined) checkResult('dataset', sheet, [path]);
-  const dataset = await openAnyDataset(path, split);
+  const dataset = await openAnyDataset(path, flags);
   const { report, end } = progressReporter();
   const rows: SheetRow[] = [];
   const statistics = await datasetStatistics(dataset, {
@@ -90,7 +90,7 @@ async function write(dataset: Dataset, count: number, { out, degradation, seed }
 }
 
 async function degradeSet(path: string, flags: WriteFlags): Promise<void> {
-  const dataset = await openAnyDataset(path, flags.split);
+  const dataset = await openAnyDataset(path, flags);
   const most = dataset.length ?? 0;
   await write(dataset, Math.min(most, flags.samples ?? most), flags);
 }
@@ -99,10 +99,7 @@ const scenes = async ({ count, size, first, ...flags }: ScenesFlags): Promise<vo
   write(await scenesSource({ kind: 'scenes', size, first, length: count }), count, flags);
 
 const reading = (name: string, description: string): Command =>
-  new Command(name)
-    .description(description)
-    .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
-    .option('--split <name>', 'the folder below images/ and annotations/')
+  withSourceOptions(new Command(name).description(description).argument('<path>', DATASET))
     .option('--samples <count>', 'read at most so many, evenly spread', wholeOf)
     .option('--sheet <file>', `also write a page with pictures, labels and tags of the first ${PICTURES}`);
 
@@ -124,9 +121,12 @@ export const datasetCommand = (): Command =>
       reading('stats', 'sizes, and images and pixels of each class').option('--json', 'print JSON').action(stats),
     )
     .addCommand(
-      writing('degrade', 'write a fixed set of bad photographs beside their good ones and labels')
-        .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
-        .option('--split <name>', 'the folder below images/ and annotations/')
+      withSourceOptions(
+        writing('degrade', 'write a fixed set of bad photographs beside their good ones and labels').argument(
+          '<path>',
+          DATASET,
+        ),
+      )
         .option('--samples <count>', 'at most so many', wholeOf)
         .action(degradeSet),
     )

@@ -9,15 +9,15 @@ import type { ImageScores } from '../evaluation/scores.ts';
 import { checkResult, writeBeside } from '../files.ts';
 import { openLpips } from '../model/lpips.ts';
 import { readDegradation } from '../samples/degradation.ts';
+import type { SourceHints } from '../samples/source-of.ts';
 import { progressReporter, table } from '../terminal.ts';
-import { openAnyDataset } from './dataset-source.ts';
+import { DATASET, openAnyDataset, withSourceOptions } from './dataset-source.ts';
 import { tagsOf, wholeOf } from './option-values.ts';
 
-interface EvalFlags {
+interface EvalFlags extends SourceHints {
   model?: string;
   restorer?: string;
   protocol: Protocol;
-  split?: string;
   samples?: number;
   degradation?: string;
   tags: TagChoice;
@@ -80,10 +80,7 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
   const { protocol, samples, shortSide, lpips } = flags;
   const inputs = [path, flags.model, flags.restorer].filter((input) => input !== undefined);
   if (flags.out !== undefined) checkResult('eval', flags.out, inputs);
-  const [dataset, settings] = [
-    await openAnyDataset(path, flags.split),
-    await readDegradation(flags.degradation ?? 'none'),
-  ];
+  const [dataset, settings] = [await openAnyDataset(path, flags), await readDegradation(flags.degradation ?? 'none')];
   if (flags.model !== undefined) {
     await checkProtocol(flags.model, protocol);
     await checkLabels(path, dataset);
@@ -130,9 +127,11 @@ async function run(path: string, flags: EvalFlags): Promise<void> {
 
 /** `rass eval ...` */
 export const evalCommand = (): Command =>
-  new Command('eval')
-    .description("score segmentation and restoration on a data set, by the paper's protocols")
-    .argument('<path>', "a folder in ADE20K's layout, a list, or a folder of images")
+  withSourceOptions(
+    new Command('eval')
+      .description("score segmentation and restoration on a data set, by the paper's protocols")
+      .argument('<path>', DATASET),
+  )
     .option('--model <folder>', 'what segments')
     .option('--restorer <folder>', 'what restores: scored against the good photographs, and segmented by r2s')
     .addOption(
@@ -140,7 +139,6 @@ export const evalCommand = (): Command =>
         .choices(Object.keys(PROTOCOLS))
         .default('rass'),
     )
-    .option('--split <name>', 'the folder below images/ and annotations/')
     .option('--samples <count>', 'at most so many, from the first on', wholeOf)
     .option(
       '--degradation <name>',

@@ -7,11 +7,12 @@ import { PRECISIONS, type Precision } from '../export/convert.ts';
 import { exportModel } from '../export/export-model.ts';
 import { TASKS, type Task } from '../export/exported-stages.ts';
 import { readDegradation } from '../samples/degradation.ts';
+import type { SourceHints } from '../samples/source-of.ts';
 import { megabytes, percent, progressReporter, table } from '../terminal.ts';
 import { openAnyDataset } from './dataset-source.ts';
 import { numberOf, wholeOf } from './option-values.ts';
 
-interface ExportFlags {
+interface ExportFlags extends SourceHints {
   out: string;
   dtype: Precision;
   name?: string;
@@ -20,7 +21,6 @@ interface ExportFlags {
   tasks?: Task[];
   shardSize?: number;
   compare?: string;
-  split?: string;
   samples: number;
   degradation: string;
   backend?: string;
@@ -48,10 +48,8 @@ interface ComparisonSet extends Pick<ComparisonOptions, 'dataset' | 'settings' |
   readonly path: string;
 }
 
-async function setOf(
-  model: string,
-  { compare, split, degradation, samples }: ExportFlags,
-): Promise<ComparisonSet | undefined> {
+async function setOf(model: string, flags: ExportFlags): Promise<ComparisonSet | undefined> {
+  const { compare, degradation, samples } = flags;
   if (compare === undefined) return undefined;
   const { restoration, segmentation } = await readStages(model);
   if (restoration === undefined && segmentation === undefined) {
@@ -59,7 +57,7 @@ async function setOf(
       `export: what is compared restores or segments; got ${model}, which does neither; leave --compare out`,
     );
   }
-  const dataset = await openAnyDataset(compare, split);
+  const dataset = await openAnyDataset(compare, flags);
   return { path: compare, dataset, settings: await readDegradation(degradation), samples };
 }
 
@@ -131,6 +129,8 @@ export const exportCommand = (): Command =>
     )
     .option('--compare <path>', 'a data set on which the model is compared with what is written')
     .option('--split <name>', 'the folder below images/ and annotations/')
+    .option('--images <folder>', "of COCO's panoptic JSON: where its images lie")
+    .option('--masks <folder>', 'and its PNGs')
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)
     .option(
       '--degradation <name>',

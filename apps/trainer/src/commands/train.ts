@@ -1,19 +1,22 @@
 import { join } from 'node:path';
 import { selectBackend } from '@rass/kernels';
 import { describeGroups } from '@rass/training';
-import { memoryUse } from '@rass/training/node';
 import { Command } from 'commander';
 import { loadRecipe } from '../recipe/load.ts';
+import { recipeNames } from '../recipe/packaged.ts';
 import type { Recipe, RecipeKind } from '../recipe/recipes.ts';
 import { checkSamples } from '../samples/check-samples.ts';
 import { type OpenFeed, openFeed } from '../samples/feed.ts';
+import { withData } from '../samples/source-of.ts';
 import { startTask } from '../tasks/start.ts';
+import { dryRun } from '../training/dry-run.ts';
 import { type RunOptions, type RunResult, train } from '../training/loop.ts';
 import { checkProcesses, openHelpers, threadSettings } from '../training/processes/helpers.ts';
 import { wholeOf } from './option-values.ts';
 
 interface TrainFlags {
   set?: string[];
+  data?: string;
   out?: string;
   backend?: string;
   processes: number;
@@ -43,34 +46,6 @@ function stopSignal(print: (line: string) => void): { signal: AbortSignal; code:
   return { signal: controller.signal, code: () => code, forget };
 }
 
-/** One step of everything, without a run: what it takes, and that it works. */
-async function tryStep(recipe: Recipe, print: (line: string) => void): Promise<void> {
-  const feed = await openFeed({ degradation: 'none', ...recipe });
-  await checkSamples(recipe, feed);
-  const task = await startTask(recipe, feed.classes);
-  print(describeGroups(task.groups, recipe.optimizer.rate));
-  const stop = new AbortController();
-  for await (const [samples] of feed.from(0, stop.signal)) {
-    const start = performance.now();
-    const { terms } = await task.run(samples!, { step: 0, part: 0 });
-    const seconds = (performance.now() - start) / 1000;
-    const hours = (seconds * recipe.accumulate * recipe.steps) / 3600;
-    const { process: bytes } = memoryUse();
-    print(
-      Object.entries(terms)
-        .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
-        .join('  '),
-    );
-    print(
-      `${seconds.toFixed(2)} s for the first batch; all ${recipe.steps} steps would take about ${hours.toFixed(1)} h` +
-        (bytes === undefined ? '' : `; ${(bytes / 1e9).toFixed(2)} GB`),
-    );
-    break;
-  }
-  await feed.close();
-  task.dispose();
-}
-
 /** Trains, with helper processes where more than one is asked for. */
 async function trainWith(
   processes: number,
@@ -87,8 +62,14 @@ async function trainWith(
   }
 }
 
+/** A recipe with its set at another place. */
+async function withDataAt(recipe: Recipe, data: string | undefined): Promise<Recipe> {
+  if (data === undefined) return recipe;
+  return { ...recipe, data: { ...recipe.data, source: await withData(recipe.data.source, data) } };
+}
+
 async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<void> {
-  const recipe = await loadRecipe(path, kind, flags.set);
+  const recipe = await withDataAt(await loadRecipe(path, kind, flags.set), flags.data);
   const print = flags.quiet ? () => {} : (line: string) => console.log(line);
   checkProcesses(flags.processes, recipe);
   // Before TensorFlow is loaded, which reads them once.
@@ -96,8 +77,8 @@ async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<v
   const { name: backend, description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   print(JSON.stringify(recipe, null, 2));
   print(`on ${description}`);
-  if (flags.dryRun) return tryStep(recipe, print);
   const out = flags.out ?? join('runs', recipe.name);
+  if (flags.dryRun) return dryRun(recipe, out, print);
   const stop = stopSignal(print);
   const feed = await openFeed({ degradation: 'none', ...recipe });
   try {
@@ -124,8 +105,12 @@ async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<v
 export function trainingCommand(name: string, kind: RecipeKind, description: string): Command {
   return new Command(name)
     .description(description)
-    .argument('<recipe>', 'a .ts, .js, .json or .yaml file: see the recipes of apps/trainer')
+    .argument('<recipe>', `a .ts, .js, .json or .yaml file, or one of this program: ${recipeNames().join(', ')}`)
     .option('--set <field=value>', 'another value for a field, such as optimizer.rate=1e-4; may be repeated', collect)
+    .option(
+      '--data <path>',
+      "where the recipe's data set lies: a folder in ADE20K's layout or of images, a list, COCO's JSON",
+    )
     .option('--out <folder>', "where the run lies; one that is there goes on (default: runs/ and the recipe's name)")
     .option('--backend <name>', 'what computes (default: the best that there is)')
     .option(
@@ -134,7 +119,10 @@ export function trainingCommand(name: string, kind: RecipeKind, description: str
       wholeOf,
       1,
     )
-    .option('--dry-run', 'one batch forward and backward: the loss, the time and the memory; nothing is written')
+    .option(
+      '--dry-run',
+      'one batch forward and backward: the loss, the time and the memory, and whether the run could begin; nothing is written',
+    )
     .option('--quiet', 'print nothing')
     .action((path: string, flags: TrainFlags) => run(kind, path, flags));
 }

@@ -1,20 +1,30 @@
-import { extname, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { extname } from 'node:path';
 import { parse as parseYaml } from 'yaml';
-import { exists, parsedFile } from '../files.ts';
+import { importModule } from './import-module.ts';
+import { recipeFile } from './packaged.ts';
 import { type Recipe, type RecipeKind, resolveRecipe } from './recipes.ts';
+import { readTextRecipe } from './text-recipe.ts';
 
 const MODULES = ['.ts', '.mts', '.js', '.mjs'];
 
-async function readRecipe(path: string): Promise<unknown> {
+interface ReadRecipe {
+  readonly options: unknown;
+  /** What errors at a field begin with. */
+  placeOf(field: readonly PropertyKey[]): string;
+}
+
+async function readRecipe(recipe: string): Promise<ReadRecipe> {
+  const path = await recipeFile(recipe);
   const kind = extname(path);
-  if (!(await exists(path))) throw new Error(`recipe: ${path}: a recipe is a file; got nothing; check the path`);
   if (MODULES.includes(kind)) {
-    const module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown };
-    if (module.default !== undefined) return module.default;
+    const module = await importModule(path);
+    if (module.default !== undefined) return { options: module.default, placeOf: () => `recipe ${recipe}` };
     throw new Error(`recipe: ${path}: a module's default export is the recipe; got none; write export default`);
   }
-  if (['.json', '.yaml', '.yml'].includes(kind)) return parsedFile(path, parseYaml);
+  if (['.json', '.yaml', '.yml'].includes(kind)) {
+    const { value, placeOf } = await readTextRecipe(path);
+    return { options: value, placeOf: (field) => `recipe ${placeOf(field)}` };
+  }
   throw new Error(
     `recipe: ${path}: a recipe is a ${[...MODULES, '.json', '.yaml'].join(', ')} file; got "${kind}"; rename it`,
   );
@@ -51,7 +61,7 @@ function parseSetting(text: string): { path: string[]; value: unknown } {
   return { path: text.slice(0, at).split('.'), value: Number.isNaN(asNumber) ? parseYaml(spelled) : asNumber };
 }
 
-/** Reads a recipe's file, lays the settings over it, checks it and fills in the defaults.
+/** Reads a recipe, of a path or one of the package's names, lays the settings over it, checks it and fills in the defaults.
  * @throws when it is no recipe of the kind that the command trains, or a field is wrong */
 export async function loadRecipe<K extends RecipeKind>(
   path: string,
@@ -59,9 +69,15 @@ export async function loadRecipe<K extends RecipeKind>(
   settings: readonly string[] = [],
 ): Promise<Extract<Recipe, { kind: K }>> {
   const given = settings.map(parseSetting);
-  const base = await readRecipe(path);
+  const { options: base, placeOf } = await readRecipe(path);
   const options = given.reduce((tree, { path: at, value }) => replaced(tree, at, value), base);
-  const recipe = resolveRecipe(options, `recipe ${path}`);
+  const isSet = (field: readonly PropertyKey[]): boolean =>
+    given.some(
+      ({ path: at }) => at.length > 0 && at.every((step, i) => i >= field.length || step === String(field[i])),
+    );
+  const recipe = resolveRecipe(options, (field) =>
+    isSet(field) && field.length > 0 ? `recipe ${path}, --set` : placeOf(field),
+  );
   if (recipe.kind === kind) return recipe as Extract<Recipe, { kind: K }>;
   throw new Error(`recipe ${path}: this command trains "${kind}"; got a recipe of "${recipe.kind}"; use its command`);
 }

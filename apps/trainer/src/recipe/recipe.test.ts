@@ -94,7 +94,7 @@ it('says what is wrong with a file', async () => {
 });
 
 const RECIPES = fileURLToPath(new URL('../../recipes', import.meta.url));
-it.each(globSync('**/*.ts', { cwd: RECIPES }))('reads the recipe of the package: %s', async (name) => {
+it.each(globSync('**/*.js', { cwd: RECIPES }))('reads the recipe of the package: %s', async (name) => {
   const { default: options } = (await import(join(RECIPES, name))) as { default: { kind: RecipeKind } };
   const recipe = await loadRecipe(join(RECIPES, name), options.kind);
   expect(recipe.about).toBeDefined();
@@ -120,7 +120,7 @@ it('says what is wrong with names, patterns and files', async () => {
   const wrong = (change: object) => () => resolveRecipe({ ...smallScr(3, 'model'), ...change }, 'test');
   expect(wrong({ name: '..' })).toThrow('name');
   expect(wrong({ optimizer: { groups: [{ match: '(' }] } })).toThrow('is a regular expression');
-  await expect(loadRecipe(join(folder, 'none.ts'), 'scr')).rejects.toThrow('a recipe is a file; got nothing');
+  await expect(loadRecipe(join(folder, 'none.ts'), 'scr')).rejects.toThrow('a recipe is a file, or one of sd21/scr, ');
   const broken = put('broken.json', '{"kind": ');
-  await expect(loadRecipe(broken, 'scr')).rejects.toThrow(`${broken}: `);
+  await expect(loadRecipe(broken, 'scr')).rejects.toThrow(`recipe: ${broken}:1:`);
 });

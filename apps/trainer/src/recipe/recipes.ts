@@ -133,17 +133,22 @@ export const defineRecipe = <R extends RecipeOptions>(recipe: R): R => recipe;
 
 const shown = (value: unknown): string => (JSON.stringify(value) ?? String(value)).slice(0, 80);
 
-/** Checks a recipe and fills in what it leaves out. @throws naming every field that is wrong */
-export function resolveRecipe(options: unknown, where: string): Recipe {
+/** Checks a recipe and fills in what it leaves out. `where`: what errors begin with, or what they do at a field.
+ * @throws naming every field that is wrong */
+export function resolveRecipe(options: unknown, where: string | ((field: readonly PropertyKey[]) => string)): Recipe {
+  const placeOf = typeof where === 'string' ? () => where : where;
   const kind = (options as { kind?: unknown } | null)?.kind;
   if (!RECIPE_KINDS.includes(kind as RecipeKind)) {
-    throw new Error(`${where}: kind is one of ${RECIPE_KINDS.join(', ')}; got ${shown(kind)}; say what is trained`);
+    throw new Error(
+      `${placeOf(['kind'])}: kind is one of ${RECIPE_KINDS.join(', ')}; got ${shown(kind)}; say what is trained`,
+    );
   }
   const result = v.safeParse(SCHEMAS[kind as RecipeKind], options);
   if (result.success) return result.output as Recipe;
   const lines = result.issues.map((issue) => {
     const at = v.getDotPath(issue) ?? '';
-    return `${where}: ${at}: ${issue.message}; got ${shown(issue.input)}; see the recipes of ${kind}`;
+    const field = issue.path?.map(({ key }) => key as PropertyKey) ?? [];
+    return `${placeOf(field)}: ${at}: ${issue.message}; got ${shown(issue.input)}; see the recipes of ${kind}`;
   });
   throw new Error(lines.join('\n'));
 }

@@ -13,13 +13,12 @@ import {
 } from '@rass/training';
 import { type Checkpoints, type JsonObject, openCheckpoints, type Parts, type Resumed } from '@rass/training/node';
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
-import { exists, isSame, jsonText, writeBeside } from '../files.ts';
-import { weightsFingerprint } from '../model/fingerprint.ts';
-import type { SourceRecipe } from '../recipe/fields.ts';
+import { jsonText, writeBeside } from '../files.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
 import type { Helpers } from './processes/helpers.ts';
+import { askedOf, checkMetrics, checkPlace, mayDiffer } from './run-checks.ts';
 import { scheduleOf } from './schedule.ts';
 import { writeSheet } from './sheet.ts';
 import type { BatchResult, TrainingTask } from './task.ts';
@@ -55,32 +54,6 @@ export interface RunResult {
   readonly model?: string;
 }
 
-/** Fields that say nothing about the weights: a run may go on with others. */
-const MAY_DIFFER = [
-  'about',
-  'hardware',
-  'expected',
-  'logEvery',
-  'checkpoints',
-  'validation',
-  'data.workers',
-  'data.ahead',
-  'data.allow',
-];
-/** Where sets lie: what is in them is told by the feed's identity. */
-const PLACES = ['folder', 'file', 'degraded', 'clean', 'annotations', 'images', 'masks', 'keep'];
-
-function placesOf(source: SourceRecipe, at: string): string[] {
-  if (source.kind === 'mix') return source.parts.flatMap((part, i) => placesOf(part.source, `${at}.parts.${i}.source`));
-  return PLACES.map((place) => `${at}.${place}`);
-}
-
-/** Of a schedule that does not depend on the end, the number of steps, too: a run may go on for longer. */
-function mayDiffer({ optimizer, data }: Recipe, feed: SampleFeed): string[] {
-  const places = feed.identity === undefined ? [] : placesOf(data.source, 'data.source');
-  return [...MAY_DIFFER, ...places, ...(optimizer.schedule.kind === 'constant' ? ['steps'] : [])];
-}
-
 interface Run extends RunOptions {
   /** What checkpoints keep of the recipe, and of the weights that the run begins with. */
   readonly asked: JsonObject;
@@ -100,11 +73,7 @@ async function startRun(options: RunOptions): Promise<Run> {
   const parts: Parts = { trained: variables, optimizer, ...(average && { average }), ...task.state };
   const { keepLast, keepBest } = recipe.checkpoints;
   const checkpoints = await openCheckpoints(join(out, 'checkpoints'), { keepLast, keepBest });
-  const asked = {
-    ...(recipe as unknown as JsonObject),
-    ...('model' in recipe && { modelWeights: await weightsFingerprint(recipe.model) }),
-    ...(options.feed.identity && { samples: options.feed.identity }),
-  };
+  const asked = await askedOf(options);
   return {
     ...options,
     asked,
@@ -175,17 +144,14 @@ async function save(run: Run, step: number, metrics: Readonly<Record<string, num
 /** Scores, with the averaged weights where there are such, and writes the sheet. */
 async function validate(run: Run, journal: Journal, step: number): Promise<Record<string, number>> {
   const { task, feed, recipe, out } = run;
-  if (task.validate === undefined || recipe.validation.every === 0) return {};
+  if (task.validate === undefined || recipe.validation.every === 0) {
+    checkMetrics(recipe, {});
+    return {};
+  }
   const samples = await feed.validation();
   const score = () => task.validate!(samples, { pictures: recipe.validation.pictures });
   const { metrics, sheet } = run.average === undefined ? await score() : await run.average.during(score);
-  const unknown = recipe.checkpoints.keepBest.find(({ metric }) => !(metric in metrics));
-  if (unknown !== undefined) {
-    const known = Object.keys(metrics).join(', ');
-    throw new Error(
-      `recipe: checkpoints.keepBest: a metric of the validation, ${known}; got "${unknown.metric}"; name one of them`,
-    );
-  }
+  checkMetrics(recipe, metrics);
   await writeSheet(join(out, 'sheets'), step, sheet, metrics);
   journal.validation(step, metrics, sheet);
   return { ...metrics };
@@ -237,24 +203,6 @@ async function finish(run: Run): Promise<string> {
   return model;
 }
 
-/** What the run would write over. @throws when a model lies there that it has not made, or more was done than it asks for */
-async function checkRun({ recipe, out }: RunOptions, resumed: Resumed | undefined): Promise<void> {
-  const model = join(out, 'model');
-  if ('model' in recipe && isSame(recipe.model, model)) {
-    throw new Error(`${out}: a run leaves the model that it begins with as it is; got ${model}; give another --out`);
-  }
-  if (resumed === undefined && (await exists(model))) {
-    throw new Error(
-      `${out}: a run begins in a folder of its own; got a model there, without checkpoints; give another --out`,
-    );
-  }
-  if (resumed !== undefined && resumed.step > recipe.steps) {
-    throw new Error(
-      `${out}: a run has at most its steps behind it; got ${resumed.step} of ${recipe.steps}; ask for more, or give another --out`,
-    );
-  }
-}
-
 /** Trains by a recipe, from the newest checkpoint of the folder on, to the end or to the signal. Every step depends on its
  * number alone, so that runs that were killed end as one that was not.
  * @throws when the folder holds another run, a checkpoint cannot be read or written, and what the task throws */
@@ -265,9 +213,9 @@ export async function train(options: RunOptions): Promise<RunResult> {
   try {
     const resumed = await run.checkpoints.resume(run.parts, {
       recipe: run.asked,
-      mayDiffer: mayDiffer(recipe, options.feed),
+      mayDiffer: mayDiffer(options),
     });
-    await checkRun(options, resumed);
+    await checkPlace(options, resumed);
     announce(run, resumed);
     const start = resumed?.step ?? 0;
     await writeBeside(join(out, 'recipe.json'), jsonText(recipe));

@@ -110,6 +110,11 @@ export async function restoreAll(saved: SavedCheckpoint, parts: Parts, options: 
   await takeUp(where, saved, parts);
 }
 
+/** That a checkpoint was saved by a run like this one: what resuming checks first, without reading a tensor.
+ * @throws naming the fields that are others */
+export const checkResume = (saved: SavedCheckpoint, options: Pick<ResumeOptions, 'recipe' | 'mayDiffer'>): void =>
+  checkRecipe(`resume from ${stepName(saved.step)}`, saved, options);
+
 /** Takes up one part of a checkpoint alone, such as the averages to judge by, and verifies its file first.
  * @throws when it is not there, does not fit, or is not as it was written */
 export async function restorePart(saved: SavedCheckpoint, name: string, part: Part): Promise<void> {

@@ -17,8 +17,8 @@ export default defineRecipe({
   logEvery: 20,
   vae: {
     block_out_channels: [24, 48, 80],
-    down_block_types: Array<string>(LEVELS).fill('DownEncoderBlock2D'),
-    up_block_types: Array<string>(LEVELS).fill('UpDecoderBlock2D'),
+    down_block_types: Array(LEVELS).fill('DownEncoderBlock2D'),
+    up_block_types: Array(LEVELS).fill('UpDecoderBlock2D'),
     layers_per_block: 1,
     norm_num_groups: 8,
     latent_channels: 4,

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineRecipe } from '@rass/trainer';
 
-const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 export default defineRecipe({
   kind: 'scr',

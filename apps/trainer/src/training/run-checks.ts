@@ -1,0 +1,101 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { checkResume, type JsonObject, listCheckpoints, type SavedCheckpoint } from '@rass/training/node';
+import { exists, isSame } from '../files.ts';
+import { weightsFingerprint } from '../model/fingerprint.ts';
+import type { SourceRecipe } from '../recipe/fields.ts';
+import type { Recipe } from '../recipe/recipes.ts';
+import type { SampleFeed } from './loop.ts';
+
+/** What a run would be: the recipe, its samples and its place. */
+export interface AskedRun {
+  readonly recipe: Recipe;
+  readonly feed: Pick<SampleFeed, 'identity'>;
+  readonly out: string;
+}
+
+/** Fields that say nothing about the weights: a run may go on with others. */
+const MAY_DIFFER = [
+  'about',
+  'hardware',
+  'expected',
+  'logEvery',
+  'checkpoints',
+  'validation',
+  'data.workers',
+  'data.ahead',
+  'data.allow',
+];
+
+/** Where sets lie: what is in them is told by the feed's identity. */
+const PLACES = ['folder', 'file', 'degraded', 'clean', 'annotations', 'images', 'masks', 'keep'];
+
+function placesOf(source: SourceRecipe, at: string): string[] {
+  if (source.kind === 'mix') return source.parts.flatMap((part, i) => placesOf(part.source, `${at}.parts.${i}.source`));
+  return PLACES.map((place) => `${at}.${place}`);
+}
+
+/** What of a recipe may change between two goes; of a schedule that does not depend on the end, the number of steps, too. */
+export function mayDiffer({ recipe: { optimizer, data }, feed }: AskedRun): string[] {
+  const places = feed.identity === undefined ? [] : placesOf(data.source, 'data.source');
+  return [...MAY_DIFFER, ...places, ...(optimizer.schedule.kind === 'constant' ? ['steps'] : [])];
+}
+
+/** What checkpoints keep of what a run was asked for: the recipe, the weights that it begins with, and what its samples are. */
+export async function askedOf({ recipe, feed }: AskedRun): Promise<JsonObject> {
+  return {
+    ...(recipe as unknown as JsonObject),
+    ...('model' in recipe && { modelWeights: await weightsFingerprint(recipe.model) }),
+    ...(feed.identity && { samples: feed.identity }),
+  };
+}
+
+/** What the run would write over. @throws when a model lies there that it has not made, or more was done than it asks for */
+export async function checkPlace(
+  { recipe, out }: AskedRun,
+  done: { readonly step: number } | undefined,
+): Promise<void> {
+  const model = join(out, 'model');
+  if ('model' in recipe && isSame(recipe.model, model)) {
+    throw new Error(`${out}: a run leaves the model that it begins with as it is; got ${model}; give another --out`);
+  }
+  if (done === undefined && (await exists(model))) {
+    throw new Error(
+      `${out}: a run begins in a folder of its own; got a model there, without checkpoints; give another --out`,
+    );
+  }
+  if (done !== undefined && done.step > recipe.steps) {
+    throw new Error(
+      `${out}: a run has at most its steps behind it; got ${done.step} of ${recipe.steps}; ask for more, or give another --out`,
+    );
+  }
+}
+
+/** That metrics by which checkpoints are kept are given by the validation. @throws when one is not */
+export function checkMetrics({ checkpoints: { keepBest } }: Recipe, metrics: Readonly<Record<string, number>>): void {
+  const unknown = keepBest.find(({ metric }) => !(metric in metrics));
+  if (unknown === undefined) return;
+  const known = Object.keys(metrics).join(', ') || 'none, since there is no validation';
+  throw new Error(
+    `recipe: checkpoints.keepBest: a metric of the validation, ${known}; got "${unknown.metric}"; name one of them`,
+  );
+}
+
+async function checkWritable(out: string): Promise<void> {
+  let folder = resolve(out);
+  while (!(await exists(folder))) folder = dirname(folder);
+  await access(folder, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      `${out}: a run writes into its folder; got ${folder}, which cannot be written to (${error.code}); give another --out`,
+    );
+  });
+}
+
+/** That a run could begin or go on at its place, of which nothing is touched. @throws what the run would */
+export async function checkRun(run: AskedRun): Promise<void> {
+  await checkWritable(run.out);
+  const { saved } = await listCheckpoints(join(run.out, 'checkpoints'));
+  const newest: SavedCheckpoint | undefined = saved[0];
+  if (newest !== undefined) checkResume(newest, { recipe: await askedOf(run), mayDiffer: mayDiffer(run) });
+  await checkPlace(run, newest);
+}

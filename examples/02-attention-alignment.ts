@@ -20,6 +20,7 @@ import {
   tagPrompt,
   tagValues,
 } from '@rass/attention-alignment';
+import { decodeImage } from '@rass/images';
 import { selectBackend, valueAndGradients } from '@rass/kernels';
 import { disposeParams, randomParams, trainable, trainableTensors } from '@rass/nn';
 import { clipText, clipTextParams, parseClipTextConfig } from '@rass/text-encoder';
@@ -27,7 +28,6 @@ import { createTokenizer } from '@rass/text-encoder/presets';
 import { attentionNames, parseUnetConfig, type Unet, unet, unetParams } from '@rass/unet';
 import { dispose, ones, type Tensor3D, type Tensor4D, tensor4d, tidy, train } from '@tensorflow/tfjs-core';
 import { decode as decodePng, encode as encodePng } from 'fast-png';
-import jpeg from 'jpeg-js';
 
 const LATENTS: Size = [32, 32];
 const SEED = 1;
@@ -57,14 +57,14 @@ function cells({ width, height, data }: { width: number; height: number; data: U
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const cell = Math.floor(y / cellHeight) * columns + Math.floor(x / cellWidth);
-      for (let c = 0; c < 3; c++) out[3 * cell + c] += data[4 * (y * width + x) + c] / 127.5 / (cellHeight * cellWidth);
+      for (let c = 0; c < 3; c++) out[3 * cell + c] += data[3 * (y * width + x) + c] / 127.5 / (cellHeight * cellWidth);
     }
   }
   return out.map((value) => value - 1);
 }
 
-function readSample(folder: string, name: string): Sample {
-  const photograph = jpeg.decode(readFileSync(join(folder, name, 'img.jpg')), { useTArray: true });
+async function readSample(folder: string, name: string): Promise<Sample> {
+  const photograph = await decodeImage(readFileSync(join(folder, name, 'img.jpg')));
   const files = readdirSync(join(folder, name)).filter((file) => /^mask\d+\.png$/.test(file)).sort(); // biome-ignore format: one line
   const { width, height } = photograph;
   const labels = new Int32Array(width * height);
@@ -169,7 +169,8 @@ async function main(): Promise<void> {
     allowNegative: true,
   });
   await selectBackend(values.backend as 'auto');
-  const samples = readdirSync(values.data).sort().map((name) => readSample(values.data, name)); // biome-ignore format: one line
+  const names = readdirSync(values.data).sort();
+  const samples = await Promise.all(names.map((name) => readSample(values.data, name)));
   const batch = batchOf(samples);
   const params = trainable(unetParams(randomParams(SEED), config), () => true);
   const variables = trainableTensors(params);

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { decodeImage } from '@rass/images';
 import { forwardPass, selectBackend } from '@rass/kernels';
 import {
   convBackbone,
@@ -25,7 +26,6 @@ import { ConfusionMatrix } from '@rass/metrics';
 import { mapTensors, namedTensors, type ParamSource, randomParams, trainable, trainableTensors } from '@rass/nn';
 import { dispose, type Tensor, type Tensor4D, tidy, train } from '@tensorflow/tfjs-core';
 import { decode as decodePng, encode as encodePng } from 'fast-png';
-import jpeg from 'jpeg-js';
 
 const CLASSES = 150;
 const IGNORE = 255;
@@ -62,8 +62,8 @@ interface Sample {
   readonly labels: Uint8Array;
 }
 
-function readSample(folder: string, file: string): Sample {
-  const image = jpeg.decode(readFileSync(join(folder, 'images', file)), { useTArray: true });
+async function readSample(folder: string, file: string): Promise<Sample> {
+  const image = await decodeImage(readFileSync(join(folder, 'images', file)));
   const name = file.replace(/\.jpe?g$/i, '');
   const map = decodePng(readFileSync(join(folder, 'annotations', `${name}.png`)));
   if (map.width !== image.width || map.height !== image.height || map.channels !== 1) {
@@ -172,7 +172,7 @@ async function main(): Promise<void> {
   });
   await selectBackend(values.backend as 'auto');
   const files = readdirSync(join(values.data, 'images')).filter((file) => /\.jpe?g$/i.test(file)).sort(); // biome-ignore format: one line
-  const samples = files.map((file) => readSample(values.data, file));
+  const samples = await Promise.all(files.map((file) => readSample(values.data, file)));
   const size = Number(values.size);
   const processor = parseMask2FormerProcessorConfig({ size: { height: size, width: Math.round((size * 4) / 3 / 32) * 32 }, do_reduce_labels: true, ignore_index: IGNORE }); // biome-ignore format: one line
   const segmentationMaps = samples.map(({ image, labels }) => ({

@@ -35,20 +35,16 @@ def orientation(value: int) -> Image.Exif:
 def main() -> None:
     rgb = picture(1)
     grey16 = (numpy.asarray(rgb.convert("L")).astype(numpy.uint16) * 257 - 100).clip(0).astype(numpy.uint16)
-    alpha = rgb.copy()
-    alpha.putalpha(picture(2).convert("L"))
     exact = {
         "rgb.png": saved(rgb, format="png"),
-        "rgba.png": saved(alpha, format="png"),
         "grey.png": saved(rgb.convert("L"), format="png"),
-        "grey-alpha.png": saved(alpha.convert("LA"), format="png"),
         "palette.png": saved(rgb.quantize(200), format="png"),
         "palette-4.png": saved(rgb.quantize(9), format="png", bits=4),
         "palette-2.png": saved(rgb.quantize(4), format="png", bits=2),
         "bilevel.png": saved(rgb.convert("1"), format="png"),
         "lossless.webp": saved(rgb, format="webp", lossless=True),
     }
-    near = {
+    exact |= {
         "444.jpg": saved(rgb, format="jpeg", quality=95, subsampling=0),
         "progressive.jpg": saved(rgb, format="jpeg", quality=95, subsampling=0, progressive=True),
         "grey.jpg": saved(rgb.convert("L"), format="jpeg", quality=95),
@@ -56,7 +52,7 @@ def main() -> None:
         **{f"orientation-{i}.jpg": saved(rgb, format="jpeg", quality=95, subsampling=0, exif=orientation(i)) for i in range(1, 9)},
     }
     tensors = {}
-    for name, data in {**exact, **near}.items():
+    for name, data in exact.items():
         image = Image.open(io.BytesIO(data))
         turned = Image.open(io.BytesIO(data))
         turned = turned.transpose(ORIENTATIONS[turned.getexif().get(0x0112, 1)]) if turned.getexif().get(0x0112, 1) > 1 else turned
@@ -74,7 +70,7 @@ def main() -> None:
             tensors[f"out/resized/{name}-{width}x{height}"] = torch.from_numpy(numpy.asarray(resized).copy())
         labels = rgb.convert("L").resize((width, height), Image.Resampling.NEAREST)
         tensors[f"out/resized/nearest-{width}x{height}"] = torch.from_numpy(numpy.asarray(labels).copy())
-    save_case("images/codecs", tensors, dict(exact=[*exact, "grey-16.png"], near=list(near), sizes=sizes))
+    save_case("images/codecs", tensors, dict(exact=[*exact, "grey-16.png"], sizes=sizes))
 
 
 TURN = Image.Transpose

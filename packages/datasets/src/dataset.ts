@@ -23,6 +23,8 @@ export interface Dataset {
   readonly length: number | undefined;
   /** Of its labels; none where it has no labels. */
   readonly classes: readonly DatasetClass[];
+  /** Lines about what lies beside its files and is not read, such as HEIC. */
+  readonly leftOut?: readonly string[];
   /** @throws when a file is not there or broken, or sizes differ */
   get(index: number): Promise<DatasetSample>;
   /** The labels of a sample alone, where they can be read without its image; undefined where it has none. */

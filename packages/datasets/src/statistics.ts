@@ -20,7 +20,8 @@ export interface DatasetStatistics {
   readonly widths: readonly [least: number, median: number, most: number];
   readonly heights: readonly [least: number, median: number, most: number];
   readonly classes: readonly ClassStatistics[];
-  /** A line for each sample that could not be read, or whose labels are no classes, and one where labels of all samples together tell nothing apart. */
+  /** A line for each sample that could not be read, or whose labels are no classes, and one where labels of all samples together tell nothing apart;
+   * and for images in formats that are not read. */
   readonly problems: readonly string[];
 }
 
@@ -86,7 +87,7 @@ export async function datasetStatistics(dataset: Dataset, options: StatisticsOpt
   }
   const count = Math.min(available, options.samples ?? available);
   const counter = new Counter(dataset.classes);
-  const problems: string[] = [];
+  const problems: string[] = [...(dataset.leftOut ?? [])];
   const [widths, heights]: [number[], number[]] = [[], []];
   const pixels = new Map<number, number>();
   let [labelled, pairs] = [0, 0];

@@ -1,16 +1,66 @@
-import type { RgbImage } from './image.ts';
+import type { Colour, RgbImage } from './image.ts';
 
-/** An image of red, green, blue and alpha, interleaved, without its alpha. */
-export function withoutAlpha({
-  width,
-  height,
-  data: rgba,
-}: {
+const OPAQUE = 255;
+const RGB = 3;
+const RGBA = 4;
+
+/** What shows through where nothing else is said: most pages and papers are white. */
+export const WHITE: Colour = [255, 255, 255];
+
+interface Interleaved {
   readonly width: number;
   readonly height: number;
   readonly data: ArrayLike<number>;
-}): RgbImage {
-  const data = new Uint8Array(3 * width * height);
-  for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) data[3 * i + c] = rgba[4 * i + c]!;
+}
+
+/** An image of red, green, blue and alpha, interleaved; alpha is left out where all is opaque. @shape [H, W, 4] -> [H, W, 3] */
+export function fromRgba({ width, height, data: rgba }: Interleaved): RgbImage {
+  const pixels = width * height;
+  const data = new Uint8Array(RGB * pixels);
+  const alpha = new Uint8Array(pixels);
+  let least = OPAQUE;
+  for (let i = 0; i < pixels; i++) {
+    data[RGB * i] = rgba[RGBA * i]!;
+    data[RGB * i + 1] = rgba[RGBA * i + 1]!;
+    data[RGB * i + 2] = rgba[RGBA * i + 2]!;
+    alpha[i] = rgba[RGBA * i + RGB]!;
+    least = Math.min(least, alpha[i]!);
+  }
+  return { width, height, data, ...(least < OPAQUE && { alpha }) };
+}
+
+/** An image of red, green, blue and alpha, interleaved, without its alpha: hidden colours appear. For pictures see fromRgba and flatten. */
+export function withoutAlpha(image: Interleaved): RgbImage {
+  const { width, height, data } = fromRgba(image);
   return { width, height, data };
+}
+
+/** An image laid on a background, opaque. @source Pillow Image.alpha_composite */
+export function flatten(image: RgbImage, background: Colour = WHITE): RgbImage {
+  const { width, height, data: colours, alpha } = image;
+  if (alpha === undefined) return image;
+  const data = new Uint8Array(colours.length);
+  for (let i = 0; i < alpha.length; i++) {
+    const own = alpha[i]!;
+    for (let c = 0; c < RGB; c++) {
+      const at = RGB * i + c;
+      data[at] = Math.round((colours[at]! * own + background[c]! * (OPAQUE - own)) / OPAQUE);
+    }
+  }
+  return { width, height, data };
+}
+
+/** The opposite of flatten: the image with this alpha that looks as `flat` does on the background. Where nothing shows it is the background. */
+export function unflatten(flat: RgbImage, alpha: Uint8Array, background: Colour = WHITE): RgbImage {
+  // The array itself clamps and rounds.
+  const data = new Uint8ClampedArray(flat.data.length);
+  for (let i = 0; i < alpha.length; i++) {
+    const own = alpha[i]!;
+    for (let c = 0; c < RGB; c++) {
+      const at = RGB * i + c;
+      const behind = background[c]!;
+      data[at] = own === 0 ? behind : behind + ((flat.data[at]! - behind) * OPAQUE) / own;
+    }
+  }
+  return { width: flat.width, height: flat.height, data: new Uint8Array(data.buffer), alpha };
 }

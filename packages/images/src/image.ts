@@ -3,6 +3,8 @@ export interface RgbImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
+  /** How opaque each pixel is, 0 to 255, row by row; the colours are not multiplied by it. Without it all are opaque. */
+  readonly alpha?: Uint8Array;
 }
 
 /** Classes row by row; IGNORE_LABEL where there is none. */

@@ -1,7 +1,7 @@
-export { withoutAlpha } from './alpha.ts';
-export { type DecodeOptions, decodeImage, decodeLabels } from './codecs/decode.ts';
+export { flatten, fromRgba, unflatten, WHITE, withoutAlpha } from './alpha.ts';
+export { type DecodeImageOptions, type DecodeOptions, decodeImage, decodeLabels } from './codecs/decode.ts';
+export { encodeLabelsPng, encodePng } from './codecs/encode-png.ts';
 export { orient } from './codecs/orientation.ts';
-export { encodeLabelsPng, encodePng } from './codecs/png.ts';
 export { type Colour, IGNORE_LABEL, type LabelMap, type RgbImage } from './image.ts';
 export { nearestPositions, type Pixels, resizePixels } from './pillow.ts';
 export { colourLabels, overlayLabels, strip } from './show.ts';
@@ -14,4 +14,5 @@ export {
   resizeImage,
   resizeLabels,
   type Size,
+  withAlphaOf,
 } from './transform.ts';

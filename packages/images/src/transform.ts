@@ -1,3 +1,4 @@
+import { unflatten } from './alpha.ts';
 import { IGNORE_LABEL, type LabelMap, type RgbImage } from './image.ts';
 import { nearestPositions, resizePixels } from './pillow.ts';
 
@@ -56,6 +57,14 @@ export function resizeImage(
 ): RgbImage {
   const resized = resizePixels({ width, height, channels: COLOURS, data }, [size.height, size.width], filter);
   return { width: size.width, height: size.height, data: Uint8Array.from(resized.data) };
+}
+
+/** A picture made of one with alpha that was laid on white: transparent where that was, of whichever size. */
+export function withAlphaOf(picture: RgbImage, { width, height, alpha }: RgbImage): RgbImage {
+  if (alpha === undefined) return picture;
+  const size = [picture.height, picture.width] as const;
+  const resized = resizePixels({ width, height, channels: 1, data: alpha }, size, 'bicubic');
+  return unflatten(picture, Uint8Array.from(resized.data));
 }
 
 /** The label of each pixel's nearest one, as Pillow finds it. */

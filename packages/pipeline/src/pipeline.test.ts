@@ -71,6 +71,24 @@ describeOnBackends('a pipeline', () => {
     expect([large.width, large.height]).toEqual([80, 60]);
   });
 
+  it('sees what is transparent on white, whatever colours are hidden there, and keeps the alpha', async () => {
+    const image = photograph(70, 40);
+    const alpha = new Uint8Array(70 * 40).map((_, i) => (i % 70 < 30 ? 0 : 255));
+    const hidden = {
+      ...image,
+      data: image.data.map((value, i) => (alpha[Math.floor(i / 3)] === 0 ? 90 : value)),
+      alpha,
+    };
+    const onWhite = { ...image, data: image.data.map((value, i) => (alpha[Math.floor(i / 3)] === 0 ? 255 : value)) };
+    const [restored, opaque] = [await pipeline.restore(hidden), await pipeline.restore(onWhite)];
+    expect(restored.alpha).toEqual(alpha);
+    expect(opaque.alpha).toBeUndefined();
+    // Where nothing shows it is white; elsewhere it is what the opaque one is.
+    expect(restored.data).toEqual(opaque.data.map((value, i) => (alpha[Math.floor(i / 3)] === 0 ? 255 : value)));
+    expect(await pipeline.segment(hidden)).toEqual(await pipeline.segment(onWhite));
+    expect((await pipeline.restore(hidden, { upscale: 2 })).alpha?.length).toBe(4 * alpha.length);
+  });
+
   it('restores by tiles where asked, and repeats itself', async () => {
     const image = photograph(128, 64);
     const whole = await pipeline.restore(image);

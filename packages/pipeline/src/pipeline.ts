@@ -1,5 +1,5 @@
 import type { DatasetClass } from '@rass/datasets';
-import type { LabelMap, RgbImage } from '@rass/images';
+import { flatten, type LabelMap, type RgbImage } from '@rass/images';
 import { disposeParams, mapTensors } from '@rass/nn';
 import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
@@ -16,7 +16,7 @@ import { SHORT_SIDE, type SharedModels } from './tasks/task.ts';
 export interface Pipeline {
   /** Of the labels; none where the model does not segment. */
   readonly classes: readonly DatasetClass[];
-  /** The size of the photograph, times upscale. @throws when the model was not opened to restore */
+  /** The size of the photograph, times upscale, with its alpha where it has some: what is transparent is seen on white. @throws when the model was not opened to restore */
   restore(image: RgbImage, options?: RestoreOptions): Promise<RgbImage>;
   /** Where the restoring model looks for each tag. @throws when the model was not opened to restore, or there is no tag */
   attend(image: RgbImage, options: { readonly tags: readonly string[] }): Promise<TagAttention[]>;
@@ -45,7 +45,10 @@ class LoadedPipeline implements Pipeline {
     const { restoring, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
-    return restoring.restore(shared, image, options);
+    const restored = await restoring.restore(shared, flatten(image), options);
+    if (image.alpha === undefined) return restored;
+    const { withAlphaOf } = await import('./images/alpha.ts');
+    return withAlphaOf({ picture: restored, original: image });
   }
 
   async attend(image: RgbImage, { tags }: { readonly tags: readonly string[] }): Promise<TagAttention[]> {
@@ -55,14 +58,14 @@ class LoadedPipeline implements Pipeline {
     if (tags.length === 0)
       throw new PipelineError('BadOption', 'attend: attention is to a tag; got none; name what the photograph shows');
     const { attend } = await import('./tasks/attend.ts');
-    return attend(restoring, shared, image, { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
+    return attend(restoring, shared, flatten(image), { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
   }
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
     const { segmenting, ...shared } = this.#models;
     if (segmenting === undefined)
       throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
-    return segmenting.segment(shared, image, options);
+    return segmenting.segment(shared, flatten(image), options);
   }
 
   dispose(): void {

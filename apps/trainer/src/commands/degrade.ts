@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { degrade } from '@rass/degradation';
-import { encodePng } from '@rass/images';
+import { encodePng, flatten, withAlphaOf } from '@rass/images';
 import type { Command } from 'commander';
 import { jsonText } from '../files.ts';
 import { finishJobs, openJobs, runJobs } from '../inference/jobs.ts';
@@ -30,8 +30,8 @@ async function run(inputs: string[], flags: DegradeFlags): Promise<void> {
     ...jobsOptions(flags),
     resultsOf,
     async work(image, job) {
-      const made = degrade(image, settings, { seed: seed + jobs.indexOf(job) });
-      const data = [encodePng(made.image), jsonText(made.record)];
+      const made = degrade(flatten(image), settings, { seed: seed + jobs.indexOf(job) });
+      const data = [encodePng(withAlphaOf(made.image, image)), jsonText(made.record)];
       return resultsOf(job.name).map((path, i) => ({ path, data: data[i]! }));
     },
   });

@@ -1,6 +1,7 @@
+import type { Colour } from '@rass/images';
 import type { TagChoice } from '@rass/pipeline';
 import { Command } from 'commander';
-import { imageTagsOf, wholeOf } from './option-values.ts';
+import { colourOf, imageTagsOf, wholeOf } from './option-values.ts';
 
 /** Which images. */
 export interface InputFlags {
@@ -8,6 +9,7 @@ export interface InputFlags {
   list?: string;
   skipExisting?: boolean;
   maxPixels?: number;
+  background?: Colour;
 }
 
 export interface ImageFlags extends InputFlags {
@@ -17,10 +19,11 @@ export interface ImageFlags extends InputFlags {
 }
 
 /** What of them a run is told. */
-export const jobsOptions = ({ out, skipExisting, maxPixels }: InputFlags) => ({
+export const jobsOptions = ({ out, skipExisting, maxPixels, background }: InputFlags) => ({
   out,
   ...(skipExisting && { skipExisting }),
   ...(maxPixels !== undefined && { maxPixels }),
+  ...(background && { background }),
 });
 
 /** A command over images: which ones, and where their results go. */
@@ -31,7 +34,12 @@ export const inputsCommand = (name: string, description: string): Command =>
     .option('--list <file>', 'also the images whose paths stand on the lines of a file, or of standard input: -')
     .requiredOption('--out <folder>', 'where results are written')
     .option('--skip-existing', 'leave out images whose results are there')
-    .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', wholeOf);
+    .option('--max-pixels <count>', 'images with more are refused (default: 100 million)', wholeOf)
+    .option(
+      '--background <colour>',
+      'what transparent images are laid on, such as "#ffffff" (default: seen on white, written with their transparency)',
+      colourOf,
+    );
 
 /** A command that runs a model over images. */
 export const imageCommand = (name: string, description: string): Command =>

@@ -3,6 +3,7 @@ import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decodeImage, encodePng } from '@rass/images';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { rass } from './rass.test-support.ts';
 
@@ -93,6 +94,46 @@ it('keeps photographs of one name in two folders apart, and takes one that is gi
   const { stdout } = rass('degrade', first, second, join(second, 'b.jpg'), '--out', path('out'));
   expect(stdout).toContain('3 of 3 images done');
   expect(written('out')).toEqual(['first/photos/a.png', 'second/photos/a.png', 'second/photos/b.png']);
+});
+
+it('names the images whose formats it does not read, in a folder and one by one', () => {
+  photograph('mixed', 'a.jpg');
+  for (const name of ['b.heic', 'c.AVIF', 'd.tif', 'e.gif']) {
+    mkdirSync(path('mixed'), { recursive: true });
+    writeFileSync(path('mixed', name), 'GIF89a');
+  }
+  const { stdout, stderr } = rass('degrade', path('mixed'), '--out', path('out'));
+  expect(stdout).toContain('1 of 1 images done');
+  const unread = '4 images are in formats that are not read: b.heic, c.AVIF, d.tif, e.gif';
+  expect(stderr).toContain(`${path('mixed')}: ${unread}; convert them to JPEG, PNG or WebP\n`);
+  const one = rass('degrade', path('mixed', 'e.gif'), '--out', path('one'));
+  expect(one.status).toBe(1);
+  expect(one.stderr).toContain(
+    `${path('mixed', 'e.gif')}: images are JPEG, PNG and WebP; got a GIF image; convert it\n`,
+  );
+  rmSync(path('mixed', 'a.jpg'));
+  expect(rass('degrade', path('mixed'), '--out', path('none')).stderr).toContain(
+    `${path('mixed')}: a folder has images, .jpg, .png or .webp; got ${unread}; convert them`,
+  );
+});
+
+it('keeps transparency in what is written, or lays on the colour that is asked for', async () => {
+  const size = { width: 40, height: 30 };
+  const alpha = new Uint8Array(1200).map((_, i) => (i % 40 < 20 ? 0 : 255));
+  const data = new Uint8Array(3600).map((_, i) => [0, 255, 0][i % 3]!);
+  writeFileSync(path('a.png'), encodePng({ ...size, data, alpha }));
+  expect(rass('degrade', path('a.png'), '--out', path('kept')).status).toBe(0);
+  const kept = await decodeImage(readFileSync(path('kept', 'a.png')), { background: 'keep' });
+  expect(kept.alpha).toEqual(alpha);
+  expect(rass('degrade', path('a.png'), '--out', path('red'), '--background', '#ff0000').status).toBe(0);
+  const red = await decodeImage(readFileSync(path('red', 'a.png')), { background: 'keep' });
+  expect(red.alpha).toBeUndefined();
+  // The left side was transparent green.
+  const left = [0, 1, 2].map((c) => red.data[3 * (15 * 40 + 5) + c]!);
+  expect([left[0]! > 180, left[1]! < 90, left[2]! < 90]).toEqual([true, true, true]);
+  expect(rass('degrade', path('a.png'), '--out', path('x'), '--background', 'red').stderr).toContain(
+    'It is red, green and blue in six digits, such as "#ffffff".',
+  );
 });
 
 it('stops at once where results cannot be written, and names the place', () => {

@@ -1,3 +1,4 @@
+import type { Colour } from '@rass/images';
 import type { TagChoice } from '@rass/pipeline';
 import { InvalidArgumentError } from 'commander';
 
@@ -27,6 +28,13 @@ export function seedOf(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError('It is a whole number from 0 on.');
+}
+
+/** A colour as pages write it: # and six digits. */
+export function colourOf(text: string): Colour {
+  const digits = /^#?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(text);
+  if (digits !== null) return [digits[1]!, digits[2]!, digits[3]!].map((each) => Number.parseInt(each, 16)) as unknown as Colour; // biome-ignore format: one line
+  throw new InvalidArgumentError('It is red, green and blue in six digits, such as "#ffffff".');
 }
 
 /** Any number above 0. */

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { listImages } from '@rass/images/node';
+import { findImages, unreadLine } from '@rass/images/node';
 import { isInside, isSame } from '../files.ts';
 import { isMap, knownResults } from './results.ts';
 
@@ -16,7 +16,7 @@ export interface Input {
 
 export interface Inputs {
   readonly images: readonly Input[];
-  /** A line for each folder some of whose pictures are results. */
+  /** A line for each folder some of whose pictures are results, or cannot be read. */
   readonly leftOut: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export async function listedPaths(list: string): Promise<string[]> {
 /** The photographs of a folder: what earlier runs wrote there is left out. Of a folder of results that is itself given, restored pictures
  * are photographs and label maps and overlays are not. */
 async function ofFolder(folder: string, out: string | undefined): Promise<Inputs> {
-  const all = await listImages(folder);
+  const { images: all, unread } = await findImages(folder);
   const below = all.filter((name) => out === undefined || !isInside(join(folder, name), out));
   const known = await knownResults(folder, below);
   const isResult = (name: string): boolean => {
@@ -48,11 +48,16 @@ async function ofFolder(folder: string, out: string | undefined): Promise<Inputs
   const count = below.length - images.length;
   if (images.length === 0) {
     const got = count === 0 ? 'none' : `${count} results of earlier runs alone`;
+    const others = unreadLine(unread);
+    if (others !== undefined) throw new Error(`${folder}: a folder has images, .jpg, .png or .webp; got ${others}`);
     throw new Error(`${folder}: a folder has images, .jpg, .png or .webp; got ${got}; give another`);
   }
   return {
     images: images.map((name) => ({ path: join(folder, name), root: resolve(folder), below: name })),
-    leftOut: count === 0 ? [] : [`${folder}: ${count} pictures are results of earlier runs and are left out`],
+    leftOut: [
+      ...(count === 0 ? [] : [`${folder}: ${count} pictures are results of earlier runs and are left out`]),
+      ...[unreadLine(unread)].flatMap((line) => (line === undefined ? [] : [`${folder}: ${line}`])),
+    ],
   };
 }
 

@@ -1,5 +1,5 @@
 import { join, parse, relative, resolve, sep } from 'node:path';
-import type { RgbImage } from '@rass/images';
+import type { Colour, RgbImage } from '@rass/images';
 import { readImage } from '@rass/images/node';
 import { printable } from '@rass/nn';
 import { checkResult, exists } from '../files.ts';
@@ -95,6 +95,8 @@ export interface JobsOptions {
   /** The folder of results. */
   readonly out: string;
   readonly maxPixels?: number;
+  /** What transparent pictures are laid on; without it they keep their alpha. */
+  readonly background?: Colour;
   /** Leave out the images all of whose results are there. */
   readonly skipExisting?: boolean;
   readonly resultsOf: (name: string) => readonly string[];
@@ -108,7 +110,7 @@ const isDone = async (results: readonly string[]): Promise<boolean> =>
  * @throws OutputError when results cannot be written: then no other image is worked on */
 export async function runJobs(
   jobs: readonly ImageJob[],
-  { stage, out, maxPixels, skipExisting, resultsOf, work }: JobsOptions,
+  { stage, out, maxPixels, background, skipExisting, resultsOf, work }: JobsOptions,
 ): Promise<JobsResult> {
   const results = await openResults(out);
   const { report, end } = progressReporter();
@@ -121,7 +123,10 @@ export async function runJobs(
     }
     report({ stage, what: job.path, done: i, total: jobs.length, item: i + 1 });
     try {
-      const image = await readImage(job.path, { ...(maxPixels !== undefined && { maxPixels }) });
+      const image = await readImage(job.path, {
+        background: background ?? 'keep',
+        ...(maxPixels !== undefined && { maxPixels }),
+      });
       await results.write(await work(image, job), job.path);
     } catch (error) {
       end();

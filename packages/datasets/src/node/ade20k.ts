@@ -4,7 +4,7 @@ import { readImage, readLabels } from '@rass/images/node';
 import { ADE20K_CLASSES } from '../classes/ade20k.ts';
 import { checkedSample, checkIndex, type Dataset } from '../dataset.ts';
 import { readClasses } from './classes-file.ts';
-import { imagesByStem, isFolder, matching } from './files.ts';
+import { imagesOfFolder, isFolder, matching } from './files.ts';
 
 export interface Ade20kOptions {
   /** The folder below images/ and annotations/, such as `training` or `validation`; default none. */
@@ -34,7 +34,7 @@ export async function openAde20k(root: string, options: Ade20kOptions = {}): Pro
     string,
     string,
   ];
-  const [files, own] = [await imagesByStem(images), await readClasses(root)];
+  const [{ files, ...rest }, own] = [await imagesOfFolder(images), await readClasses(root)];
   const labels = await matching(files, annotations, 'labels');
   const hasClean = await isFolder(good);
   if (options.clean !== undefined && !hasClean) {
@@ -54,6 +54,7 @@ export async function openAde20k(root: string, options: Ade20kOptions = {}): Pro
     names,
     zeroIsNothing: reduce,
     getLabels,
+    ...rest,
     async get(index) {
       const numbers = await getLabels(index);
       const name = names[index]!;

@@ -93,7 +93,7 @@ export async function openCocoPanoptic({ annotations, images, masks }: CocoPanop
   const rows = output.annotations;
   const labelsOf = async (row: (typeof rows)[number]): Promise<LabelMap> => {
     const path = join(masks, row.file_name);
-    const { width, height, data } = await readImage(path);
+    const { width, height, data } = await readImage(path, { colours: 'stored' });
     const segments = new Map(row.segments_info.map((segment) => [segment.id, places.get(segment.category_id)]));
     const labels = new Uint8Array(width * height).fill(IGNORE_LABEL);
     for (let i = 0; i < labels.length; i++) {

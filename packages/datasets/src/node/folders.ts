@@ -5,16 +5,18 @@ import { ADE20K_CLASSES } from '../classes/ade20k.ts';
 import { checkedSample, checkIndex, type Dataset } from '../dataset.ts';
 import { reduceZeroLabel } from './ade20k.ts';
 import { readClasses } from './classes-file.ts';
-import { imagesByStem, matching } from './files.ts';
+import { imagesOfFolder, matching } from './files.ts';
 import { readTextFile } from './json-file.ts';
 
 /** Images without labels: those of a folder and of the folders in it. @throws when there is none */
 export async function openFolder(root: string): Promise<Dataset> {
-  const files = [...(await imagesByStem(root)).values()];
+  const { files: found, ...rest } = await imagesOfFolder(root);
+  const files = [...found.values()];
   return {
     length: files.length,
     classes: [],
     names: files,
+    ...rest,
     async get(index) {
       checkIndex(index, files.length);
       const path = join(root, files[index]!);
@@ -25,13 +27,14 @@ export async function openFolder(root: string): Promise<Dataset> {
 
 /** Bad photographs and good ones of the same names, in two folders. @throws when a folder is empty, or a bad one has no good one */
 export async function openPairs({ degraded, clean }: { degraded: string; clean: string }): Promise<Dataset> {
-  const files = await imagesByStem(degraded);
+  const { files, ...rest } = await imagesOfFolder(degraded);
   const good = await matching(files, clean, 'a good photograph');
   const names = [...files.keys()];
   return {
     length: names.length,
     classes: [],
     names,
+    ...rest,
     async get(index) {
       checkIndex(index, names.length);
       const name = names[index]!;

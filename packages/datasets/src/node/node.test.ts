@@ -137,6 +137,17 @@ it('openList reads lines of images and labels', async () => {
   await expect(openList(put('#\n', 'list', 'none.txt'))).rejects.toThrow('a list has lines; got none');
 });
 
+it('names the images beside those of a data set whose formats are not read', async () => {
+  putImage(grey(1), 'with-heic', 'a.png');
+  put('x', 'with-heic', 'b.heic');
+  const line = `${path('with-heic')}: 1 images are in formats that are not read: b.heic; convert them to JPEG, PNG or WebP`;
+  expect((await datasetStatistics(await openFolder(path('with-heic')))).problems).toEqual([line]);
+  put('x', 'only-heic', 'b.heic');
+  await expect(openFolder(path('only-heic'))).rejects.toThrow(
+    'a folder has images; got 1 images are in formats that are not read: b.heic; convert them to JPEG, PNG or WebP',
+  );
+});
+
 it("openCocoPanoptic makes segments' categories into labels", async () => {
   const json = {
     images: [{ id: 7, file_name: 'a.png' }],

@@ -1,24 +1,49 @@
-import exifr from 'exifr';
-import jpeg from 'jpeg-js';
-import type { RgbImage } from '../image.ts';
-import { orient } from './orientation.ts';
+import { compileModule, type Exports, newInstance } from './instance.ts';
+import type { CheckSize, Raster } from './raster.ts';
 
-/** jpeg-js gives up beyond what it is told; the size was checked before. */
-const NO_LIMIT = 1e9;
-
-async function orientationOf(bytes: Uint8Array): Promise<number | undefined> {
-  // Broken EXIF is no reason to refuse a picture that is whole.
-  return exifr.orientation(bytes).catch(() => undefined);
+interface JpegExports extends Exports {
+  open(at: number, bytes: number, scans: number): void;
+  width(): number;
+  height(): number;
+  components(): number;
+  profile(): number;
+  profile_bytes(): number;
+  exif(): number;
+  exif_bytes(): number;
+  start(): void;
+  rows(at: number, most: number): number;
+  finish(): void;
 }
 
-/** A JPEG as its camera was held; CMYK is converted without its profile. */
-export async function jpegImage(bytes: Uint8Array): Promise<RgbImage> {
-  const { width, height, data } = jpeg.decode(bytes, {
-    useTArray: true,
-    tolerantDecoding: false,
-    formatAsRGBA: false,
-    maxResolutionInMP: NO_LIMIT,
-    maxMemoryUsageInMB: NO_LIMIT,
-  });
-  return orient({ width, height, data }, await orientationOf(bytes));
+/** Progressive files have ten or eighteen; each goes over the whole picture, which a small file can ask for without end. */
+const MOST_SCANS = 40;
+/** What is held at once of what comes out. */
+const ROWS = 16;
+
+let module: Promise<WebAssembly.Module> | undefined;
+
+/** A JPEG as libjpeg-turbo decodes it, which Pillow does too. @throws DecoderError when it ends early or is corrupt */
+export async function jpegRaster(bytes: Uint8Array, check: CheckSize): Promise<Raster> {
+  module ??= import('./modules/jpeg.ts').then(({ MODULE }) => compileModule(MODULE));
+  const { exports: jpeg, put, reserve, take, view } = await newInstance<JpegExports>(await module);
+  jpeg.open(put(bytes), bytes.length, MOST_SCANS);
+  const [width, height, channels] = [jpeg.width(), jpeg.height(), jpeg.components()];
+  check({ width, height });
+  if (channels !== 1 && channels !== 3 && channels !== 4) {
+    throw new Error(`a JPEG has 1, 3 or 4 components; got ${channels}`);
+  }
+  const [profileAt, exifAt] = [jpeg.profile(), jpeg.exif()];
+  const profile = profileAt === 0 ? undefined : take(profileAt, jpeg.profile_bytes());
+  const exif = exifAt === 0 ? undefined : take(exifAt, jpeg.exif_bytes());
+  jpeg.start();
+  const row = width * channels;
+  const buffer = reserve(ROWS * row);
+  const data = new Uint8Array(row * height);
+  for (let y = 0; y < height; ) {
+    const read = jpeg.rows(buffer, ROWS);
+    data.set(view(buffer, read * row), y * row);
+    y += read;
+  }
+  jpeg.finish();
+  return { width, height, channels, data, ...(profile && { profile }), ...(exif && { exif }) };
 }

@@ -1,0 +1,2 @@
+/** What a decoder says of a file. */
+export class DecoderError extends Error {}

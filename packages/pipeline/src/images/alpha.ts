@@ -1,0 +1,2 @@
+// Loaded for the first picture that is transparent somewhere.
+export { withAlphaOf } from '@rass/images';

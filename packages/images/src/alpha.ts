@@ -1,6 +1,7 @@
 import type { Colour, RgbImage } from './image.ts';
 
 const OPAQUE = 255;
+const HALF = 127;
 const RGB = 3;
 const RGBA = 4;
 
@@ -42,9 +43,9 @@ export function flatten(image: RgbImage, background: Colour = WHITE): RgbImage {
   const data = new Uint8Array(colours.length);
   for (let i = 0; i < alpha.length; i++) {
     const own = alpha[i]!;
-    for (let c = 0; c < RGB; c++) {
-      const at = RGB * i + c;
-      data[at] = Math.round((colours[at]! * own + background[c]! * (OPAQUE - own)) / OPAQUE);
+    // Half of 255 more, cut: rounded.
+    for (let c = 0, at = RGB * i; c < RGB; c++, at++) {
+      data[at] = (colours[at]! * own + background[c]! * (OPAQUE - own) + HALF) / OPAQUE;
     }
   }
   return { width, height, data };

@@ -59,8 +59,9 @@ export function resizeImage(
   return { width: size.width, height: size.height, data: Uint8Array.from(resized.data) };
 }
 
-/** A picture made of one with alpha that was laid on white: transparent where that was, of whichever size. */
-export function withAlphaOf(picture: RgbImage, { width, height, alpha }: RgbImage): RgbImage {
+/** A picture that was made of an original laid on white: transparent where that is, of whichever size. */
+export function withAlphaOf({ picture, original }: { picture: RgbImage; original: RgbImage }): RgbImage {
+  const { width, height, alpha } = original;
   if (alpha === undefined) return picture;
   const size = [picture.height, picture.width] as const;
   const resized = resizePixels({ width, height, channels: 1, data: alpha }, size, 'bicubic');

@@ -31,7 +31,7 @@ async function run(inputs: string[], flags: DegradeFlags): Promise<void> {
     resultsOf,
     async work(image, job) {
       const made = degrade(flatten(image), settings, { seed: seed + jobs.indexOf(job) });
-      const data = [encodePng(withAlphaOf(made.image, image)), jsonText(made.record)];
+      const data = [encodePng(withAlphaOf({ picture: made.image, original: image })), jsonText(made.record)];
       return resultsOf(job.name).map((path, i) => ({ path, data: data[i]! }));
     },
   });

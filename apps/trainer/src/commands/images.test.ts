@@ -86,8 +86,8 @@ it(
     expect(tags.length).toBeGreaterThan(0);
     expect(complaints(stderr)).toEqual([
       expect.stringContaining(`${path('in', 'cut.jpg')}: an image is whole; got one that ends early or is corrupt`),
-      `${path('in', 'empty.png')}: images are JPEG, PNG and WebP; got an empty file; convert it`,
-      `${path('in', 'page.webp')}: images are JPEG, PNG and WebP; got something else; convert it`,
+      `${path('in', 'empty.png')}: images are JPEG, PNG and WebP; got an empty file; fetch it anew`,
+      `${path('in', 'page.webp')}: images are JPEG, PNG and WebP; got a web page; fetch the picture itself`,
     ]);
     await expectResults(out, 'cat', path('in', 'cat.jpg'));
     await expectResults(out, 'deep/coffee', path('in', 'deep', 'coffee.jpeg'));

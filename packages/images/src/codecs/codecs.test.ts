@@ -58,7 +58,7 @@ describe('files of our own', () => {
   it('are refused when they are no images, are cut, flipped in a bit or enormous', async () => {
     const png = bytesOf('in/rgb.png');
     await expect(decodeImage(new Uint8Array(0), { name: 'x' })).rejects.toThrow(
-      'x: images are JPEG, PNG and WebP; got an empty file; convert it',
+      'x: images are JPEG, PNG and WebP; got an empty file; fetch it anew',
     );
     await expect(decodeImage(new TextEncoder().encode('what is this'))).rejects.toThrow('got something else');
     await expect(decodeImage(png, { name: 'x', maxPixels: 100 })).rejects.toThrow(

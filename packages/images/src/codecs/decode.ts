@@ -37,7 +37,7 @@ class RefusedImage extends Error {}
 function checkFormat(bytes: Uint8Array, name: string): Format {
   const format = formatOf(bytes);
   if (format !== undefined) return format;
-  throw new Error(`${name}: images are ${FORMATS}; got ${otherThan(bytes)}; convert it`);
+  throw new Error(`${name}: images are ${FORMATS}; got ${otherThan(bytes)}`);
 }
 
 const sizeCheck =

@@ -33,8 +33,12 @@ const OTHERS: readonly (readonly [name: string, is: (bytes: Uint8Array) => boole
 export const formatOf = (bytes: Uint8Array): Format | undefined =>
   (Object.keys(READ) as Format[]).find((format) => READ[format](bytes));
 
-/** What bytes are that are in no format that is read. */
+/** What came instead of a picture. */
+const INSTEAD = ['a web page', 'a pointer of Git LFS instead of the file'];
+
+/** What bytes are that are in no format that is read, and what helps. */
 export function otherThan(bytes: Uint8Array): string {
-  if (bytes.length === 0) return 'an empty file';
-  return OTHERS.find(([, is]) => is(bytes))?.[0] ?? 'something else';
+  if (bytes.length === 0) return 'an empty file; fetch it anew';
+  const name = OTHERS.find(([, is]) => is(bytes))?.[0] ?? 'something else';
+  return `${name}; ${INSTEAD.includes(name) ? 'fetch the picture itself' : 'convert it'}`;
 }

@@ -47,16 +47,19 @@ describe('small files that claim much are refused', () => {
 it('names what an image is that is not read', async () => {
   const ascii = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
   const kinds: [string, string][] = [
-    ['\0\0\0\x18ftypheic', 'a HEIC image'],
-    ['\0\0\0\x18ftypavif', 'an AVIF image'],
-    ['II*\0\x08\0\0\0', 'a TIFF image or a raw photograph'],
-    ['GIF89a', 'a GIF image'],
-    ['version https://git-lfs.github.com/spec/v1', 'a pointer of Git LFS instead of the file'],
-    ['<!DOCTYPE html>', 'a web page'],
+    ['\0\0\0\x18ftypheic', 'a HEIC image; convert it'],
+    ['\0\0\0\x18ftypavif', 'an AVIF image; convert it'],
+    ['II*\0\x08\0\0\0', 'a TIFF image or a raw photograph; convert it'],
+    ['GIF89a', 'a GIF image; convert it'],
+    [
+      'version https://git-lfs.github.com/spec/v1',
+      'a pointer of Git LFS instead of the file; fetch the picture itself',
+    ],
+    ['<!DOCTYPE html>', 'a web page; fetch the picture itself'],
   ];
   for (const [start, what] of kinds) {
     await expect(decodeImage(ascii(start), { name: 'x' })).rejects.toThrow(
-      `x: images are JPEG, PNG and WebP; got ${what}; convert it`,
+      `x: images are JPEG, PNG and WebP; got ${what}`,
     );
   }
 });

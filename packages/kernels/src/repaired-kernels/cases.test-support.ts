@@ -1,4 +1,5 @@
 import {
+  add,
   addN,
   cast,
   conv3dTranspose,
@@ -6,9 +7,11 @@ import {
   cumsum,
   engine,
   gather,
+  isNaN as isNotANumber,
   maxPool3d,
   mirrorPad,
   pad,
+  prelu,
   round,
   slice,
   type Tensor,
@@ -18,6 +21,7 @@ import {
   transpose,
   unsortedSegmentSum,
 } from '@tensorflow/tfjs-core';
+import { convolutionCases } from './convolutions.test-support.ts';
 import { counting, type KernelCase, productCases } from './products.test-support.ts';
 
 /** The convolution's transpose, kernel [2, 1, 1, 1, 1] = (1, 10), stride (2, 1, 1), on depths (3, 4). */
@@ -38,11 +42,27 @@ export const kernelCases: KernelCase[] = [
     expected: [3, 0, -7],
   },
   ...productCases,
+  ...convolutionCases,
+  {
+    name: 'weights of the rows',
+    covers: 'Prelu',
+    run: () => prelu(tensor([-1, 2, -3, -4], [2, 2]), tensor([10, 100], [2, 1])),
+    expected: [-10, 2, -300, -400],
+  },
   {
     name: 'nine addends',
     covers: 'AddN',
     run: () => addN(Array.from({ length: 9 }, (_, i) => tensor([i, 1]))),
     expected: [36, 9],
+  },
+  {
+    name: 'NaN, and another number after it',
+    covers: 'PadV2',
+    run: () => {
+      const places = cast(isNotANumber(pad(tensor([1, 2]), [[1, 0]], Number.NaN)), 'float32');
+      return add(places, pad(tensor([1, 2]), [[0, 1]], 5));
+    },
+    expected: [2, 2, 5],
   },
   { name: 'negative axis', covers: 'Cumsum', run: () => cumsum(counting([2, 3]), -1), expected: [0, 1, 3, 3, 7, 12] },
   {

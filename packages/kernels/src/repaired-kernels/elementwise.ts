@@ -2,16 +2,21 @@ import {
   Cast,
   Cumprod,
   Cumsum,
+  greaterEqual,
   Identity,
   MirrorPad,
   mul,
+  onesLike,
   PadV2,
+  Prelu,
   pad,
   Round,
   reshape,
   reverse,
+  scalar,
   type Tensor,
   util,
+  where,
 } from '@tensorflow/tfjs-core';
 import { type KernelCall, type KernelInputs, nativeName, type RepairedKernel } from './definition.ts';
 
@@ -91,6 +96,20 @@ function mirrorAxisByAxis({ inputs: { x }, attrs, original }: KernelCall): Tenso
   }, x);
 }
 
+/** XNNPACK counts through the weights again and again, which is right where they are values of the last axes. */
+function weightsLieAcross({ inputs: { x, alpha } }: KernelInputs): boolean {
+  const leading = alpha.shape.findIndex((size) => size !== 1);
+  if (leading < 0) return false;
+  const used = alpha.shape.slice(leading);
+  return !util.arraysEqual(used, x.shape.slice(-used.length)) || x.rank < used.length;
+}
+
+/** wasm keeps its paddings by value, and finds NaN for every number and every number for NaN. */
+function padWithNaN({ inputs: { x }, attrs }: KernelCall): Tensor {
+  const paddings = attrs.paddings as Pairs;
+  return where(greaterEqual(pad(onesLike(x), paddings), 1), pad(x, paddings), scalar(Number.NaN));
+}
+
 /** Repairs of conversion, padding and running sums. */
 export const repairedElementwise: RepairedKernel[] = [
   {
@@ -119,6 +138,18 @@ export const repairedElementwise: RepairedKernel[] = [
     backends: ['webgpu'],
     applies: ({ inputs }) => inputs.x.rank > webgpuRank,
     run: padOnFewerAxes,
+  },
+  {
+    kernel: PadV2,
+    backends: ['wasm'],
+    applies: ({ inputs: { x }, attrs }) => x.dtype === 'float32' && Number.isNaN(attrs.constantValue),
+    run: padWithNaN,
+  },
+  {
+    kernel: Prelu,
+    backends: ['wasm'],
+    applies: weightsLieAcross,
+    run: ({ inputs: { x, alpha } }) => where(greaterEqual(x, 0), x, mul(x, alpha)),
   },
   {
     kernel: MirrorPad,

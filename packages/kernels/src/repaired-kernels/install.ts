@@ -10,6 +10,7 @@ import {
   tidy,
   unregisterKernel,
 } from '@tensorflow/tfjs-core';
+import { repairedConvolutions } from './convolutions.ts';
 import type { KernelInputs, RepairedKernel } from './definition.ts';
 import { repairedElementwise } from './elementwise.ts';
 import { repairedFusedMatMul } from './fused-matmul.ts';
@@ -25,6 +26,7 @@ export const repairedForward: readonly RepairedKernel[] = [
   ...repairedLinear,
   ...repairedMatMul,
   ...repairedFusedMatMul,
+  ...repairedConvolutions,
   ...repairedSlice,
 ];
 

@@ -10,6 +10,7 @@ import {
   util,
 } from '@tensorflow/tfjs-core';
 import type { KernelCall, KernelInputs, RepairedKernel } from './definition.ts';
+import { copied } from './wasm-memory.ts';
 
 const batchOf = ({ shape }: Tensor): number[] => shape.slice(0, -2);
 
@@ -31,15 +32,30 @@ interface MatMulAttrs {
   transposeB: boolean;
 }
 
+/** How XNNPACK packed the values of a second matrix: rows, columns. It finds them again by the values alone, whatever their shape is then. */
+const packedAs = new WeakMap<object, readonly [rows: number, columns: number]>();
+
+/** A second matrix that XNNPACK takes as it is: itself, or a copy where its values were packed under another shape. */
+function asPacked(b: Tensor): Tensor {
+  const [rows, columns] = b.shape.slice(-2);
+  const known = packedAs.get(b.dataId);
+  if (known === undefined) packedAs.set(b.dataId, [rows, columns]);
+  return known === undefined || known[0] === rows ? b : copied(b);
+}
+
 /** Below about so many multiplications the plain loops of wasm are done before XNNPACK has been set up. */
 const fewMultiplications = 32_768;
 
-/** wasm has XNNPACK for one product of matrices as they lie, and plain loops, ten times slower, for all others. */
-function leavesXnnpack(call: KernelInputs): boolean {
+/** Whether wasm has XNNPACK for a product: one of matrices as they lie. It has plain loops, ten times slower, for all others. */
+function isPlain({ inputs: { a, b }, attrs }: KernelInputs): boolean {
+  const { transposeA, transposeB } = attrs as unknown as MatMulAttrs;
+  return !transposeA && !transposeB && batchSize(a) === 1 && batchSize(b) === 1;
+}
+
+/** Whether a product is worth being taken apart into plain ones, or must be. */
+function isWorthPlain(call: KernelInputs): boolean {
   const { a, b } = call.inputs;
-  const { transposeA, transposeB } = call.attrs as unknown as MatMulAttrs;
-  const isPlain = !transposeA && !transposeB && batchSize(a) === 1 && batchSize(b) === 1;
-  if (isPlain) return false;
+  const { transposeA } = call.attrs as unknown as MatMulAttrs;
   const inner = a.shape[transposeA ? a.rank - 2 : a.rank - 1];
   const perBatch = (a.size / batchSize(a)) * (b.size / batchSize(b) / inner);
   return mixesBatches(call) || perBatch >= fewMultiplications;
@@ -57,7 +73,7 @@ function byPlainProducts({ inputs, attrs, original }: KernelCall): Tensor {
   const batch = broadcast_util.assertAndGetBroadcastShape(batchOf(inputs.a), batchOf(inputs.b));
   const count = util.sizeFromShape(batch);
   const plain = (a: Tensor, b: Tensor): Tensor =>
-    original({ inputs: { a, b }, attrs: { transposeA: false, transposeB: false } });
+    original({ inputs: { a, b: asPacked(b) }, attrs: { transposeA: false, transposeB: false } });
   let a = transposeA ? swapped(inputs.a) : inputs.a;
   let b = transposeB ? swapped(inputs.b) : inputs.b;
   const [rows, inner, columns] = [a.shape[a.rank - 2], a.shape[a.rank - 1], b.shape[b.rank - 1]];
@@ -72,6 +88,12 @@ function byPlainProducts({ inputs, attrs, original }: KernelCall): Tensor {
   return reshape(products.length === 1 ? products[0] : concat(products, 0), shape);
 }
 
+function wasmProduct(call: KernelCall): Tensor {
+  const { inputs, original } = call;
+  if (isPlain(call)) return original({ inputs: { ...inputs, b: asPacked(inputs.b) } });
+  return isWorthPlain(call) ? byPlainProducts(call) : original();
+}
+
 /** Repairs of matrix products. */
 export const repairedMatMul: RepairedKernel[] = [
   {
@@ -80,5 +102,5 @@ export const repairedMatMul: RepairedKernel[] = [
     applies: mixesBatches,
     run: ({ inputs: { a, b }, original }) => original({ inputs: withEqualBatches(a, b) }),
   },
-  { kernel: BatchMatMul, backends: ['wasm'], applies: leavesXnnpack, run: byPlainProducts },
+  { kernel: BatchMatMul, backends: ['wasm'], run: wasmProduct },
 ];

@@ -1,5 +1,5 @@
 import { randomValues } from '@rass/testkit';
-import { einsum, fused, matMul, range, reshape, type Tensor, type Tensor2D, tensor } from '@tensorflow/tfjs-core';
+import { einsum, fused, matMul, ones, range, reshape, type Tensor, type Tensor2D, tensor } from '@tensorflow/tfjs-core';
 
 /** A call of a repaired kernel with a result worked out by other means. */
 export interface KernelCase {
@@ -101,6 +101,16 @@ export const productCases: KernelCase[] = [
     covers: 'BatchMatMul',
     run: () => matMul(counting([2, 1, 2, 2]), counting([1, 3, 2, 2])),
     expected: productsByHand(),
+  },
+  {
+    name: 'a second matrix that was multiplied under another shape',
+    covers: 'BatchMatMul',
+    run: () => {
+      const b = counting([4, 6]);
+      matMul(ones([2, 12]), reshape(b, [12, 2]));
+      return matMul(ones([1, 4]), b);
+    },
+    expected: [36, 40, 44, 48, 52, 56],
   },
   {
     name: 'a bias for each column, second matrix transposed, then relu',

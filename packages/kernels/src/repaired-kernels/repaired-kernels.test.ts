@@ -1,11 +1,14 @@
 import { describeOnBackends, expectClose, expectNoLeaks } from '@rass/testkit';
 import {
   clone,
+  conv2d,
+  depthwiseConv2d,
   einsum,
   engine,
   gather,
   getKernel,
   memory,
+  type Tensor4D,
   tensor,
   tensorScatterUpdate,
   tidy,
@@ -13,6 +16,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { registerRepairedKernels, repairedKernels } from './all.ts';
 import { kernelCases } from './cases.test-support.ts';
+import { image, ones } from './convolutions.test-support.ts';
 import { floats } from './products.test-support.ts';
 
 /** Cases whose point is not the values. */
@@ -71,6 +75,25 @@ describeOnBackends('repaired kernels', (backend) => {
       'einsum: axis j must have one length; got 2 and 3',
     );
     x.dispose();
+  });
+
+  it('convolutions take padding by one number with a window that is not square', async () => {
+    // Native TensorFlow takes it by name alone.
+    if (backend === 'native') return;
+    const y = tidy(() => conv2d(image(2, 3), ones([1, 2, 1, 1]), 1, 1));
+    await expectClose(y, tensor([0, 0, 0, 0, 0, 1, 3, 2, 3, 7, 9, 5, 0, 0, 0, 0], [1, 4, 4, 1]));
+    y.dispose();
+  });
+
+  it('convolutions refuse a window that is larger than the image', () => {
+    if (backend === 'native') return;
+    const [x, filter] = [floats([1, 3, 3, 1]), floats([2, 2, 1, 1])];
+    const message = 'convolution: the window fits into the padded image; got a window of 4 x 4 for x [1,3,3,1]';
+    expect(() => tidy(() => conv2d(x as Tensor4D, filter as Tensor4D, 1, 'valid', 'NHWC', 3))).toThrow(message);
+    expect(() => tidy(() => depthwiseConv2d(x as Tensor4D, filter as Tensor4D, 1, 'valid', 'NHWC', 3))).toThrow(
+      message,
+    );
+    for (const t of [x, filter]) t.dispose();
   });
 
   it('GatherV2 refuses indices that are out of range', async () => {

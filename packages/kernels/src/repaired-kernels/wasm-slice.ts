@@ -1,11 +1,6 @@
-import { type DataType, engine, Slice, slice_util, type Tensor, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { engine, Slice, slice_util, type Tensor, util } from '@tensorflow/tfjs-core';
 import type { KernelCall, RepairedKernel } from './definition.ts';
-
-/** The part of the wasm backend that reaches its memory. */
-interface WasmBackend {
-  makeOutput(shape: number[], dtype: DataType): TensorInfo;
-  typedArrayFromHeap(tensor: TensorInfo): Float32Array | Int32Array | Uint8Array;
-}
+import { type WasmBackend, wasmBackend } from './wasm-memory.ts';
 
 type Values = ReturnType<WasmBackend['typedArrayFromHeap']>;
 
@@ -43,7 +38,7 @@ function copyBox(from: Values, to: Values, shape: number[], begin: number[], siz
 }
 
 function sliced({ inputs: { x }, attrs }: KernelCall): Tensor {
-  const backend = engine().backend as unknown as WasmBackend;
+  const backend = wasmBackend();
   const [begin, size] = slice_util.parseSliceParams(x, attrs.begin as number[], attrs.size as number[]);
   // Before the views are taken: the memory may move when it grows.
   const out = backend.makeOutput(size, x.dtype);

@@ -44,6 +44,7 @@ export {
   type InstanceSegmentation,
   postProcessInstanceSegmentation,
 } from './inference/instance.ts';
+export { type LabelsOptions, labelsAtSize } from './inference/labels.ts';
 export {
   type PanopticOptions,
   type PanopticSegmentation,

@@ -176,6 +176,29 @@ describeOnBackends('a pipeline', () => {
     const flipped = await steady(() => pipeline.segment(image, { flip: true, scales: [1, 1.5] }));
     expect(flipped.data.length).toBe(64 * 64);
   });
+
+  it('bounds the longer side of what is long and thin, and says so', async () => {
+    const strip = (width: number, height: number): RgbImage => ({ width, height, data: new Uint8Array(3 * width * height).fill(90) }); // biome-ignore format: one line
+    for (const [image, seen] of [
+      [strip(900, 2), '256 x 1'],
+      [strip(1, 20_000), '1 x 256'],
+      [strip(900, 180), '256 x 51'],
+    ] as const) {
+      const notes: string[] = [];
+      let pieces = 0;
+      const options = { onNote: (note: string) => notes.push(note), onProgress: () => pieces++ };
+      const labels = await pipeline.segment(image, options);
+      expect([labels.width, labels.height]).toEqual([image.width, image.height]);
+      expect(notes).toEqual([
+        `it is seen at ${seen} pixels: the longer side is at most 256, so that the shorter one is less than 64`,
+      ]);
+      // Windows of 32 pixels at the least, and the view.
+      expect(pieces).toBeLessThanOrEqual(256 / 32 + 1);
+    }
+    const onNote = (note: string): never => expect.fail(note);
+    await pipeline.segment(strip(600, 150), { onNote });
+    await pipeline.segment(strip(900, 180), { onNote, longSide: 320 });
+  });
 }, ['native', 'wasm']);
 
 describe('openPipeline', () => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { encodeLabelsPng, encodePng, overlayLabels, type RgbImage } from '@rass/images';
 import { selectBackend } from '@rass/kernels';
-import { classAreas, namesOf, openTagger, type Pipeline, type Tagger } from '@rass/pipeline';
+import { classAreas, namesOf, openTagger, type Pipeline, type SegmentOptions, type Tagger } from '@rass/pipeline';
 import { openPipeline } from '@rass/pipeline/node';
 import type { Command } from 'commander';
 import { jsonText } from '../files.ts';
@@ -13,6 +13,7 @@ import { numberOf, wholeOf } from './option-values.ts';
 interface SegmentFlags extends ImageFlags {
   restored: boolean;
   shortSide?: number;
+  longSide?: number;
   flip?: boolean;
   scales?: number[];
 }
@@ -22,6 +23,14 @@ const pictureOf = (out: string, kind: (typeof PICTURES)[number], name: string): 
   join(out, kind, `${name}.png`);
 const jsonOf = (out: string, name: string): string => join(out, 'json', `${name}.json`);
 
+/** How the model sees a photograph. */
+const viewOf = ({ shortSide, longSide, flip, scales }: SegmentFlags): SegmentOptions => ({
+  ...(shortSide && { shortSide }),
+  ...(longSide && { longSide }),
+  ...(flip && { flip }),
+  ...(scales && { scales }),
+});
+
 async function segmentOne(
   pipeline: Pipeline,
   tagger: Tagger,
@@ -29,8 +38,8 @@ async function segmentOne(
   { path, name }: ImageJob,
   flags: SegmentFlags,
 ): Promise<ResultFile[]> {
-  const { shortSide, flip, scales, out } = flags;
-  const options = { ...(shortSide && { shortSide }), ...(flip && { flip }), ...(scales && { scales }) };
+  const { out } = flags;
+  const options = { ...viewOf(flags), onNote: (note: string) => console.error(`${path}: ${note}`) };
   const start = performance.now();
   const tags = await tagger({ image });
   const labels = await pipeline.segment(image, { ...options, tags });
@@ -88,6 +97,11 @@ export const segmentCommand = (): Command =>
   )
     .option('--no-restored', 'write no restored photographs; the overlays are over the given ones')
     .option('--short-side <pixels>', 'the shorter side as the model sees it (default: as it was trained)', wholeOf)
+    .option(
+      '--long-side <pixels>',
+      'the longer side at most; a longer one makes the shorter one less (default: four times the shorter)',
+      wholeOf,
+    )
     .option('--flip', 'also the mirror image, averaged')
     .option('--scales <list>', 'also at these sizes, averaged, such as 0.75,1,1.25', (text) =>
       text.split(',').map(numberOf),

@@ -38,10 +38,11 @@ const LONGEST_CROPS = 4;
 export const shortSides = (crop: number): number[] =>
   Array.from({ length: 16 }, (_, i) => Math.floor(((i + 5) / 10) * crop));
 
-/** Both sides times the same, the shorter one a given number, the longer one at most `longest`. @source detectron2 ResizeShortestEdge */
+/** Both sides times the same: the shorter one is a given number, or less where the longer one would be too long. A side has a pixel at least. @source detectron2 ResizeShortestEdge */
 export function shortestEdge({ width, height }: Size, { side, longest }: { side: number; longest: number }): Size {
   const scale = Math.min(side / Math.min(width, height), longest / Math.max(width, height));
-  return { width: Math.floor(width * scale + 0.5), height: Math.floor(height * scale + 0.5) };
+  const scaled = (length: number): number => Math.max(1, Math.floor(length * scale + 0.5));
+  return { width: scaled(width), height: scaled(height) };
 }
 
 /** All images of a sample, changed alike. */

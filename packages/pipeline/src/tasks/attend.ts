@@ -9,7 +9,7 @@ import { imageBatch } from '../images/tensors.ts';
 import { type TagAttention, tagAttention } from '../tags/attention.ts';
 import { holding } from './held.ts';
 import type { Restoring } from './restore.ts';
-import { MULTIPLE, type SharedModels } from './task.ts';
+import { MOST_SHORT_SIDES, MULTIPLE, type SharedModels } from './task.ts';
 
 /** Where the restoring model looks for each tag; an image is brought to the short side first, since attention takes memory with the square
  * of the pixels. */
@@ -19,7 +19,7 @@ export async function attend(
   image: RgbImage,
   { tags, shortSide }: { readonly tags: readonly string[]; readonly shortSide: number },
 ): Promise<TagAttention[]> {
-  const size = shortestEdge(image, { side: shortSide, longest: Number.POSITIVE_INFINITY });
+  const size = shortestEdge(image, { side: shortSide, longest: MOST_SHORT_SIDES * shortSide });
   const small = size.width < image.width ? resizeImage(image, size) : image;
   const padded = padEdges(small, MULTIPLE);
   const inside = [small.height / padded.height, small.width / padded.width] as const;

@@ -1,7 +1,6 @@
 import { shortestEdge } from '@rass/datasets';
-import { type LabelMap, type RgbImage, resizeImage, resizeLabels } from '@rass/images';
-import { resize } from '@rass/kernels';
-import { type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
+import { type LabelMap, type RgbImage, resizeImage, type Size } from '@rass/images';
+import { labelsAtSize, type Mask2FormerHead, mask2FormerHead, parseMask2FormerConfig } from '@rass/mask2former';
 import type { ParamSource } from '@rass/nn';
 import {
   type FeatureFusion,
@@ -11,18 +10,22 @@ import {
   semanticInferenceAsync,
 } from '@rass/rass';
 import type { Unet } from '@rass/unet';
-import { argMax, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
+import { squeeze, type Tensor3D, type Tensor4D } from '@tensorflow/tfjs-core';
 import { imageBatch } from '../images/tensors.ts';
 import { restoringUnet, segmentingUnet } from '../model/load-stage.ts';
 import type { Model } from '../model/open.ts';
 import type { SegmentationStage } from '../model/stages.ts';
 import { holding } from './held.ts';
-import { SHORT_SIDE, type SharedModels } from './task.ts';
+import { MOST_SHORT_SIDES, SHORT_SIDE, type SharedModels } from './task.ts';
 
 export interface SegmentOptions {
   readonly tags?: readonly string[];
   /** The shorter side as the model sees it; default what it was trained with, or 512. */
   readonly shortSide?: number;
+  /** The longer side at most, for which the shorter one is made less; default four times the shorter side, as the released RASS has it. */
+  readonly longSide?: number;
+  /** Is told in a sentence where the longer side was too long. */
+  readonly onNote?: (note: string) => void;
   /** Also the mirror image, averaged. */
   readonly flip?: boolean;
   /** Also these sizes, averaged; default [1]. */
@@ -38,9 +41,6 @@ export interface SegmentProgress {
   /** From 0 to 1, window by window. */
   readonly done: number;
 }
-
-/** Scores above this are not brought to the photograph's size; labels are. */
-const MOST_SCORES = 2 ** 27;
 
 /** What segments. */
 export interface Segmenting {
@@ -70,6 +70,19 @@ function scoresOf(
   });
 }
 
+/** The size at which the model sees a photograph. */
+function seenSize(image: RgbImage, trainedAt: number, { shortSide, longSide, onNote }: SegmentOptions): Size {
+  const side = shortSide ?? trainedAt;
+  const longest = longSide ?? MOST_SHORT_SIDES * side;
+  const size = shortestEdge(image, { side, longest });
+  if (Math.min(size.width, size.height) < side) {
+    onNote?.(
+      `it is seen at ${size.width} x ${size.height} pixels: the longer side is at most ${longest}, so that the shorter one is less than ${side}`,
+    );
+  }
+  return size;
+}
+
 /** Loads what segments of a model. @throws when it was not trained to */
 export async function loadSegmenting(model: Model): Promise<Segmenting> {
   const { segmentation: stage, restoration } = model.stages;
@@ -88,22 +101,16 @@ export async function loadSegmenting(model: Model): Promise<Segmenting> {
     head,
     stage,
     async segment(shared, image, options) {
-      const size = shortestEdge(image, {
-        side: options.shortSide ?? stage.size ?? SHORT_SIDE,
-        longest: Number.POSITIVE_INFINITY,
-      });
-      const isOwn = size.width === image.width && size.height === image.height;
-      const own = image.width * image.height * stage.classes.length <= MOST_SCORES;
+      const { width, height } = image;
+      const size = seenSize(image, stage.size ?? SHORT_SIDE, options);
+      const isOwn = size.width === width && size.height === height;
       const data = await holding(async (hold) => {
         const scores = hold(await scoresOf(segmenting, shared, isOwn ? image : resizeImage(image, size), options));
-        const best = tidy(() => {
-          const sized = own && !isOwn ? resize(scores, [image.height, image.width], 'bilinear') : scores;
-          return argMax(sized, 3);
-        });
-        return Uint8Array.from(await hold(best).data());
+        const { signal } = options;
+        const labels = hold(squeeze<Tensor3D>(scores, [0]));
+        return Uint8Array.from(await labelsAtSize(labels, [height, width], { ...(signal && { signal }) }));
       });
-      if (own) return { width: image.width, height: image.height, data };
-      return resizeLabels({ ...size, data }, image);
+      return { width, height, data };
     },
   };
   return segmenting;

@@ -49,7 +49,7 @@ export function stableDiffusionTaps(
   });
 }
 
-/** What the segmentation head looks at. Sides are multiples of 64: see padImage.
+/** What the segmentation head looks at. Sides are multiples of 8: see padImage.
  * @shape image [B, H, W, 3] in [-1, 1], text [B, T, D] -> see FeaturePyramid */
 export function rassFeatures(
   p: RassBackbone,

@@ -1,23 +1,35 @@
+import { resize } from '@rass/kernels';
 import type { FeaturePyramid, Mask2FormerOutput } from '@rass/mask2former';
-import { describeOnBackends, expectClose, expectNoLeaks, expectNoLeaksOnFaults, randomValues } from '@rass/testkit';
+import {
+  describeOnBackends,
+  expectClose,
+  expectNoLeaks,
+  expectNoLeaksOnFaults,
+  loadGolden,
+  randomValues,
+} from '@rass/testkit';
 import {
   add,
   avgPool,
   dispose,
+  div,
   fill,
   matMul,
+  mean,
   memory,
   mul,
   range,
   reshape,
   reverse,
   slice,
+  sub,
   type Tensor,
   type Tensor4D,
   tensor,
   tensor3d,
   tensor4d,
   tidy,
+  transpose,
   zeros,
 } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
@@ -65,7 +77,68 @@ it.each([
   expect(squareWindows({ height, width })).toEqual(places.map(([top, left]) => ({ top, left, size })));
 });
 
+interface GoldenSizes {
+  readonly sizes: readonly [number, number][];
+}
+
 describeOnBackends('sliding windows', () => {
+  const golden = loadGolden('rass/sliding');
+
+  /** What the golden's features are made of: maps of the latents' size with the window's own mean in them, resized for each level. */
+  const withMean = (window: Tensor4D): FeaturePyramid => {
+    const level = (stride: number, factor: number): Tensor4D =>
+      tidy(() => {
+        const latents: Tensor4D = add(pooled(window, 8), mean(window));
+        const size = Math.floor(window.shape[1] / stride);
+        return mul(resize(latents, [size, size], 'nearest'), factor) as Tensor4D;
+      });
+    return { res2: level(4, 1), res3: level(8, 2), res4: level(16, 3), res5: level(32, 4) };
+  };
+
+  it.each((golden.config as GoldenSizes).sizes)('take their places by the released rule: %i x %i', async (H, W) => {
+    const at = `${H}x${W}`;
+    const { values } = golden.raw(`in/image.${at}`);
+    await expectNoLeaks(async () => {
+      const bytes = tensor4d(values as never, [1, 3, H, W], 'float32');
+      const x = tidy(() => padImage(sub(div(transpose(bytes, [0, 2, 3, 1]), 127.5), 1) as Tensor4D, { multiple: 8 }));
+      // As released, a square is looked at as a whole.
+      const levels = slidingFeatures(x, withMean);
+      for (const [name, level] of Object.entries({ ...levels })) {
+        const theirs = golden.tensor(`out/${name}.${at}`);
+        const expected = transpose(theirs, [0, 2, 3, 1]);
+        await expectClose(level, expected, { relative: 1e-5, label: name });
+        dispose([theirs, expected]);
+      }
+      dispose([bytes, x, { ...levels }] as never);
+    });
+  });
+
+  it('stretch what is a row short of its place, where upstream fails', async () => {
+    // 56 pixels have one place of 32; the second window, from 16 to 72, has the places 0 and 1.
+    const x = image(56, 72);
+    const features = slidingFeatures(x, (_, { left }) => {
+      const level = (size: number): Tensor4D => fill([1, size, size, 1], left === 0 ? 1 : 5) as Tensor4D;
+      return { res2: level(14), res3: level(7), res4: level(3), res5: level(1) };
+    });
+    await expectClose(features.res5, tensor([3, 5], [1, 1, 2, 1]));
+    await expectClose(slice(features.res4, [0, 0, 0, 0], [1, 1, 4, 1]), tensor([1, 3, 3, 5], [1, 1, 4, 1]));
+    dispose([x, { ...features }] as never);
+  });
+
+  it('take pictures of any size, the smallest, too', async () => {
+    const sizes = [[1, 1], [3, 150], [33, 57], [200, 40], [129, 250]] as const; // biome-ignore format: pairs
+    for (const [H, W] of sizes) {
+      const x = image(H, W);
+      await expectNoLeaks(async () => {
+        const scores = semanticInference(segmenter, x, { flip: true });
+        expect(scores.shape).toEqual([1, H, W, 3]);
+        expect((await scores.data()).every(Number.isFinite)).toBe(true);
+        scores.dispose();
+      });
+      x.dispose();
+    }
+  });
+
   it('give the same as the whole image where features are local, for features and for scores', async () => {
     const x = image(64, 160);
     await expectNoLeaks(async () => {
@@ -126,9 +199,11 @@ describeOnBackends('sliding windows', () => {
     expect(memory().numTensors).toBe(before);
     const odd = image(60, 128);
     expect(() => slidingFeatures(odd, segmenter.features)).toThrow(
-      'slidingFeatures: sides are multiples of 32; got 60 x 128; pad the image first (padImage)',
+      'slidingFeatures: sides are multiples of 8, 32 at least; got 60 x 128; pad the image first (padImage)',
     );
-    dispose([x, odd]);
+    const low = image(24, 128);
+    expect(() => slidingFeatures(low, segmenter.features)).toThrow('got 24 x 128');
+    dispose([x, odd, low]);
   });
 });
 
@@ -176,14 +251,14 @@ describeOnBackends('semanticInference', () => {
       const scores = semanticInference(spy, x, { scales: [1, 2], flip: true, mode: 'whole' });
       expect(scores.shape).toEqual([1, 50, 70, 3]);
       expect(seen).toEqual([
-        [1, 64, 128, 3],
-        [1, 64, 128, 3],
-        [1, 128, 192, 3],
-        [1, 128, 192, 3],
+        [1, 56, 72, 3],
+        [1, 56, 72, 3],
+        [1, 104, 144, 3],
+        [1, 104, 144, 3],
       ]);
       scores.dispose();
-      const padded = padImage(x, { multiple: 64 });
-      const corner = slice(padded, [0, 63, 127, 0], [1, 1, 1, 3]);
+      const padded = padImage(x, { multiple: 8 });
+      const corner = slice(padded, [0, 55, 71, 0], [1, 1, 1, 3]);
       await expectClose(await corner.data(), [-1, -1, -1]);
       dispose([padded, corner]);
     });
@@ -203,10 +278,10 @@ describeOnBackends('semanticInference', () => {
           onPiece: (progress) => (pieces = progress),
         });
         expect(Array.from(await slowly.data())).toEqual(Array.from(await atOnce.data()));
-        // Three windows of 64 x 192, two of 128 x 256, each twice, and four views.
-        expect(pieces).toEqual({ done: 14, pieces: 2 * (3 + 2) + 4 });
+        // Three windows of 64 x 160, three of 96 x 240, each twice, and four views.
+        expect(pieces).toEqual({ done: 16, pieces: 2 * (3 + 3) + 4 });
         dispose([atOnce, slowly]);
-        for (const last of [1, 4, 7, 14]) {
+        for (const last of [1, 4, 7, 16]) {
           const controller = new AbortController();
           const onPiece = ({ done }: InferenceProgress) => done === last && controller.abort(new Error('enough'));
           const stopped = semanticInferenceAsync(segmenter, x, {
@@ -232,8 +307,8 @@ describeOnBackends('semanticInference', () => {
       'semanticInference: scales are numbers above 0, at least one; got []; [1] is usual',
     );
     expect(call({ scales: [1, 0] })).toThrow('got [1,0]');
-    expect(call({ multiple: 48 })).toThrow(
-      'semanticInference: sides are padded to a multiple of 32; got 48; 64 is usual',
+    expect(call({ multiple: 12 })).toThrow(
+      'semanticInference: sides are padded to a multiple of 8; got 12; 8 is usual',
     );
     expect(call({}, zeros([1, 0, 5, 3]) as Tensor4D)).toThrow(
       'semanticInference: an image is [B, H, W, 3]; got [1,0,5,3]; give one that has pixels',

@@ -16,7 +16,16 @@ import {
   tidy,
   transpose,
 } from '@tensorflow/tfjs-core';
-import { inWindow, slidingWork, squareWindows, type Window, WindowMean } from './windows.ts';
+import {
+  inWindow,
+  placeOf,
+  SHORTEST_SIDE,
+  SIDE_MULTIPLE,
+  slidingWork,
+  squareWindows,
+  type Window,
+  WindowMean,
+} from './windows.ts';
 
 /** A backbone and a head. */
 export interface Segmenter {
@@ -34,21 +43,24 @@ export interface SemanticInferenceOptions {
   readonly scales?: readonly number[];
   /** Also the image's mirror image, averaged; default false. */
   readonly flip?: boolean;
-  /** Sides are padded to multiples of this; default 64. */
+  /** Sides are padded to multiples of this, itself one of 8; default 8, as the released RASS has it. They are 32 at least. */
   readonly multiple?: number;
 }
 
 /** Black, of images in [-1, 1]. */
 const BLACK = -1;
 
-/** Pads an image at the bottom and the right. @shape [B, H, W, C] -> [B, H', W', C], multiples
+const paddedSide = (side: number, multiple: number): number =>
+  Math.ceil(Math.max(side, SHORTEST_SIDE) / multiple) * multiple;
+
+/** Pads an image at the bottom and the right, to 32 rows and columns at least. @shape [B, H, W, C] -> [B, H', W', C], multiples
  * @source detectron2 ImageList.from_tensors, on images from 0 up: upstream pads with black */
 export function padImage(
   image_BHWC: Tensor4D,
   { multiple, value = BLACK }: { readonly multiple: number; readonly value?: number },
 ): Tensor4D {
   const [, H, W] = image_BHWC.shape;
-  const [below, right] = [H, W].map((side) => (multiple - (side % multiple)) % multiple);
+  const [below, right] = [H, W].map((side) => paddedSide(side, multiple) - side);
   return pad(
     image_BHWC,
     [
@@ -101,7 +113,7 @@ function* paddedScores(
   try {
     for (const window of squareWindows({ height: H, width: W })) {
       const features = inWindow(image_BHWC, window, (part) => s.features(part, window));
-      mean.add(scored(s, features, [window.size, window.size]), window);
+      mean.add(scored(s, features, [window.size, window.size]), placeOf(window));
       yield { made: mean.sum! };
     }
     return mean.finish();
@@ -122,7 +134,9 @@ function* viewScores(
   const size = [Math.max(1, Math.round(H * scale)), Math.max(1, Math.round(W * scale))] as const;
   const padded = tidy(() => {
     const turned = mirrored ? (reverse(image, 2) as Tensor4D) : image;
-    return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), { multiple: o.multiple ?? 64 });
+    return padImage(scale === 1 ? turned : resize(turned, size, 'bilinear'), {
+      multiple: o.multiple ?? SIDE_MULTIPLE,
+    });
   });
   const held = [padded];
   try {
@@ -139,15 +153,17 @@ function* viewScores(
   }
 }
 
-function check({ scales = [1], multiple = 64 }: SemanticInferenceOptions, image: Tensor4D): void {
+function check({ scales = [1], multiple = SIDE_MULTIPLE }: SemanticInferenceOptions, image: Tensor4D): void {
   if (image.rank !== 4 || image.shape.some((size) => size === 0)) {
     throw new Error(`semanticInference: an image is [B, H, W, 3]; got [${image.shape}]; give one that has pixels`);
   }
   if (scales.length === 0 || scales.some((scale) => !(scale > 0 && Number.isFinite(scale)))) {
     throw new Error(`semanticInference: scales are numbers above 0, at least one; got [${scales}]; [1] is usual`);
   }
-  if (!Number.isInteger(multiple) || multiple % 32 !== 0 || multiple <= 0) {
-    throw new Error(`semanticInference: sides are padded to a multiple of 32; got ${multiple}; 64 is usual`);
+  if (!Number.isInteger(multiple) || multiple % SIDE_MULTIPLE !== 0 || multiple <= 0) {
+    throw new Error(
+      `semanticInference: sides are padded to a multiple of ${SIDE_MULTIPLE}; got ${multiple}; ${SIDE_MULTIPLE} is usual`,
+    );
   }
 }
 
@@ -183,9 +199,9 @@ function* inferenceWork(
 
 /** In how many pieces the work goes: the windows of each view, and the view itself. */
 function countPieces([, H, W]: readonly number[], options: SemanticInferenceOptions): number {
-  const { scales = [1], flip = false, mode = 'sliding', multiple = 64 } = options;
+  const { scales = [1], flip = false, mode = 'sliding', multiple = SIDE_MULTIPLE } = options;
   const sum = scales.reduce((before, scale) => {
-    const [h, w] = [H!, W!].map((side) => Math.ceil(Math.max(1, Math.round(side * scale)) / multiple) * multiple) as [number, number]; // biome-ignore format: one line
+    const [h, w] = [H!, W!].map((side) => paddedSide(Math.round(side * scale), multiple)) as [number, number];
     return before + 1 + (mode === 'whole' || h === w ? 0 : squareWindows({ height: h, width: w }).length);
   }, 0);
   return sum * (flip ? 2 : 1);

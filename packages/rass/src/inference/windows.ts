@@ -1,4 +1,4 @@
-import { type Piece, runAtOnce } from '@rass/kernels';
+import { type Piece, resize, runAtOnce } from '@rass/kernels';
 import type { FeaturePyramid } from '@rass/mask2former';
 import { add, dispose, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
 
@@ -12,6 +12,34 @@ export interface Window {
 const STRIDES = { res2: 4, res3: 8, res4: 16, res5: 32 } as const;
 type Level = keyof typeof STRIDES;
 const LEVELS = Object.keys(STRIDES) as Level[];
+
+/** Sides are multiples of this many pixels, which are one of the latents. */
+export const SIDE_MULTIPLE = 8;
+/** The shortest side: below it the coarsest level has no place. */
+export const SHORTEST_SIDE = STRIDES.res5;
+
+/** A part of a map. */
+export interface Place {
+  readonly top: number;
+  readonly left: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Of a window in the image itself. */
+export const placeOf = ({ top, left, size }: Window): Place => ({ top, left, rows: size, columns: size });
+
+/** Where a window lies in a level's map: both its ends are rounded down, so that windows leave no gap.
+ * @source github.com/Ka1Guan/RASS FeatureProjection.slide_forward */
+function placeIn({ top, left, size }: Window, stride: number): Place {
+  const [row, column] = [Math.floor(top / stride), Math.floor(left / stride)];
+  return {
+    top: row,
+    left: column,
+    rows: Math.floor((top + size) / stride) - row,
+    columns: Math.floor((left + size) / stride) - column,
+  };
+}
 
 function starts(length: number, size: number): number[] {
   // The last is moved back, to end where the image ends.
@@ -51,18 +79,18 @@ export class WindowMean {
   }
 
   /** Takes the map, and frees it, whatever happens. */
-  add(map_BHWC: Tensor4D, { top, left, size }: Window): void {
-    for (let row = top; row < top + size; row++) {
+  add(map_BHWC: Tensor4D, { top, left, rows, columns }: Place): void {
+    for (let row = top; row < top + rows; row++) {
       const start = row * this.#width + left;
-      for (let i = start; i < start + size; i++) this.#counts[i] += 1;
+      for (let i = start; i < start + columns; i++) this.#counts[i] += 1;
     }
     const before = this.#sum;
     try {
       this.#sum = tidy(() => {
         const placed = pad(map_BHWC, [
           [0, 0],
-          [top, this.#height - top - size],
-          [left, this.#width - left - size],
+          [top, this.#height - top - rows],
+          [left, this.#width - left - columns],
           [0, 0],
         ]);
         return before === undefined ? placed : add(before, placed);
@@ -96,9 +124,11 @@ export class WindowMean {
 }
 
 /** The features of a whole image from those of square windows, averaged where they overlap. Each window's are freed as they are added.
- * @shape image [B, H, W, C], H and W multiples of 32 -> see FeaturePyramid
- * @throws when a side is no multiple of 32, or a window's features are not of its size
- * @source github.com/Ka1Guan/RASS FeatureProjection.slide_forward */
+ * A level's sizes are rounded down. A window whose place in a map is a row or a column longer than what was made of it, which upstream fails at,
+ * is resized to the nearest of it.
+ * @shape image [B, H, W, C], H and W multiples of 8, 32 at least -> see FeaturePyramid
+ * @throws when a side is neither, or a window's features are not of its size
+ * @source github.com/Ka1Guan/RASS FeatureProjection.slide_forward; golden/rass/sliding */
 export function slidingFeatures(
   image_BHWC: Tensor4D,
   features: (window_BHWC: Tensor4D, window: Window) => FeaturePyramid,
@@ -112,12 +142,12 @@ export function* slidingWork(
   features: (window_BHWC: Tensor4D, window: Window) => FeaturePyramid,
 ): Generator<Piece, FeaturePyramid, void> {
   const [, H, W] = image_BHWC.shape;
-  if (H % STRIDES.res5 !== 0 || W % STRIDES.res5 !== 0) {
+  if (H % SIDE_MULTIPLE !== 0 || W % SIDE_MULTIPLE !== 0 || Math.min(H, W) < SHORTEST_SIDE) {
     throw new Error(
-      `slidingFeatures: sides are multiples of ${STRIDES.res5}; got ${H} x ${W}; pad the image first (padImage)`,
+      `slidingFeatures: sides are multiples of ${SIDE_MULTIPLE}, ${SHORTEST_SIDE} at least; got ${H} x ${W}; pad the image first (padImage)`,
     );
   }
-  const means = LEVELS.map((level) => new WindowMean(H / STRIDES[level], W / STRIDES[level]));
+  const means = LEVELS.map((level) => new WindowMean(Math.floor(H / STRIDES[level]), Math.floor(W / STRIDES[level])));
   try {
     for (const window of squareWindows({ height: H, width: W })) {
       addLevels(
@@ -135,20 +165,22 @@ export function* slidingWork(
 }
 
 /** Takes a window's features, and frees them, whatever happens. */
-function addLevels(means: readonly WindowMean[], found: FeaturePyramid, { top, left, size }: Window): void {
+function addLevels(means: readonly WindowMean[], found: FeaturePyramid, window: Window): void {
+  const sizeOf = (level: Level): number => Math.floor(window.size / STRIDES[level]);
   const wrong = LEVELS.find((level) => {
     const [, rows, columns] = found[level].shape;
-    return rows !== size / STRIDES[level] || columns !== size / STRIDES[level];
+    return rows !== sizeOf(level) || columns !== sizeOf(level);
   });
   try {
     if (wrong !== undefined) {
       throw new Error(
-        `slidingFeatures: ${wrong} of a window of ${size} pixels has ${size / STRIDES[wrong]} rows and columns; got [${found[wrong].shape}]; check the backbone`,
+        `slidingFeatures: ${wrong} of a window of ${window.size} pixels has ${sizeOf(wrong)} rows and columns; got [${found[wrong].shape}]; check the backbone`,
       );
     }
     for (const [i, level] of LEVELS.entries()) {
-      const stride = STRIDES[level];
-      means[i].add(found[level], { top: top / stride, left: left / stride, size: size / stride });
+      const place = placeIn(window, STRIDES[level]);
+      const fits = place.rows === sizeOf(level) && place.columns === sizeOf(level);
+      means[i].add(fits ? found[level] : resize(found[level], [place.rows, place.columns], 'nearest'), place);
     }
   } finally {
     dispose({ ...found });

@@ -77,7 +77,7 @@ export type Restored = {
 };
 
 /** A photograph restored in one step, differentiable. The latents are the mode of the encoder's distribution, so that a photograph
- * has one restoration. Sides are multiples of 64: see padImage.
+ * has one restoration. Sides are multiples of 8: see padImage.
  * @shape image [B, H, W, 3] in [-1, 1], text [B, T, D] -> [B, H, W, 3] */
 export function restore(
   p: Restorer,

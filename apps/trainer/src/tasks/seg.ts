@@ -16,9 +16,10 @@ import { saveStage, trainableStage } from '../model/stages.ts';
 import { modelTaps } from '../model/taps.ts';
 import type { SegRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
-import type { BatchPlace, BatchResult, SheetRow, TrainingTask, Validation } from '../training/task.ts';
+import type { BatchPlace, BatchResult, SheetRow, TrainingTask, UpdateFacts, Validation } from '../training/task.ts';
 import { seedAt } from './draws.ts';
 import { groupsOf } from './groups.ts';
+import { meanMasks } from './mask-count.ts';
 import { promptsOf } from './prompts.ts';
 
 /** The models of stage 2. */
@@ -75,7 +76,11 @@ class SegTask implements TrainingTask {
     });
   }
 
-  async run(samples: readonly Sample[], place: BatchPlace): Promise<BatchResult> {
+  factsOf(parts: readonly (readonly Sample[])[]): UpdateFacts {
+    return { numMasks: meanMasks(parts) };
+  }
+
+  async run(samples: readonly Sample[], place: BatchPlace, facts: UpdateFacts = {}): Promise<BatchResult> {
     const { seed, timestep, checkpointing, criterion } = this.#recipe;
     const targets = this.#targets(samples);
     const batch = {
@@ -88,7 +93,7 @@ class SegTask implements TrainingTask {
       return await segStep(this.#models.model, batch, {
         timestep,
         checkpointing,
-        criterion: { ...given, points: seedAt(seed, 'points', place) },
+        criterion: { ...given, ...facts, points: seedAt(seed, 'points', place) },
       });
     } finally {
       dispose([batch.image, batch.text, ...targets.map(({ masks }) => masks)]);

@@ -210,6 +210,22 @@ class Broken extends Chase {
   }
 }
 
+it('asks a task once for each update what its batches know of each other, and tells each of them', async () => {
+  const told: unknown[] = [];
+  class Counting extends Chase {
+    factsOf(parts: readonly (readonly Sample[])[]) {
+      return { numMasks: parts.flat().reduce((sum, { clean }) => sum + clean.data[0]!, 0) };
+    }
+    override async run(samples: readonly Sample[], place: { readonly step: number }, facts?: unknown) {
+      told.push(facts);
+      return super.run(samples, place);
+    }
+  }
+  await run(recipeOf({ steps: 2, accumulate: 2 }), { task: new Counting() });
+  // Samples 0, 1, 0, 3 and then 1, 2, 1, 4.
+  expect(told).toEqual([4, 4, 8, 8].map((numMasks) => ({ numMasks })));
+});
+
 it('stops at gradients that are not finite, or leaves the step out where the recipe says so', async () => {
   await expect(run(recipeOf({}), { task: new Broken() })).rejects.toThrow('weight');
   expect(existsSync(join(folder, 'run', 'checkpoints', 'step-00000002'))).toBe(true);

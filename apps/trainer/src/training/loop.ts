@@ -93,7 +93,10 @@ async function* resultsOf(
   step: number,
 ): AsyncGenerator<BatchResult> {
   if (helpers !== undefined) yield* await helpers.run(parts, step);
-  else for (const [part, samples] of parts.entries()) yield await task.run(samples, { step, part });
+  else {
+    const facts = task.factsOf?.(parts);
+    for (const [part, samples] of parts.entries()) yield await task.run(samples, { step, part }, facts);
+  }
 }
 
 /** The gradients of all parts of a step, their mean, with the mean of the terms. */

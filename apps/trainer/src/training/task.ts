@@ -45,13 +45,21 @@ export interface BatchPlace {
   readonly part: number;
 }
 
+/** What the batches of one update know of each other. Plain data: it goes to other processes, too. */
+export interface UpdateFacts {
+  /** Masks of a batch on average, at least 1. */
+  readonly numMasks?: number;
+}
+
 /** Something that is trained: the loop draws batches, sums gradients, updates, logs and saves. */
 export interface TrainingTask {
   readonly groups: readonly ParameterGroup[];
   /** What of it changes beside the groups' variables and their optimiser, such as a second model. */
   readonly state?: Parts;
+  /** What the batches of an update must know of each other; without, nothing. */
+  factsOf?(parts: readonly (readonly Sample[])[]): UpdateFacts;
   /** Draws whatever is random by the place alone, so that a run that resumes goes the same way. */
-  run(samples: readonly Sample[], place: BatchPlace): Promise<BatchResult>;
+  run(samples: readonly Sample[], place: BatchPlace, facts?: UpdateFacts): Promise<BatchResult>;
   /** Scores the present weights, and shows what they do. */
   validate?(samples: readonly Sample[], options: { readonly pictures: number }): Promise<Validation>;
   /** Writes the trained model: a folder, beside its place first. `samples`: those of the validation. */

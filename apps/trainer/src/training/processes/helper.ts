@@ -19,14 +19,14 @@ async function start({ recipe, classes, backend }: HelperStart): Promise<HelperR
   return { kind: 'ready' };
 }
 
-async function run({ step, batches, weights }: HelperJob): Promise<HelperReply> {
+async function run({ step, batches, facts, weights }: HelperJob): Promise<HelperReply> {
   const variables = groupedVariables(task!.groups);
   const given = unpacked(weights, variables);
   for (const [key, variable] of Object.entries(variables)) variable.assign(given[key]!);
   dispose(given);
   const results: PartResult[] = [];
   for (const { part, samples } of batches) {
-    const { terms, gradients } = await task!.run(samples, { step, part });
+    const { terms, gradients } = await task!.run(samples, { step, part }, facts);
     results.push({ part, terms, gradients: await packed(gradients, variables) });
     dispose(gradients as Record<string, Tensor>);
   }

@@ -122,11 +122,12 @@ export async function openHelpers({ task, recipe, classes, backend, processes }:
       for (const [part, samples] of parts.entries()) shares[part % processes]!.push({ part, samples });
       const [own, ...others] = shares;
       const weights = others.length > 0 ? await packed(variables, variables) : new Float32Array();
+      const facts = task.factsOf?.(parts);
       const asked = await Promise.all(
-        others.map((batches, i) => helpers[i]!.ask({ kind: 'run', step, batches, weights })),
+        others.map((batches, i) => helpers[i]!.ask({ kind: 'run', step, batches, facts, weights })),
       );
       const results: BatchResult[] = [];
-      for (const { part, samples } of own!) results[part] = await task.run(samples, { step, part });
+      for (const { part, samples } of own!) results[part] = await task.run(samples, { step, part }, facts);
       for (const { answer } of asked) {
         const reply = await answer;
         if (reply.kind !== 'done') continue;

@@ -2,6 +2,7 @@ import type { DatasetClass } from '@rass/datasets';
 import { type Tensor, tensor, type Variable } from '@tensorflow/tfjs-core';
 import type { Recipe } from '../../recipe/recipes.ts';
 import type { Sample } from '../../samples/sample.ts';
+import type { UpdateFacts } from '../task.ts';
 
 /** What a helper process is opened with. */
 export interface HelperStart {
@@ -16,6 +17,7 @@ export interface HelperJob {
   readonly kind: 'run';
   readonly step: number;
   readonly batches: readonly { readonly part: number; readonly samples: readonly Sample[] }[];
+  readonly facts: UpdateFacts | undefined;
   readonly weights: Float32Array;
 }
 

@@ -109,6 +109,61 @@ def whole() -> None:
     save_case("lora/together", tensors, {})
 
 
+class Kinds(torch.nn.Module):
+    """A layer of each kind that takes an adapter."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = torch.nn.Embedding(7, 4)
+        self.out = torch.nn.Linear(4, 6)
+        self.conv = torch.nn.Conv2d(6, 5, 3, padding=1)
+
+    def forward(self, ids):
+        return self.conv(self.out(self.words(ids)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+# In the order in which they act: each DoRA turns what those before it gave.
+STACKS = {
+    "plain-dora": [{}, {"use_dora": True}],
+    "dora-plain": [{"use_dora": True}, {}],
+    "dora-dora": [{"use_dora": True}, {"use_dora": True, "r": 1}],
+    "bias-dora": [{"lora_bias": True, "target_modules": ["out", "conv"]}, {"use_dora": True}],
+    "three": [{"use_dora": True}, {"use_rslora": True}, {"use_dora": True, "lora_alpha": 5}],
+}
+WEIGHTS = [0.5, -0.75, 1.5]
+
+
+def stacks() -> None:
+    """Adapters on one layer with DoRA among them: run, merged, and with a weight for each, as diffusers' set_adapters sets it."""
+    ids = torch.tensor([[[0, 6, 3], [3, 3, 1]]])
+    base = randomize(Kinds(), seed=200).double()
+    tensors = {"in/ids": ids} | {f"w/{k}": v.clone() for k, v in base.named_parameters()}
+    for i, (case, adapters) in enumerate(STACKS.items()):
+        configs = [LoraConfig(**{"r": 2, "lora_alpha": 3, "target_modules": ["words", "out", "conv"], **options}) for options in adapters]
+        names = [f"a{k}" for k in range(len(configs))]
+        model = get_peft_model(copy.deepcopy(base), configs[0], adapter_name=names[0])
+        for name, config in zip(names[1:], configs[1:]):
+            model.add_adapter(name, config)
+        model.base_model.set_adapter(names)
+        model = model.double().eval()
+        g = seeded(210 + i)
+        with torch.no_grad():
+            for key, p in sorted(model.named_parameters()):
+                if "lora_" in key:
+                    noise = torch.randn(p.shape, generator=g).double()
+                    p.copy_(p * (1 + 0.3 * noise) if "magnitude" in key else 0.4 * noise)
+            tensors |= {f"{case}/a/{strip(k)}": p for k, p in model.named_parameters() if "lora_" in k}
+            tensors[f"{case}/out/y"] = model(ids)
+            merged = copy.deepcopy(model).merge_and_unload(safe_merge=True, adapter_names=names)
+            tensors |= {f"{case}/merged/{k}": v for k, v in merged.named_parameters()}
+            for module in model.modules():
+                for name, weight in zip(names, WEIGHTS):
+                    if hasattr(module, "set_scale") and name in module.scaling:
+                        module.set_scale(name, weight)
+            tensors[f"{case}/out/weighted"] = model(ids)
+    save_case("lora/stacks", tensors, {"stacks": STACKS, "weights": WEIGHTS})
+
+
 class Words(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -147,6 +202,12 @@ WAYS = {
     "all-linear": {"target_modules": "all-linear"},
     "exclude-list": {"target_modules": ["to_q", "to_k"], "exclude_modules": ["attn1.to_q", "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"]},
     "exclude-regex": {"target_modules": ["conv1", "conv2"], "exclude_modules": r"down_blocks\..*"},
+    "regex-flags": {"target_modules": r"(?i)DOWN_BLOCKS\..*\.TO_[QK]"},
+    "regex-names": {"target_modules": r"(?P<part>down|up)_blocks\.(?#the first)0\..*\.(?P<kind>conv)[12]\Z"},
+    "regex-back": {"target_modules": r"\A(?P<part>\w+)\.(?P<n>\d)\.\w+\.(?P=n)\..*conv\d{,1}"},
+    "regex-class": {"target_modules": r".*\.attentions\.[]0]\.[^]]+\.to_(q|k)"},
+    "layers": {"target_modules": ["to_q", "conv1"], "layers_to_transform": [1]},
+    "layers-pattern": {"target_modules": ["to_q", "conv1", "down_blocks.0.resnets.0.conv1"], "layers_to_transform": 0, "layers_pattern": ["attentions", "(?:down|up)_blocks"]},
 }
 
 
@@ -163,4 +224,5 @@ if __name__ == "__main__":
     adapters()
     whole()
     embeddings()
+    stacks()
     ways()

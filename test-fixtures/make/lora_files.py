@@ -23,6 +23,7 @@ CASES = {
     "whole": {"r": 2, "lora_alpha": 3, "modules_to_save": ["conv_in", "conv_norm_out"], "init_lora_weights": "gaussian"},
     "bias-all": {"r": 2, "lora_alpha": 3, "bias": "all"},
     "bias-lora": {"r": 2, "lora_alpha": 3, "bias": "lora_only", "lora_bias": True, "target_modules": ["conv2", "proj_in"]},
+    "container": {"r": 2, "lora_alpha": 3, "target_modules": ["to_q", "conv2"], "modules_to_save": ["time_embedding"], "layers_to_transform": [0], "layers_pattern": ["attentions", "resnets"], "revision": "fp16"},
 }
 
 

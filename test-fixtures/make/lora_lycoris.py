@@ -32,6 +32,8 @@ CASES = {
     "lokr-dora": {"algo": "lokr", "factor": 2, "dora_wd": True, "wd_on_output": False},
     "full": {"algo": "full", "train_norm": True},
 }
+# Of DoRA, of which LyCORIS has a rule of its own.
+MULTIPLIERS = [0.5, -0.5]
 
 
 def net() -> torch.nn.Module:
@@ -67,7 +69,7 @@ def weight_and_bias(layer: torch.nn.Module, shape: torch.Size) -> tuple[torch.Te
     return (layer(inputs) - bias).flatten(1).T.reshape(shape), bias.flatten()
 
 
-def acting(options: dict, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def acting(options: dict, state: dict[str, torch.Tensor], multiplier: float = 1.0) -> dict[str, torch.Tensor]:
     """create_lycoris_from_weights takes all lengths for those of the outputs; a network of the same options does not."""
     model, tensors = net(), {}
     network = network_on(model, options)
@@ -76,6 +78,7 @@ def acting(options: dict, state: dict[str, torch.Tensor]) -> dict[str, torch.Ten
             prefix = f"{each.lora_name}."
             each.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         network.apply_to()
+        network.set_multiplier(multiplier)
         for name, weight in net().named_parameters():
             path = name.removesuffix(".weight")
             if path == "blocks.0.norm" and options.get("train_norm"):
@@ -96,4 +99,6 @@ if __name__ == "__main__":
         state = trained(options, 200 + i)
         save_file(state, FILES / f"{case}.safetensors")
         held |= {f"out/{case}/{key}": value for key, value in acting(options, state).items()}
-    save_case("lora/lycoris", held, {"cases": CASES})
+        for multiplier in MULTIPLIERS if options.get("dora_wd") else []:
+            held |= {f"scaled/{case}/{multiplier}/{key}": value for key, value in acting(options, state, multiplier).items()}
+    save_case("lora/lycoris", held, {"cases": CASES, "multipliers": MULTIPLIERS})

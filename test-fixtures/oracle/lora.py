@@ -1,6 +1,7 @@
 """Reads adapters that @rass/lora wrote with peft and diffusers, lays them over the UNet of the case `unet/sd2` and prints its output.
 
-arguments: a JSON list of {"format": "peft" | "diffusers" | "kohya", "path": ...}; prints a list of outputs, each flat [1, H, W, C].
+arguments: a JSON list of {"format": "peft" | "diffusers" | "kohya", "path": ...}; prints a list of outputs, each flat [1, H, W, C], and how many
+layers each adapter is on.
 """
 import json
 import pathlib
@@ -27,10 +28,12 @@ def adapted(kind: str, path: str):
     return model
 
 
-outputs = []
+outputs, layers = [], []
 sample, text = (t.float() for t in inputs(60))
 for file in json.loads(sys.argv[1]):
+    model = adapted(file["format"], file["path"]).eval()
+    layers.append(sum(hasattr(m, "lora_A") and len(m.lora_A) > 0 for m in model.modules()))
     with torch.no_grad():
-        out = adapted(file["format"], file["path"]).eval()(sample, 7, text).sample
+        out = model(sample, 7, text).sample
     outputs.append(out.permute(0, 2, 3, 1).flatten().tolist())
-print(json.dumps(outputs))
+print(json.dumps({"outputs": outputs, "layers": layers}))

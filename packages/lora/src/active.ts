@@ -1,18 +1,21 @@
 import { closest, type Layer, mapLeaves } from '@rass/nn';
+import { checkDoraRule, type DoraRule } from './algebra/dora.ts';
 import { disposeShare, shareTensors } from './dispose.ts';
 import { withShares } from './forward.ts';
 import { adaptedLayers, adapterNames, checkKnown } from './names.ts';
-import { type LayerShares, type Share, sharesOf } from './shares.ts';
+import { type LayerShares, type Share, shareOf, sharesOf } from './shares.ts';
 import { restoredWeight } from './start.ts';
 
 /** An adapter that is to act, and how strongly. */
 export interface AdapterChoice {
   readonly name: string;
-  /** Multiplies its product, beside alpha / rank; default 1. Any finite number. */
+  /** Multiplies its product, beside alpha / rank; default 1. Any finite number; with 0 nothing of it acts, no layer that it trained whole either. */
   readonly weight?: number;
   /** Other weights by path: `{ 'up_blocks': 0.5, 'up_blocks.1': 0.2, conv_in: 0 }`. The longest that the layer's path starts
    * with counts. It reaches every layer, convolutions too. */
   readonly blocks?: Readonly<Record<string, number>>;
+  /** The rule by which DoRA is scaled where the weight is not 1; default `peft`. */
+  readonly dora?: DoraRule;
 }
 
 const starts = (path: string, prefix: string): boolean => path === prefix || path.startsWith(`${prefix}.`);
@@ -24,7 +27,8 @@ function weightFor(path: string, { weight = 1, blocks = {} }: AdapterChoice): nu
 }
 
 function checkChoice(choice: AdapterChoice, paths: readonly string[]): void {
-  const { name, weight = 1, blocks = {} } = choice;
+  const { name, weight = 1, blocks = {}, dora = 'peft' } = choice;
+  checkDoraRule(dora);
   for (const value of [weight, ...Object.values(blocks)]) {
     if (Number.isFinite(value)) continue;
     throw new Error(
@@ -48,9 +52,10 @@ export function checkWholes(
   shares: LayerShares['shares'],
   path: string,
 ): void {
-  const wholes = Object.keys(active).filter(
-    (name) => shares[name].whole !== undefined || shares[name].bias !== undefined,
-  );
+  const wholes = Object.keys(active).filter((name) => {
+    const share = shareOf(shares, name);
+    return active[name] !== 0 && (share?.whole !== undefined || share?.bias !== undefined);
+  });
   if (wholes.length < 2) return;
   throw new Error(
     `lora: a layer or bias trained whole is one adapter's at a time; got ${path} of ${wholes.join(' and ')}; activate one of them`,
@@ -68,7 +73,7 @@ export function useAdapters<Tree>(tree: Tree, choices: readonly (string | Adapte
   const layers = adaptedLayers(tree);
   checkNotMerged(layers);
   for (const choice of chosen) {
-    const own = layers.filter(({ shares }) => choice.name in shares.shares);
+    const own = layers.filter(({ shares }) => Object.hasOwn(shares.shares, choice.name));
     checkChoice(
       choice,
       own.map(({ leaf }) => leaf.path),
@@ -77,10 +82,11 @@ export function useAdapters<Tree>(tree: Tree, choices: readonly (string | Adapte
   return mapLeaves(tree, (leaf) => {
     const shares = sharesOf(leaf);
     if (shares === undefined) return leaf;
-    const here = chosen.filter(({ name }) => name in shares.shares);
+    const here = chosen.filter(({ name }) => Object.hasOwn(shares.shares, name));
     const active = Object.fromEntries(here.map((choice) => [choice.name, weightFor(leaf.path, choice)]));
+    const dora = Object.fromEntries(here.flatMap(({ name, dora: rule }) => (rule === undefined ? [] : [[name, rule]])));
     checkWholes(active, shares.shares, leaf.path);
-    return withShares(leaf as Layer, { ...shares, active });
+    return withShares(leaf as Layer, { ...shares, active, dora });
   });
 }
 
@@ -99,7 +105,7 @@ export function removeAdapter<Tree>(tree: Tree, name: string): Tree {
   checkNotMerged(adaptedLayers(tree));
   return mapLeaves(tree, (leaf) => {
     const shares = sharesOf(leaf);
-    const share = shares?.shares[name];
+    const share = shares && shareOf(shares.shares, name);
     if (shares === undefined || share === undefined) return leaf;
     const { [name]: _, ...others } = shares.shares;
     const { [name]: __, ...active } = shares.active;
@@ -129,13 +135,13 @@ const sizeOf = (share: Share): number =>
 export function describeAdapters(tree: unknown): AdapterSummary[] {
   const layers = adaptedLayers(tree);
   return adapterNames(tree).map((name) => {
-    const own = layers.filter(({ shares }) => name in shares.shares);
+    const own = layers.filter(({ shares }) => Object.hasOwn(shares.shares, name));
     return {
       name,
       layers: own.length,
       parameters: own.reduce((total, { shares }) => total + sizeOf(shares.shares[name]), 0),
-      active: own.some(({ shares }) => name in shares.active),
-      merged: own.some(({ shares }) => shares.base !== undefined && name in shares.active),
+      active: own.some(({ shares }) => Object.hasOwn(shares.active, name)),
+      merged: own.some(({ shares }) => shares.base !== undefined && Object.hasOwn(shares.active, name)),
     };
   });
 }

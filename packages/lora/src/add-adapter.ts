@@ -2,11 +2,12 @@ import { type Layer, type Leaf, mapLeaves, type Parameter, type ParamSource, ran
 import { keep, type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { checkWholes } from './active.ts';
 import { type LoraConfig, type LoraOptions, loraConfig, rankAndAlpha } from './config.ts';
+import { disposeShare } from './dispose.ts';
 import { rowLengths, withShares } from './forward.ts';
 import { adapterNames, checkFree, layersOf } from './names.ts';
 import { type Factors, type LayerShares, type LoraLayer, type Share, sharesOf } from './shares.ts';
 import { startFromWeight, startsFromWeight } from './start.ts';
-import { matchTargets } from './targets.ts';
+import { checkPatterns, matchModules, matchTargets } from './targets.ts';
 
 export interface AddOptions {
   /** Stands in the paths of the adapter's tensors; default `default`. */
@@ -139,8 +140,15 @@ async function addToLayer(leaf: Layer, parts: LayerPlan, addition: Addition): Pr
     if (config.dora) share = { ...share, magnitude: magnitudeOf(target, name, from) };
     if (from === undefined && startsFromWeight(config)) {
       const { factors, start, weight } = await startFromWeight(target, share, name, seed);
-      share = { ...share, factors, start };
-      layer = { ...leaf, weight } as Layer;
+      if (share.whole === undefined || start === undefined) {
+        share = { ...share, factors, start };
+        layer = { ...leaf, weight } as Layer;
+      } else {
+        // The start is taken out of the adapter's own copy, which needs no giving back.
+        share.whole.weight.dispose();
+        share = { ...share, factors, whole: { ...share.whole, weight } as Layer };
+        disposeShare({ config, rank, alpha, factors: start });
+      }
     } else share = { ...share, factors: randomFactors(target, rank, config, name, source) };
   }
   const old: LayerShares = sharesOf(leaf) ?? { shares: {}, active: {} };
@@ -153,6 +161,7 @@ async function addToLayer(leaf: Layer, parts: LayerPlan, addition: Addition): Pr
 function chosenLayers(tree: unknown, config: LoraConfig): { targets: Set<string>; whole: Set<string> } {
   const layers = layersOf(tree);
   const targets = matchTargets(layers, config);
+  checkPatterns(targets, config);
   const other = targets.find((leaf) => !isLoraLayer(leaf));
   if (other !== undefined) {
     throw new Error(
@@ -160,7 +169,7 @@ function chosenLayers(tree: unknown, config: LoraConfig): { targets: Set<string>
     );
   }
   const saved = config.modulesToSave ?? [];
-  const whole = saved.length === 0 ? [] : matchTargets(layers, { targets: saved });
+  const whole = saved.length === 0 ? [] : matchModules(layers, saved);
   const parameter = whole.find(({ kind }) => kind === 'parameter');
   if (parameter !== undefined) {
     throw new Error(

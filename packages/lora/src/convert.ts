@@ -2,11 +2,12 @@ import { closest, disposeParams, type Layer, type Leaf, mapLeaves, namedTensors 
 import { add, keep, mul, type Tensor, type Tensor1D, tensor1d, tidy } from '@tensorflow/tfjs-core';
 import { checkWholes } from './active.ts';
 import { biasDelta, updatedWeight } from './algebra/delta.ts';
+import type { DoraRule } from './algebra/dora.ts';
 import { type LoraConfig, loraConfig } from './config.ts';
 import { withShares } from './forward.ts';
 import { hostFactors, toHost, toTensor } from './host.ts';
 import { adaptedLayers, adapterNames, checkFree, checkKnown, layersOf } from './names.ts';
-import { type Factors, type LoraLayer, type Share, sharesOf } from './shares.ts';
+import { type Factors, type LoraLayer, type Share, shareOf, sharesOf } from './shares.ts';
 import { withoutStart } from './start.ts';
 import type { AdapterState, HostTensor, LayerUpdate, LoraUpdate } from './state.ts';
 
@@ -53,7 +54,7 @@ export async function adapterState(tree: unknown, name = 'default'): Promise<Ada
   const whole = new Map<string, HostTensor>();
   let config: LoraConfig | undefined;
   for (const { leaf, shares } of adaptedLayers(tree)) {
-    const share = shares.shares[name];
+    const share = shareOf(shares.shares, name);
     if (share === undefined) continue;
     config = share.config;
     const update = await shareUpdate(share);
@@ -230,7 +231,14 @@ function checkFinite(path: string, data: Float32Array): void {
   );
 }
 
-async function updatedLayer(layer: Layer, { update, whole }: Fitted, rsLora: boolean, scale: number): Promise<Layer> {
+/** How far an adapter is folded in. */
+interface Folding {
+  readonly rsLora: boolean;
+  readonly scale: number;
+  readonly dora: DoraRule;
+}
+
+async function updatedLayer(layer: Layer, { update, whole }: Fitted, { rsLora, scale, dora }: Folding): Promise<Layer> {
   const { adapter: _, ...plain } = layer;
   const own = ownTensors(layer, whole, 'merged');
   const bias = own.whole === undefined ? own.bias?.value : 'bias' in own.whole ? own.whole.bias : undefined;
@@ -239,7 +247,7 @@ async function updatedLayer(layer: Layer, { update, whole }: Fitted, rsLora: boo
   try {
     const isConvolution = layer.kind === 'conv2d';
     const weight = await toHost(host.weight as Tensor, isConvolution ? 'conv2d' : 'same');
-    const data = updatedWeight(update, weight, rsLora, scale);
+    const data = updatedWeight(update, weight, rsLora, scale, { dora });
     checkFinite(layer.path, data);
     const given = 'bias' in host ? host.bias : undefined;
     const added = updatedBias(layer, given, biasDelta(update, rsLora), scale);
@@ -258,18 +266,29 @@ function disposeNew(layer: Layer, old: Leaf): void {
   for (const { tensor } of namedTensors(layer)) if (!shared.has(tensor)) tensor.dispose();
 }
 
+/** How mergeState folds an adapter in. */
+export interface MergeStateOptions {
+  /** Multiplies what it adds; default 1. With 0 nothing changes. */
+  scale?: number;
+  /** The rule by which DoRA is scaled where the scale is not 1; default `peft`. */
+  dora?: DoraRule;
+}
+
 /** A new tree with an adapter of any kind folded into the weights, LoHa and LoKr too, without laying it over the model first.
  * `scale` multiplies what it adds; whole tensors take the place of the model's. The old weights are not freed.
  * @throws when a layer is missing or has other sizes, or a merged weight is not finite */
 export async function mergeState<Tree>(
   tree: Tree,
   state: AdapterState,
-  { scale = 1 }: { scale?: number } = {},
+  { scale = 1, dora = 'peft' }: MergeStateOptions = {},
 ): Promise<Tree> {
   const made = new Map<Leaf, Layer>();
+  const folding: Folding = { rsLora: state.rsLora, scale, dora };
   try {
-    for (const [leaf, fitted] of fitState(tree, state)) {
-      made.set(leaf, await updatedLayer(leaf as Layer, fitted, state.rsLora, scale));
+    const fits = fitState(tree, state);
+    if (scale === 0) return mapLeaves(tree, (leaf) => leaf);
+    for (const [leaf, fitted] of fits) {
+      made.set(leaf, await updatedLayer(leaf as Layer, fitted, folding));
     }
   } catch (error) {
     for (const [leaf, layer] of made) disposeNew(layer, leaf);

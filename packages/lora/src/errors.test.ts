@@ -57,7 +57,7 @@ describe('what is wrong is said', () => {
       { targets: ['to_q'], modulesToSave: ['scale'] },
       'lora: modulesToSave takes layers; got scale, a tensor that stands alone; train it with trainable() of @rass/nn',
     ],
-    [{ targets: ['to_q'], modulesToSave: ['nrm'] }, 'lora: no layer matches "nrm"; closest: norm'],
+    [{ targets: ['to_q'], modulesToSave: ['nrm'] }, 'lora: modulesToSave: no layer matches "nrm"; closest: norm'],
     [{ targets: ['to_q'], rnk: 2 }, 'lora: a configuration has known fields; got "rnk"; closest: rank'],
     [{ targets: ['to_q'], rank: 0 }, 'lora: rank: Invalid value: Expected >=1 but received 0; got 0; see LoraConfig'],
     [
@@ -65,6 +65,35 @@ describe('what is wrong is said', () => {
       'lora: dropout: Invalid value: Expected <1 but received 1; got 1; see LoraConfig',
     ],
     [{ targets: [] }, 'lora: targets: '],
+    [{ targets: ['to_q'], constructor: 1 }, 'lora: a configuration has known fields; got "constructor"'],
+    [
+      { targets: ['to_q'], rankPattern: { to_k: 2 } },
+      'lora: rankPattern: no layer that is adapted matches "to_k"; closest: to_q',
+    ],
+    [
+      { targets: ['to_q'], alphaPattern: { to_q: 3, 'blocks\\.1\\.to_q': 2 } },
+      'lora: alphaPattern: no layer that is adapted matches "blocks\\.1\\.to_q"; closest: ',
+    ],
+    [
+      { targets: ['to_q'], rankPattern: JSON.parse('{"__proto__": 2}') },
+      'lora: rankPattern: no layer that is adapted matches "__proto__"',
+    ],
+    [
+      { targets: ['to_q'], rankPattern: { constructor: 0 } },
+      'lora: rankPattern: Invalid value: Expected patterns with numbers above 0',
+    ],
+    [
+      { targets: ['to_q'], alphaPattern: { 'to_q(?<n>)': 2 } },
+      'lora: alphaPattern: a regular expression is one that Python reads and JavaScript can',
+    ],
+    [
+      { targets: ['to_q'], layersPattern: 'blocks' },
+      'lora: layersPattern says where numbers of blocks stand; got no layers; give them, or leave it out',
+    ],
+    [
+      { targets: '.*to_q', layers: [0] },
+      'lora: layers limit a list of targets; got the text ".*to_q"; say the numbers in it, or give a list',
+    ],
   ])('in a configuration: %o', async (options, message) => {
     const tree = params(randomParams(1));
     await expect(addAdapter(tree, options as LoraOptions)).rejects.toThrow(message);

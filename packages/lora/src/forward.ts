@@ -8,7 +8,6 @@ import {
   reshape,
   sqrt,
   square,
-  sub,
   sum,
   type Tensor,
   type Tensor1D,
@@ -16,30 +15,37 @@ import {
   tensor,
   tidy,
 } from '@tensorflow/tfjs-core';
+import { type DoraRule, doraTerms, shareInLengths } from './algebra/dora.ts';
 import { product, scaleFor } from './product.ts';
-import type { Factors, LayerShares, Share } from './shares.ts';
+import { type Factors, type LayerShares, type Share, shareOf } from './shares.ts';
 
-/** A share that acts, and what its product is multiplied by. */
+/** A share that acts. */
 interface Acting {
   readonly name: string;
   readonly share: Share;
   readonly factors: Factors;
+  /** What it is multiplied by beside its own scale. */
+  readonly weight: number;
+  /** What its product is multiplied by, the weight included where there are no lengths. */
   readonly scale: number;
+  readonly dora: DoraRule;
 }
 
-/** The low-rank products that act. */
-function acting({ shares, active }: LayerShares): Acting[] {
+/** The low-rank products that act, in the order in which they do. */
+function acting({ shares, active, dora = {} }: LayerShares): Acting[] {
   return Object.entries(active).flatMap(([name, weight]) => {
-    const share = shares[name];
+    const share = shareOf(shares, name);
     if (share?.factors === undefined || weight === 0) return [];
-    const scale = weight * scaleFor(share.alpha, share.rank, share.config.rsLora);
-    return [{ name, share, factors: share.factors, scale }];
+    const own = scaleFor(share.alpha, share.rank, share.config.rsLora);
+    const scale = share.magnitude === undefined ? weight * own : own;
+    const rule = Object.hasOwn(dora, name) ? dora[name] : 'peft';
+    return [{ name, share, factors: share.factors, weight, scale, dora: rule }];
   });
 }
 
 /** The layer whose weights an adapter has of its own, where one acts; else the layer itself, plain. */
 function hostOf({ shares, active }: LayerShares, layer: Layer): Layer {
-  const all = Object.keys(active).flatMap((name) => shares[name] ?? []);
+  const all = Object.entries(active).flatMap(([name, weight]) => (weight === 0 ? [] : (shareOf(shares, name) ?? [])));
   const whole = all.find((share) => share.whole !== undefined)?.whole;
   const bias = all.find((share) => share.bias !== undefined)?.bias;
   const { adapter: _, ...plain } = layer;
@@ -60,10 +66,15 @@ export function rowLengths(kind: Factors['kind'], weight: Tensor): Tensor {
   return sqrt(sum(square(weight), axes));
 }
 
-/** What DoRA multiplies each output by. As in PEFT no gradient flows through the lengths. */
-function doraFactor({ share, factors, scale }: Acting, host: Layer): Tensor {
-  const lengths = detached(() => rowLengths(factors.kind, add(host.weight, mul(product(factors), scale))));
-  return div(share.magnitude!.value, lengths);
+/** What DoRA multiplies by: each output of the layer, and of the product. As in PEFT no gradient flows through the lengths, which are
+ * those of the layer's own weight with this adapter alone. [O] */
+function doraFactors({ share, factors, scale, weight, dora }: Acting, host: Layer): { own: Tensor; added: Tensor } {
+  const part = scale * shareInLengths(dora, weight, true);
+  const lengths = detached(() => rowLengths(factors.kind, add(host.weight, mul(product(factors), part))));
+  const factor = div(share.magnitude!.value, lengths);
+  const { base, difference } = doraTerms(dora, weight);
+  const term = ({ of, plus }: typeof base): Tensor => (of === 1 && plus === 0 ? factor : add(mul(factor, of), plus));
+  return { own: term(base), added: term(difference) };
 }
 
 /** A number in [0, 1) that depends on the step, the layer, the adapter and what it is for. */
@@ -146,29 +157,42 @@ function forward(shares: LayerShares, layer: Layer, x: Tensor, base: LayerForwar
     const host = hostOf(shares, layer);
     const all = acting(shares);
     if (addsToWeight(all, shares, layer, x)) return base(plain(shares, layer), x);
-    const dora = all.filter(({ share }) => share.magnitude !== undefined);
-    // DoRA turns the weight's part of the output, without the bias.
-    const bias = dora.length > 0 && 'bias' in host ? host.bias : undefined;
-    const own = base(bias === undefined ? host : ({ ...host, bias: undefined } as Layer), x);
-    let y = bias === undefined ? own : add(own, bias);
+    // DoRA turns what there is so far, but for the layer's bias.
+    const turns = all.some(({ share }) => share.magnitude !== undefined);
+    const bias = turns && 'bias' in host ? host.bias : undefined;
+    let y = base(bias === undefined ? host : ({ ...host, bias: undefined } as Layer), x);
     for (const each of all) {
       const low = lowRank(each, layer, x, shares.seed);
       if (low === undefined) continue;
       if (each.share.magnitude === undefined) y = add(y, low);
-      else y = add(y, sub(mul(add(own, low), doraFactor(each, host)), own));
+      else {
+        const { own, added } = doraFactors(each, host);
+        y = add(mul(y, own), mul(low, added));
+      }
     }
-    return y;
+    return bias === undefined ? y : add(y, bias);
   });
 }
 
-/** What the adapters add to the host's weight. */
-function weightDifference(each: Acting, host: Layer): Tensor {
+/** The weight, and what is added to the bias, with one adapter more. */
+function withAdapter(so: { weight: Tensor; bias?: Tensor }, each: Acting, host: Layer): typeof so {
   const delta = mul(product(each.factors), each.scale);
-  if (each.share.magnitude === undefined) return delta;
-  const factor = doraFactor(each, host);
+  const up = upBias(each.factors);
+  const added = up && mul(up, each.scale);
+  if (each.share.magnitude === undefined) {
+    const bias = so.bias && added ? add(so.bias, added) : (added ?? so.bias);
+    return { weight: add(so.weight, delta), ...(bias && { bias }) };
+  }
+  const factors = doraFactors(each, host);
   // Outputs are the last axis, but for a linear layer's weight.
-  const rows = each.factors.kind === 'linear' ? reshape(factor, [-1, 1]) : factor;
-  return sub(mul(add(host.weight as Tensor, delta), rows), host.weight);
+  const rows = (factor: Tensor): Tensor => (each.factors.kind === 'linear' ? reshape(factor, [-1, 1]) : factor);
+  const own = so.bias && mul(so.bias, factors.own);
+  const turned = added && mul(added, factors.added);
+  const bias = own && turned ? add(own, turned) : (turned ?? own);
+  return {
+    weight: add(mul(so.weight, rows(factors.own)), mul(delta, rows(factors.added))),
+    ...(bias && { bias }),
+  };
 }
 
 /** One layer with the adapters' share in its weight. */
@@ -183,13 +207,10 @@ function plain(shares: LayerShares, layer: Layer): Layer {
   }
   const host = hostOf(shares, layer);
   if (all.length === 0) return host;
-  const weight = all.reduce<Tensor>((total, each) => add(total, weightDifference(each, host)), host.weight);
-  const biases = all.flatMap(({ factors, scale }) => {
-    const own = upBias(factors);
-    return own === undefined ? [] : [mul(own, scale)];
-  });
-  const base = 'bias' in host && host.bias !== undefined ? [host.bias as Tensor] : [];
-  const bias = biases.length === 0 ? {} : { bias: [...base, ...biases].reduce((a, b) => add(a, b)) };
+  const start: { weight: Tensor; bias?: Tensor } = { weight: host.weight };
+  const { weight, bias: added } = all.reduce((so, each) => withAdapter(so, each, host), start);
+  const own = 'bias' in host ? host.bias : undefined;
+  const bias = added && { bias: own === undefined ? added : add(own, added) };
   return { ...host, weight, ...bias } as Layer;
 }
 

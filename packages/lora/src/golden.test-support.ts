@@ -53,24 +53,24 @@ export function host(g: Golden, name: string): HostTensor {
 export function goldenState(
   g: Golden,
   alphaOf: (path: string) => number,
-  { rsLora = false, adapter = 'default' } = {},
+  { rsLora = false, adapter = 'default', under = 'a/' } = {},
 ): AdapterState {
   const layers = new Map<string, LoraUpdate>();
   const whole = new Map<string, HostTensor>();
-  for (const name of g.names('a/')) {
+  for (const name of g.names(under)) {
     const down = new RegExp(`^(.*)\\.lora_(?:embedding_)?A\\.${adapter}(?:\\.weight)?$`).exec(name);
     const saved = new RegExp(`^(.*)\\.modules_to_save\\.${adapter}\\.(.*)$`).exec(name);
     const bias = /^(.*?)(?:\.base_layer)?\.bias$/.exec(name);
-    if (bias !== null && !/lora_|modules_to_save/.test(name)) whole.set(`${bias[1]}.bias`, host(g, `a/${name}`));
-    if (saved !== null) whole.set(`${saved[1]}.${saved[2]}`, host(g, `a/${name}`));
+    if (bias !== null && !/lora_|modules_to_save/.test(name)) whole.set(`${bias[1]}.bias`, host(g, `${under}${name}`));
+    if (saved !== null) whole.set(`${saved[1]}.${saved[2]}`, host(g, `${under}${name}`));
     if (down === null) continue;
     const [, path] = down;
-    const magnitude = `a/${path}.lora_magnitude_vector.${adapter}.weight`;
-    const upBias = `a/${path}.lora_B.${adapter}.bias`;
+    const magnitude = `${under}${path}.lora_magnitude_vector.${adapter}.weight`;
+    const upBias = `${under}${path}.lora_B.${adapter}.bias`;
     layers.set(path, {
       kind: 'lora',
-      down: host(g, `a/${name}`),
-      up: host(g, `a/${name.replace('_A', '_B')}`),
+      down: host(g, `${under}${name}`),
+      up: host(g, `${under}${name.replace('_A', '_B')}`),
       alpha: alphaOf(path),
       ...(g.has(magnitude) && { magnitude: host(g, magnitude) }),
       ...(g.has(upBias) && { upBias: host(g, upBias) }),

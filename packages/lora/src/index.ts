@@ -6,7 +6,8 @@ export {
   type CombineOptions,
   combineAdapters,
 } from './algebra/combine.ts';
-export { biasDelta, scaleOf, updateDelta, updatedWeight } from './algebra/delta.ts';
+export { biasDelta, scaleOf, type UpdatedWeightOptions, updateDelta, updatedWeight } from './algebra/delta.ts';
+export { DORA_RULES, type DoraRule } from './algebra/dora.ts';
 export { type Extracted, type ExtractOptions, extractAdapter } from './algebra/extract.ts';
 export type { SignMethod } from './algebra/prune.ts';
 export {
@@ -19,12 +20,18 @@ export {
   resizeAdapter,
 } from './algebra/resize.ts';
 export { type LoraConfig, type LoraInit, type LoraOptions, loraConfig } from './config.ts';
-export { adapterState, addAdapterState, mergeState } from './convert.ts';
+export { adapterState, addAdapterState, type MergeStateOptions, mergeState } from './convert.ts';
 export { adapterComponents } from './files/components.ts';
+export {
+  type AdapterComponent,
+  type AdapterDescription,
+  type AdapterKind,
+  describeAdapter,
+} from './files/describe-adapter.ts';
 export { type OpenAdapterOptions, type OpenedAdapter, openAdapter, readAdapter } from './files/open-adapter.ts';
 export { isFactorKey } from './files/parts.ts';
 export { parsePeftConfig, toPeftConfig } from './files/peft-config.ts';
-export { AdapterFileError, type AdapterFormat, type AdapterReport } from './files/report.ts';
+export { AdapterFileError, type AdapterFormat, type AdapterReport, type AlphaSource } from './files/report.ts';
 export { layerShapes, type WrongShape } from './files/shapes.ts';
 export { type AdapterFile, encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 export { type MergeOptions, mergeAdapters, mergeAndUnload, unloadAdapters, unmergeAdapters } from './merge.ts';
@@ -39,5 +46,5 @@ export type {
   LokrUpdate,
   LoraUpdate,
 } from './state.ts';
-export { matchTargets, type TargetLayer } from './targets.ts';
+export { type LayerNumbers, matchTargets, type TargetLayer } from './targets.ts';
 export { type TrainOptions, trainAdapters, withDropout } from './train.ts';

@@ -2,6 +2,7 @@ import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Checkpoint, parseJson } from '@rass/weights';
 import { fileSink, openCheckpoint, saveSafetensors } from '@rass/weights/node';
+import { type AdapterDescription, describeAdapter } from './files/describe-adapter.ts';
 import { type OpenAdapterOptions, type OpenedAdapter, readAdapter } from './files/open-adapter.ts';
 import { encodeAdapter, type WriteAdapterOptions } from './files/write-adapter.ts';
 import type { AdapterState } from './state.ts';
@@ -67,6 +68,17 @@ export async function openAdapter(path: string, options: OpenAdapterOptions = {}
   const { config = beside } = options;
   try {
     return await readAdapter(checkpoint, { ...options, ...(config !== undefined && { config }) });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** What an adapter's file holds, or the folder that PEFT or diffusers wrote; undefined for a file that holds none. No model is needed.
+ * @throws like describeAdapter, and when a folder has no adapter */
+export async function describeAdapterFile(path: string): Promise<AdapterDescription | undefined> {
+  const { checkpoint, config } = await openAdapterSource(path);
+  try {
+    return await describeAdapter(checkpoint, { config });
   } finally {
     await checkpoint.close();
   }

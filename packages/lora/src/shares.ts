@@ -1,5 +1,6 @@
 import type { Conv2d, Embedding, Layer, Leaf, Linear, Parameter } from '@rass/nn';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import type { DoraRule } from './algebra/dora.ts';
 import type { LoraConfig } from './config.ts';
 
 /** A layer that takes a low-rank product. */
@@ -32,11 +33,17 @@ export interface LayerShares {
   readonly shares: Readonly<Record<string, Share>>;
   /** By name, what their product is multiplied by beside its own scale; those that are not there do not act. */
   readonly active: Readonly<Record<string, number>>;
+  /** By name, the rule by which DoRA is scaled; PEFT's where none is said. */
+  readonly dora?: Readonly<Record<string, DoraRule>>;
   /** The layer as it was before the active adapters were merged into it. */
   readonly base?: Layer;
   /** Training: what the step's dropout is drawn from. */
   readonly seed?: number;
 }
+
+/** An adapter's share. Names are whatever a file has, so that they are asked for as an object's own. */
+export const shareOf = (shares: LayerShares['shares'], name: string): Share | undefined =>
+  Object.hasOwn(shares, name) ? shares[name] : undefined;
 
 /** The adapters of a leaf; undefined where it has none. @throws on an adapter of another kind */
 export function sharesOf(leaf: Leaf): LayerShares | undefined {

@@ -24,11 +24,14 @@ export function trainAdapters<Tree>(
   { freezeDown = false }: TrainOptions = {},
 ): Tree {
   const layers = adaptedLayers(tree);
-  const chosen = names ?? adapterNames(tree).filter((name) => layers.some(({ shares }) => name in shares.active));
+  const chosen =
+    names ?? adapterNames(tree).filter((name) => layers.some(({ shares }) => Object.hasOwn(shares.active, name)));
   checkKnown(chosen, tree);
   const keys = new Set(
     layers.flatMap(({ shares }) =>
-      chosen.flatMap((name) => (name in shares.shares ? trainedKeys(shares.shares[name], freezeDown) : [])),
+      chosen.flatMap((name) =>
+        Object.hasOwn(shares.shares, name) ? trainedKeys(shares.shares[name], freezeDown) : [],
+      ),
     ),
   );
   return trainable(tree, (key) => keys.has(key));

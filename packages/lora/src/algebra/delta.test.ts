@@ -2,6 +2,7 @@ import { expectClose, loadGolden } from '@rass/testkit';
 import { describe, expect, it } from 'vitest';
 import type { HostTensor } from '../state.ts';
 import { scaleOf, updateDelta, updatedWeight } from './delta.ts';
+import type { DoraRule } from './dora.ts';
 import { host, otherUpdate } from './golden.test-support.ts';
 
 const of = (shape: number[], ...values: number[]): HostTensor => ({ shape, data: Float32Array.from(values) });
@@ -98,6 +99,43 @@ describe('what an update adds', () => {
   it('goes as far as it is told', () => {
     const lora = { kind: 'lora', down: of([1, 2], 1, 2), up: of([1, 1], 1), alpha: 1 } as const;
     expect([...updatedWeight(lora, of([1, 2], 1, 1), false, 0.5)]).toEqual([1.5, 2]);
+  });
+
+  it('with lengths goes as far by the rule that is chosen, and nowhere at 0', async () => {
+    // W = (3, 4) of length 5 and d = (2, 8), so that W + d = (5, 12) has length 13, W + d / 2 = (4, 8) length sqrt(80); m = 26.
+    const lora = {
+      kind: 'lora',
+      down: of([1, 2], 1, 4),
+      up: of([1, 1], 2),
+      alpha: 1,
+      magnitude: of([1], 26),
+    } as const;
+    const weight = of([1, 2], 3, 4);
+    const at = (strength: number, dora: DoraRule) => updatedWeight(lora, weight, false, strength, { dora });
+    const root = Math.sqrt(80);
+    const half: [DoraRule, number[]][] = [
+      ['peft', [(26 / root) * 4, (26 / root) * 8]],
+      // 1 + (26 / 13 - 1) / 2 = 1.5
+      ['lycoris', [7.5, 18]],
+      // W + (26 / 5 (W + d) - W) / 2
+      ['comfyui', [3 + (26 - 3) / 2, 4 + (62.4 - 4) / 2]],
+    ];
+    for (const [rule, expected] of half) {
+      await expectClose(at(0.5, rule), expected, { relative: 1e-6, label: rule });
+      expect([...at(0, rule)], rule).toEqual([3, 4]);
+    }
+    expect([...at(1, 'peft')]).toEqual([10, 24]);
+    expect([...at(1, 'lycoris')]).toEqual([10, 24]);
+    await expectClose(at(1, 'comfyui'), [26, 62.4], { relative: 1e-6 });
+    // Of the inputs, whose lengths are those of each column, (3) and (4), or (5) and (12).
+    const inputs = { ...lora, magnitude: of([1, 2], 10, 24), magnitudeAxis: 'inputs' } as const;
+    const halfOf = (dora: DoraRule) => [...updatedWeight(inputs, weight, false, 0.5, { dora })];
+    expect(halfOf('comfyui')).toEqual([3 + (10 - 3) / 2, 4 + (24 - 4) / 2]);
+    expect(halfOf('lycoris')).toEqual([7.5, 18]);
+    expect(halfOf('peft')).toEqual([10, 24]);
+    expect(() => at(1, 'kohya' as DoraRule)).toThrow(
+      'lora: DoRA is scaled by the rule of peft, lycoris, comfyui; got "kohya"; choose one',
+    );
   });
 
   it('fits, or says what does not', () => {

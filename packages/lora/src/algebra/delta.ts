@@ -1,5 +1,6 @@
 import { scaleFor } from '../product.ts';
-import type { HostTensor, LayerUpdate, LohaUpdate, LokrUpdate, LoraUpdate } from '../state.ts';
+import type { DiffUpdate, HostTensor, LayerUpdate, LohaUpdate, LokrUpdate, LoraUpdate } from '../state.ts';
+import { checkDoraRule, type DoraRule, doraTerms, shareInLengths } from './dora.ts';
 import { multiplyInto } from './matrix.ts';
 
 type Shape = readonly number[];
@@ -142,41 +143,69 @@ export function biasDelta(update: LayerUpdate, rsLora = false): HostTensor | und
   return { ...update.upBias, data: update.upBias.data.map((value) => scale * value) };
 }
 
-/** Scales what belongs to each place of an axis to DoRA's lengths, in place. @shape weight [before, lengths, after] */
-function toLengths(weight: Float32Array, lengths: Float32Array, before: number): void {
-  const count = lengths.length;
-  const after = weight.length / (before * count);
-  const squares = new Float64Array(count);
-  for (let at = 0, i = 0; at < before * count; at++) {
-    for (let k = 0; k < after; k++, i++) squares[at % count] += weight[i] * weight[i];
-  }
-  for (let at = 0, i = 0; at < before * count; at++) {
-    const factor = lengths[at % count] / Math.sqrt(squares[at % count]);
-    for (let k = 0; k < after; k++, i++) weight[i] *= factor;
-  }
+/** How a weight's values belong to the places of the axis that has DoRA's lengths. @shape weight [before, count, after] */
+interface Places {
+  readonly count: number;
+  readonly after: number;
 }
 
-/** A weight with an adapter's update in it. `strength` multiplies what the update adds; DoRA's rows are then turned that far.
- * @throws like updateDelta, or when DoRA's lengths are not one for each output @source peft get_delta_weight, DoraLayer */
+const placeOf = (i: number, { count, after }: Places): number => Math.floor(i / after) % count;
+
+/** The lengths of weight + share * difference, for each place. */
+function lengthsOf(weight: Float32Array, difference: Float32Array, share: number, places: Places): Float64Array {
+  const squares = new Float64Array(places.count);
+  for (let i = 0; i < weight.length; i++) squares[placeOf(i, places)] += (weight[i] + share * difference[i]) ** 2;
+  return squares.map(Math.sqrt);
+}
+
+export interface UpdatedWeightOptions {
+  /** By which rule DoRA is scaled where the strength is not 1; default `peft`. */
+  readonly dora?: DoraRule;
+  /** The weight without the adapters that are in it already: DoRA's lengths are of this one, whatever was folded in before. */
+  readonly base?: HostTensor;
+}
+
+/** Where DoRA's lengths stand. An embedding's outputs are the columns of its table. @throws when they are not one for each place */
+function lengthAxis(update: Exclude<LayerUpdate, DiffUpdate>, lengths: HostTensor, shape: Shape): 0 | 1 {
+  const ofOutputs = update.magnitudeAxis !== 'inputs';
+  const axis = (update.kind === 'lora' && update.embedding === true) === ofOutputs ? 1 : 0;
+  if (lengths.data.length === shape[axis]) return axis;
+  const what = ofOutputs ? 'outputs' : 'inputs';
+  return refuse(`DoRA has a length for each of ${shape[axis]} ${what}`, text(lengths));
+}
+
+/** A weight with an adapter's update in it. `strength` multiplies what the update adds, 0 leaves the weight as it is; weights with DoRA's
+ * lengths follow the rule that is chosen. Several adapters are folded in one after the other, as PEFT does, with one `base`.
+ * @throws like updateDelta, or when DoRA's lengths are not one for each output @source peft get_delta_weight, DoraLinearVariant */
 export function updatedWeight(
   update: LayerUpdate,
   weight: HostTensor,
   rsLora = false,
   strength = 1,
+  { dora = 'peft', base = weight }: UpdatedWeightOptions = {},
 ): Float32Array<ArrayBuffer> {
-  const updated = updateDelta(update, weight.shape, rsLora);
-  for (let i = 0; i < updated.length; i++) updated[i] = weight.data[i] + strength * updated[i];
-  if (update.kind === 'diff' || update.magnitude === undefined) return updated;
-  // The outputs of an embedding's table are its columns.
-  const ofOutputs = update.magnitudeAxis !== 'inputs';
-  const axis = (update.kind === 'lora' && update.embedding === true) === ofOutputs ? 1 : 0;
-  const lengths = update.magnitude.data;
-  if (lengths.length !== weight.shape[axis]) {
-    const what = ofOutputs ? 'outputs' : 'inputs';
-    refuse(`DoRA has a length for each of ${weight.shape[axis]} ${what}`, `${text(update.magnitude)}`);
+  checkDoraRule(dora);
+  const values = updateDelta(update, weight.shape, rsLora);
+  if (update.kind === 'diff' || update.magnitude === undefined) {
+    for (let i = 0; i < values.length; i++) values[i] = weight.data[i] + strength * values[i];
+    return values;
   }
-  toLengths(updated, lengths, axis === 0 ? 1 : weight.shape[0]);
-  return updated;
+  const axis = lengthAxis(update, update.magnitude, weight.shape);
+  if (strength === 0) return weight.data.slice();
+  const { data: lengths } = update.magnitude;
+  const count = lengths.length;
+  const places: Places = { count, after: values.length / (axis === 0 ? count : weight.shape[0] * count) };
+  const share = shareInLengths(dora, strength, update.magnitudeAxis !== 'inputs');
+  const norms = lengthsOf(base.data, values, share, places);
+  const terms = doraTerms(dora, strength);
+  const factors = ({ of, plus }: { of: number; plus: number }) =>
+    norms.map((norm, place) => of * (lengths[place] / norm) + plus);
+  const [own, added] = [factors(terms.base), factors(terms.difference)];
+  for (let i = 0; i < values.length; i++) {
+    const place = placeOf(i, places);
+    values[i] = own[place] * weight.data[i] + added[place] * values[i];
+  }
+  return values;
 }
 
 type Factor = LohaUpdate['w1'] | LokrUpdate['w1'] | LokrUpdate['w2'];

@@ -1,4 +1,4 @@
-import { type LoraConfig, loraConfig } from '../config.ts';
+import { type LoraConfig, type LoraOptions, loraConfig } from '../config.ts';
 import type { AdapterState, LayerUpdate } from '../state.ts';
 
 const rankOf = (update: LayerUpdate): number | undefined => (update.kind === 'lora' ? update.down.shape[0] : undefined);
@@ -33,7 +33,9 @@ export function configOf(
   { layers, whole, rsLora }: Pick<AdapterState, 'layers' | 'whole' | 'rsLora'>,
   old?: LoraConfig,
 ): LoraConfig {
-  const { init: _, ...rest } = old ?? { targets: [...layers.keys()] };
+  // PEFT may leave the targets out, and choose them by the kind of model.
+  const isKnown = old !== undefined && `${old.targets}` !== '';
+  const { init: _, ...rest } = { ...old, ...(!isKnown && { targets: [...layers.keys()] }) } as LoraOptions;
   const pathsOf = (ending: RegExp) =>
     [...whole.keys()].filter((key) => ending.test(key)).map((key) => key.replace(ending, ''));
   const saved = pathsOf(/\.weight$/);

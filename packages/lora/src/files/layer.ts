@@ -150,9 +150,44 @@ function lokrLayer(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpd
   return { ...update, ...lengthsOf(layer, parts, outputs, inputs) };
 }
 
+/** What each kind of update is made of, beside whole tensors of the layer. The first part tells the kind. */
+const KINDS: readonly (readonly [first: readonly Part[], others: readonly Part[]])[] = [
+  [['down'], ['up', 'upBias', 'mid', 'alpha', 'magnitude', 'doraScale', 'scalar', 'diffBias']],
+  [['embeddingDown'], ['embeddingUp', 'alpha', 'magnitude', 'doraScale', 'scalar']],
+  [
+    ['hada_w1_a'],
+    ['hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'hada_t1', 'hada_t2', 'alpha', 'doraScale', 'magnitude', 'scalar'],
+  ],
+  [
+    ['lokr_w1', 'lokr_w1_a'],
+    ['lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2', 'alpha', 'doraScale', 'magnitude', 'scalar'],
+  ],
+  // LyCORIS and ComfyUI pass over the alpha of a whole difference.
+  [['diff'], ['diffBias', 'alpha']],
+];
+
+/** @throws when a part would be passed over */
+function checkParts(layer: string, parts: LayerParts): void {
+  const names = (Object.keys(parts) as Part[]).filter((part) => part !== 'weight' && part !== 'bias');
+  const kinds = KINDS.filter(([first]) => first.some((part) => parts[part] !== undefined));
+  const firsts = kinds.flatMap(([first]) => first.filter((part) => parts[part] !== undefined));
+  if (firsts.length > 1) refuse(layer, 'a layer has one kind of update', firsts.join(', '));
+  if (parts.magnitude !== undefined && parts.doraScale !== undefined)
+    refuse(layer, "a layer has DoRA's lengths once", 'magnitude, doraScale');
+  const known = new Set<Part>(kinds.flat(2));
+  const idle = names.filter((part) => !known.has(part));
+  if (idle.length > 0)
+    refuse(
+      layer,
+      'each part of a layer means something',
+      `${idle.join(', ')} beside ${firsts[0] ?? 'its whole tensors'}`,
+    );
+}
+
 /** The update of a layer that a file has factors or a difference of; undefined where it has whole tensors alone.
  * @throws when the parts do not fit each other */
 export function layerUpdate(layer: string, parts: LayerParts, alphaOf: AlphaOf): LayerUpdate | undefined {
+  checkParts(layer, parts);
   if (parts.down !== undefined || parts.embeddingDown !== undefined) return loraLayer(layer, parts, alphaOf);
   if (parts.hada_w1_a !== undefined) return lohaLayer(layer, parts, alphaOf);
   if (parts.lokr_w1 !== undefined || parts.lokr_w1_a !== undefined) return lokrLayer(layer, parts, alphaOf);

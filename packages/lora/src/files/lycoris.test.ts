@@ -40,11 +40,12 @@ const shapes = new Map(
 );
 
 /** The model's own tensors with the adapter in them, by key; those that it leaves alone are not there. */
-function folded(state: AdapterState): Map<string, HostTensor> {
+function folded(state: AdapterState, strength = 1): Map<string, HostTensor> {
   const made = new Map<string, HostTensor>();
   for (const [path, update] of state.layers) {
     const weight = host(g, `w/${path}.weight`);
-    made.set(`${path}.weight`, { ...weight, data: updatedWeight(update, weight, state.rsLora) });
+    const data = updatedWeight(update, weight, state.rsLora, strength, { dora: 'lycoris' });
+    made.set(`${path}.weight`, { ...weight, data });
     const added = biasDelta(update, state.rsLora);
     if (added === undefined) continue;
     const bias = host(g, `w/${path}.bias`);
@@ -65,6 +66,25 @@ describe("LyCORIS' own files", () => {
     expect([...adapters.default.layers.keys()].sort()).toEqual(weights.sort());
     for (const key of g.names('w/').filter((each) => !made.has(each) && g.has(`out/${name}/${each}`)))
       await expectClose(acting(key), g.raw(`w/${key}`).values, { label: key });
+  });
+
+  const doras = [...new Set(g.names('scaled/').map((name) => name.split('/')[0]))];
+  it.each(doras)('are scaled by the rule of LyCORIS where that is chosen: %s', async (name) => {
+    const { adapters } = await openAdapter(bytesOf(`lycoris/${name}.safetensors`), { shapes });
+    for (const strength of g.config.multipliers as number[]) {
+      for (const [key, { data }] of folded(adapters.default, strength)) {
+        await expectClose(data, g.raw(`scaled/${name}/${strength}/${key}`).values, { label: `${strength} ${key}` });
+      }
+    }
+    for (const [key, { data }] of folded(adapters.default, 0))
+      expect([...data], key).toEqual([...g.raw(`w/${key}`).values]);
+    await activateBackend('cpu');
+    const base = await model();
+    for (const dora of ['peft', 'lycoris', 'comfyui'] as const) {
+      const none = await mergeState(base, adapters.default, { scale: 0, dora });
+      await expectClose(none.conv.weight, base.conv.weight, { relative: 0 });
+      await expectClose(none.lin.weight, base.lin.weight, { relative: 0 });
+    }
   });
 
   it('fold into a tree, with differences of biases and norms, and nothing leaks', async () => {

@@ -1,13 +1,14 @@
-import { type Checkpoint, type KeyNames, openCheckpoint, parseJson, readFloat32 } from '@rass/weights';
-import { type LoraConfig, rankAndAlpha } from '../config.ts';
+import { type Checkpoint, type KeyNames, openCheckpoint, readFloat32 } from '@rass/weights';
+import type { LoraConfig } from '../config.ts';
 import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
+import { alphaRule } from './alpha.ts';
+import { configOf, formatOf, hasAdapterNames } from './format.ts';
 import { type AlphaOf, type LayerParts, layerUpdate, missingPart } from './layer.ts';
-import { keyParts, type Part } from './parts.ts';
-import { type PathTable, pathTable, spelledModule } from './paths.ts';
-import { parsePeftConfig } from './peft-config.ts';
+import type { Part } from './parts.ts';
 import { rassLayout } from './rass.ts';
-import { AdapterFileError, type AdapterFormat, type AdapterReport, adapterReport } from './report.ts';
+import { AdapterFileError, type AdapterReport, type AlphaSource, adapterReport } from './report.ts';
 import { type Shapes, wrongShapes } from './shapes.ts';
+import { groupPlaces, type Layers, sortKeys, spelledTwice, withoutStrays } from './sort-keys.ts';
 
 export interface OpenAdapterOptions {
   /** Which part of the pipeline; default `unet`. Files of one model alone have no parts. */
@@ -19,6 +20,9 @@ export interface OpenAdapterOptions {
   shapes?: Shapes;
   /** PEFT's adapter_config.json, where it lies beside the file. */
   config?: unknown;
+  /** Alpha of layers of which the file says none: neither a tensor nor a configuration. Default: PEFT's, 8, for the state of a PEFT model with
+   * the adapters' names in its keys, OSEDiff's, PiSA-SR's and RASS's among them; for diffusers' and kohya's files the rank. */
+  alpha?: number;
   /** Keys that may mean nothing: by name or pattern. */
   allowUnused?: KeyNames;
   /** What an error tells a program's user to do about them; default to name them in allowUnused. */
@@ -32,86 +36,8 @@ export interface OpenedAdapter {
   readonly report: AdapterReport;
 }
 
-/** Where one tensor of the file goes. */
-interface Place {
-  readonly key: string;
-  readonly adapter: string;
-  readonly path: string;
-  readonly part: Part;
-}
-
-interface Sorted {
-  readonly places: readonly Place[];
-  readonly report: Omit<AdapterReport, 'toString' | 'incomplete' | 'wrongShape'>;
-}
-
 const isNamed = (key: string, names: KeyNames = []): boolean =>
   names.some((name) => (typeof name === 'string' ? name === key : key.search(name) >= 0));
-
-function formatOf(keys: readonly string[], config: unknown): AdapterFormat {
-  if (keys.some((key) => /^(lora_(unet|te\d?)|lycoris)_/.test(key))) return 'kohya';
-  return config !== undefined || keys.some((key) => key.startsWith('base_model.model.')) ? 'peft' : 'diffusers';
-}
-
-/** The path in the model of a layer as the file spells it. */
-function resolve(name: string, underscored: boolean, table: PathTable | undefined, file: string): string | undefined {
-  if (table === undefined) {
-    if (!underscored) return name;
-    throw new Error(
-      `lora: ${file}: its names have underscores for dots, which the model's paths tell apart; got no paths; give leaves(tree).map(({ path }) => path)`,
-    );
-  }
-  return table.find(name, underscored);
-}
-
-/** Tells what each key is. */
-function sortKeys(file: string, keys: readonly string[], format: AdapterFormat, options: OpenAdapterOptions): Sorted {
-  const { component = 'unet', shapes, paths = shapes && [...shapes.keys()] } = options;
-  const table = paths && pathTable(paths);
-  const places: Place[] = [];
-  const others: Record<string, string[]> = {};
-  const unused: string[] = [];
-  const unknown = new Map<string, readonly string[]>();
-  for (const key of keys) {
-    const parts = keyParts(key);
-    const spelled = parts && spelledModule(parts.module);
-    if (parts === undefined || spelled === undefined) {
-      unused.push(key);
-    } else if (spelled.component !== undefined && spelled.component !== component) {
-      others[spelled.component] = [...(others[spelled.component] ?? []), key];
-    } else {
-      const path = resolve(spelled.name, spelled.underscored, table, file);
-      if (path === undefined) unknown.set(parts.module, table?.closest(spelled.name.replaceAll('_', '.')) ?? []);
-      else places.push({ key, adapter: parts.adapter ?? 'default', path, part: parts.part });
-    }
-  }
-  const report = {
-    file,
-    format,
-    used: places.map(({ key }) => key),
-    otherComponents: others,
-    unused,
-    unknown: [...unknown].map(([layer, closest]) => ({ layer, closest })),
-  };
-  return { places, report };
-}
-
-/** By adapter and layer, the tensors of it. */
-function groupPlaces(places: readonly Place[]): Map<string, Map<string, Place[]>> {
-  const groups = new Map<string, Map<string, Place[]>>();
-  for (const place of places) {
-    const layers = groups.get(place.adapter) ?? new Map<string, Place[]>();
-    groups.set(place.adapter, layers);
-    layers.set(place.path, [...(layers.get(place.path) ?? []), place]);
-  }
-  return groups;
-}
-
-/** A tensor that stands for a layer's own, such as modules_to_save: allowed where something says so. */
-function isWholeAllowed({ path, part }: Place, format: AdapterFormat, config: LoraConfig | undefined): boolean {
-  if (format === 'rass' || (part === 'bias' && config?.bias !== undefined)) return true;
-  return (config?.modulesToSave ?? []).some((name) => path === name || path.endsWith(`.${name}`));
-}
 
 function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
   const unused = report.unused.filter((key) => !isNamed(key, options.allowUnused));
@@ -120,6 +46,7 @@ function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
     [unused.length, 'unused'],
     [unknown.length, 'of unknown layers'],
     [report.incomplete.length, 'incomplete'],
+    [report.twice.length, 'spelled twice'],
     [report.wrongShape.length, 'of another shape'],
     [report.used.length === 0 ? 1 : 0, 'empty'],
   ] as const;
@@ -130,19 +57,6 @@ function checkReport(report: AdapterReport, options: OpenAdapterOptions): void {
   const mayBeAllowed = unused.length + unknown.length > 0;
   const remedy = `look at the report; ${mayBeAllowed ? unusedRemedy : 'the adapter is of another model, or damaged'}`;
   throw new AdapterFileError(`lora: a file of an adapter fits as a whole; got ${got}; ${remedy}\n${report}`, report);
-}
-
-/** What a format means where no alpha is given. @source peft LoraConfig; diffusers, kohya: alpha is the rank */
-function alphaRule(file: string, format: AdapterFormat, config: LoraConfig | undefined): AlphaOf {
-  if (format === 'peft' && config === undefined) {
-    throw new Error(
-      `lora: ${file}: PEFT keeps alpha in adapter_config.json; got none; open the folder, or give config`,
-    );
-  }
-  // OSEDiff and RASS never set PEFT's alpha, which is 8 whatever the rank.
-  if (format === 'rass') return () => 8;
-  if (config === undefined) return (_, rank) => rank;
-  return (layer) => rankAndAlpha(config, layer).alpha;
 }
 
 async function readHost(checkpoint: Checkpoint, key: string): Promise<HostTensor> {
@@ -157,11 +71,10 @@ async function readHost(checkpoint: Checkpoint, key: string): Promise<HostTensor
 
 async function readState(
   checkpoint: Checkpoint,
-  layers: ReadonlyMap<string, readonly Place[]>,
-  format: AdapterFormat,
+  layers: Layers,
+  alphaOf: AlphaOf,
   config: LoraConfig | undefined,
 ): Promise<AdapterState> {
-  const alphaOf = alphaRule(checkpoint.name, format, config);
   const updates = new Map<string, LayerUpdate>();
   const whole = new Map<string, HostTensor>();
   for (const [path, places] of layers) {
@@ -175,46 +88,24 @@ async function readState(
   return { ...(config && { config }), rsLora: config?.rsLora ?? false, layers: updates, whole };
 }
 
-function parseMetadata(file: string, text: string): Readonly<Record<string, unknown>> {
-  const [start] = text.trim();
-  try {
-    if (start === '{') return parseJson(text) as Record<string, unknown>;
-  } catch {}
-  throw new Error(
-    `lora: ${file}: lora_adapter_metadata is a JSON object; got ${text.slice(0, 40)}; the file is damaged`,
+function incompleteLayers(groups: ReadonlyMap<string, Layers>): AdapterReport['incomplete'] {
+  return [...groups.values()].flatMap((layers) =>
+    [...layers].flatMap(([layer, all]) => {
+      const missing = missingPart(Object.fromEntries(all.map(({ part }) => [part, true])) as unknown as LayerParts);
+      return missing === undefined ? [] : [{ layer, missing }];
+    }),
   );
 }
 
-/** PEFT's configuration: from beside the file, or from diffusers' metadata, where its fields have the component before them. */
-function configOf(checkpoint: Checkpoint, { config, component = 'unet' }: OpenAdapterOptions): LoraConfig | undefined {
-  if (config !== undefined) return parsePeftConfig(config, `${checkpoint.name}: adapter_config.json`);
-  const text = checkpoint.metadata.lora_adapter_metadata;
-  if (text === undefined) return undefined;
-  const all = Object.entries(parseMetadata(checkpoint.name, text));
-  const own = all
-    .filter(([name]) => name.startsWith(`${component}.`))
-    .map(([name, value]) => [name.slice(component.length + 1), value]);
-  const fields = own.length > 0 ? own : all.filter(([name]) => !name.includes('.'));
-  return fields.length === 0
-    ? undefined
-    : parsePeftConfig(Object.fromEntries(fields), `${checkpoint.name}: lora_adapter_metadata`);
-}
+const SCALED: ReadonlySet<Part> = new Set(['down', 'embeddingDown', 'hada_w1_a', 'lokr_w1_a', 'lokr_w2_a']);
 
-/** Puts what must not be there among the unused: whole tensors that nothing names, and a difference of a bias beside LoHa or LoKr. */
-function withoutStrays({ places, report }: Sorted, config: LoraConfig | undefined): Sorted {
-  const takesBias = new Set(places.filter(({ part }) => part === 'down' || part === 'diff').map(({ path }) => path));
-  const isStray = (place: Place): boolean => {
-    const { part, path } = place;
-    if (part === 'diffBias') return !takesBias.has(path);
-    return (part === 'weight' || part === 'bias') && !isWholeAllowed(place, report.format, config);
-  };
-  const strays = places.filter(isStray).map(({ key }) => key);
-  const kept = places.filter((place) => !isStray(place));
-  return {
-    places: kept,
-    report: { ...report, used: kept.map(({ key }) => key), unused: [...report.unused, ...strays] },
-  };
-}
+/** Whether each layer that is scaled has its own alpha. */
+const hasAlphas = (groups: ReadonlyMap<string, Layers>): boolean =>
+  [...groups.values()].every((layers) =>
+    [...layers.values()].every(
+      (all) => all.some(({ part }) => part === 'alpha') || !all.some(({ part }) => SCALED.has(part)),
+    ),
+  );
 
 /** Reads an adapter, told by its content: PEFT's, diffusers', kohya's and LyCORIS' (LoCon, LoHa, LoKr), and the pickles of OSEDiff and RASS.
  * The checkpoint is left open.
@@ -226,20 +117,21 @@ export async function readAdapter(checkpoint: Checkpoint, options: OpenAdapterOp
   const config = rass === undefined ? configOf(view, options) : undefined;
   const format = rass === undefined ? formatOf(keys, options.config) : 'rass';
   const { places, report } = withoutStrays(sortKeys(checkpoint.name, keys, format, options), config);
+  const hasNames = hasAdapterNames(keys);
+  const rule = alphaRule({ file: checkpoint.name, format, config, hasNames, alpha: options.alpha });
   const groups = groupPlaces(places);
-  const incomplete = [...groups.values()].flatMap((layers) =>
-    [...layers].flatMap(([layer, all]) => {
-      const missing = missingPart(Object.fromEntries(all.map(({ part }) => [part, true])) as unknown as LayerParts);
-      return missing === undefined ? [] : [{ layer, missing }];
-    }),
-  );
-  checkReport(adapterReport({ ...report, incomplete, wrongShape: [] }), options);
-  const states: Record<string, AdapterState> = {};
-  for (const [name, layers] of groups) states[name] = await readState(view, layers, format, config);
-  const adapters = rass?.finish(states) ?? states;
+  const incomplete = incompleteLayers(groups);
+  const alpha: AlphaSource = hasAlphas(groups) ? 'file' : rule.source;
+  const parts = { ...report, incomplete, alpha, twice: spelledTwice(groups) };
+  checkReport(adapterReport({ ...parts, wrongShape: [] }), options);
+  const states = new Map<string, AdapterState>();
+  for (const [name, layers] of groups) states.set(name, await readState(view, layers, rule.of, config));
+  // From entries each name is the object's own, whatever it is.
+  const read = Object.fromEntries(states);
+  const adapters = rass?.finish(read) ?? read;
   const { shapes = new Map() } = options;
   const wrongShape = Object.values(adapters).flatMap((state) => wrongShapes(state, shapes));
-  const full = adapterReport({ ...report, incomplete, wrongShape });
+  const full = adapterReport({ ...parts, wrongShape });
   checkReport(full, options);
   return { adapters, report: full };
 }

@@ -2,18 +2,27 @@ import { type LoraConfig, type LoraInit, loraConfig } from '../config.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Fields that say nothing about how the adapter acts. */
-const INFORMATIVE = new Set([
+/** Fields that say nothing about how the adapter acts, and stay when it is written again. */
+const ABOUT = new Set([
   'auto_mapping',
   'base_model_name_or_path',
+  'corda_config',
+  'eva_config',
+  // It turns the weight, not the factors, which are the same either way.
+  'fan_in_fan_out',
+  'lora_ga_config',
+  'revision',
+  'task_type',
+]);
+
+/** Fields that say nothing, or what a file that is written says by itself. */
+const INFORMATIVE = new Set([
   'inference_mode',
   'megatron_core',
   'peft_type',
   'peft_version',
   'qalora_group_size',
-  'revision',
   'runtime_config',
-  'task_type',
 ]);
 
 /** Fields that are read. Which layers there are the tensors say: what narrows the targets down may stay. */
@@ -21,7 +30,6 @@ const READ = new Set([
   'alpha_pattern',
   'bias',
   'exclude_modules',
-  'fan_in_fan_out',
   'init_lora_weights',
   'layers_pattern',
   'layers_to_transform',
@@ -65,6 +73,7 @@ const optional = <T>(value: T | null | undefined, empty: (value: T) => boolean =
   value === null || value === undefined || empty(value) ? undefined : value;
 
 const isEmpty = (value: object | string): boolean => Object.keys(value).length === 0;
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 /** Reads PEFT's adapter_config.json. @throws when it is of another kind of adapter, or uses what is not implemented, by name
  * @source peft 0.21 LoraConfig */
@@ -76,13 +85,15 @@ export function parsePeftConfig(json: unknown, where = 'adapter_config.json'): L
   if (type !== 'LORA' && type !== null)
     refuse(where, 'the adapter is a LoRA', `peft_type "${type}"`, 'convert it in peft');
   const bias = (config.bias ?? 'none') as LoraConfig['bias'];
-  // fan_in_fan_out turns the weight, not the factors, which are the same either way.
   const other = Object.keys(config).find(
-    (name) => !READ.has(name) && !INFORMATIVE.has(name) && !isNeutral(config[name]),
+    (name) => !READ.has(name) && !ABOUT.has(name) && !INFORMATIVE.has(name) && !isNeutral(config[name]),
   );
   if (other !== undefined)
     refuse(where, 'each field in use is implemented', `${other} ${JSON.stringify(config[other])}`, 'leave it out');
   const dropout = optional(config.lora_dropout as number, (rate) => rate === 0);
+  const about = Object.entries(config).filter(([name, value]) => ABOUT.has(name) && !isNeutral(value));
+  const blocks = optional(config.layers_to_transform as number[] | number, isEmptyList);
+  const pattern = optional(config.layers_pattern as string[] | string, isEmpty);
   return loraConfig({
     rank: config.r as number,
     alpha: config.lora_alpha as number,
@@ -97,6 +108,9 @@ export function parsePeftConfig(json: unknown, where = 'adapter_config.json'): L
     ...(dropout === undefined ? {} : { dropout }),
     init: initOf(where, config.init_lora_weights),
     modulesToSave: optional(config.modules_to_save as string[], isEmpty),
+    ...(blocks === undefined ? {} : { layers: blocks }),
+    ...(pattern === undefined ? {} : { layersPattern: pattern }),
+    ...(about.length === 0 ? {} : { about: Object.fromEntries(about) }),
   });
 }
 
@@ -111,6 +125,8 @@ export function toPeftConfig(config: LoraConfig): Json {
     inference_mode: true,
     // What was started from the weight has been converted: it acts on the original base.
     init_lora_weights: init === 'gaussian' || init === 'orthogonal' ? init : true,
+    layers_pattern: config.layersPattern ?? null,
+    layers_to_transform: config.layers ?? null,
     lora_alpha: config.alpha,
     lora_bias: config.loraBias ?? false,
     lora_dropout: config.dropout ?? 0,
@@ -122,5 +138,6 @@ export function toPeftConfig(config: LoraConfig): Json {
     task_type: null,
     use_dora: config.dora ?? false,
     use_rslora: config.rsLora ?? false,
+    ...config.about,
   };
 }

@@ -24,7 +24,7 @@ function configFor(file: RassFile, part: string, name: string, state: AdapterSta
 export interface RassLayout {
   /** The part's state dict. */
   readonly view: Checkpoint;
-  /** Configurations, and the whole tensors with an adapter that is on the way down, or the first. */
+  /** Configurations, and whole tensors that are no adapter's with one that is on the way down, or the first. */
   finish(adapters: Readonly<Record<string, AdapterState>>): Record<string, AdapterState>;
 }
 
@@ -65,7 +65,8 @@ export function rassLayout(checkpoint: Checkpoint, component = 'unet'): RassLayo
     return Object.fromEntries(
       names.map((name) => {
         const state = named[name];
-        const whole = name === holder && unnamed !== undefined ? unnamed.whole : new Map();
+        // Whole tensors of layers without a product are nobody's by their keys.
+        const whole = new Map([...state.whole, ...(name === holder ? (unnamed?.whole ?? []) : [])]);
         const modulesToSave = [...new Set([...whole.keys()].map((key) => key.replace(/\.(weight|bias)$/, '')))];
         const config = configFor(file, part, name, state);
         return [name, { ...state, config: modulesToSave.length > 0 ? { ...config, modulesToSave } : config, whole }];

@@ -6,10 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { mergeState } from '../convert.ts';
 import { baseUnet } from '../golden.test-support.ts';
 import { openAdapter } from '../node.ts';
-import { files, paths, Q, Q_, tensors } from './files.test-support.ts';
+import type { AdapterState } from '../state.ts';
+import { files, ORIGINAL, paths, Q, Q_, tensors } from './files.test-support.ts';
 import { type OpenAdapterOptions, openAdapter as openBytes } from './open-adapter.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { AdapterFileError } from './report.ts';
+import { encodeAdapter } from './write-adapter.ts';
 
 describe('files that fit only in part', () => {
   const good = { [`${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 2] };
@@ -90,7 +92,66 @@ describe('files that fit only in part', () => {
           ['conv_in', [8, 4, 3, 3]],
         ]),
       },
-      `got 1 of another shape; look at the report; the adapter is of another model, or damaged\nbuffer: diffusers, 4 keys used\nwrong shape (1):\n  ${Q}: [8, 8], the model's is [16, 8]`,
+      `got 1 of another shape; look at the report; the adapter is of another model, or damaged\nbuffer: diffusers, 4 keys used\nalpha: none in the file; the rank, as diffusers and kohya mean it\nwrong shape (1):\n  ${Q}: [8, 8], the model's is [16, 8]`,
+    ],
+    [
+      'a layer that is spelled by both of the names that it has',
+      {
+        [`${Q_}.lora_down.weight`]: [2, 8],
+        [`${Q_}.lora_up.weight`]: [8, 2],
+        [`lora_unet_${ORIGINAL}.lora_down.weight`]: [2, 8],
+        [`lora_unet_${ORIGINAL}.lora_up.weight`]: [8, 2],
+      },
+      { paths },
+      `got 1 spelled twice; look at the report; the adapter is of another model, or damaged\nbuffer: kohya, 4 keys used\nalpha: none in the file; the rank, as diffusers and kohya mean it\nspelled twice (1):\n  ${Q}: ${Q_}.lora_down.weight, `,
+    ],
+    [
+      'a layer with and without its component, half and half',
+      { [`unet.${Q}.lora_A.weight`]: [2, 8], [`${Q}.lora_B.weight`]: [8, 2] },
+      {},
+      `spelled twice (1):\n  ${Q}: ${Q}.lora_B.weight, unet.${Q}.lora_A.weight`,
+    ],
+    [
+      'a factor by two names',
+      { ...good, [`${Q}.lora_down.weight`]: [2, 8] },
+      {},
+      `spelled twice (1):\n  ${Q}: ${Q}.lora_A.weight, ${Q}.lora_B.weight, ${Q}.lora_down.weight`,
+    ],
+    [
+      'an adapter with its name and without',
+      { ...good, [`${Q}.lora_A.default.weight`]: [2, 8], [`${Q}.lora_B.default.weight`]: [8, 2] },
+      {},
+      'got 1 spelled twice',
+    ],
+    [
+      'a product and a whole difference of one layer',
+      { ...good, [`${Q}.diff`]: [8, 8] },
+      {},
+      `lora: ${Q}: a layer has one kind of update; got down, diff; the file is damaged, or of another kind`,
+    ],
+    [
+      "LoRA's product and LoHa's",
+      {
+        ...good,
+        [`${Q}.hada_w1_a`]: [8, 2],
+        [`${Q}.hada_w1_b`]: [2, 8],
+        [`${Q}.hada_w2_a`]: [8, 2],
+        [`${Q}.hada_w2_b`]: [2, 8],
+      },
+      {},
+      `lora: ${Q}: a layer has one kind of update; got down, hada_w1_a`,
+    ],
+    [
+      "lengths of PEFT's and of LyCORIS'",
+      { ...good, [`${Q}.lora_magnitude_vector`]: [8], [`${Q}.dora_scale`]: [8, 1] },
+      {},
+      `lora: ${Q}: a layer has DoRA's lengths once; got magnitude, doraScale`,
+    ],
+    [
+      'parts that mean nothing beside a whole difference',
+      { [`${Q}.diff`]: [8, 8], [`${Q}.dora_scale`]: [8, 1], [`${Q}.lora_mid.weight`]: [2, 2, 3, 3] },
+      {},
+      `lora: ${Q}: each part of a layer means something; got doraScale, mid beside diff`,
     ],
     [
       'DoRA of another size',
@@ -110,6 +171,22 @@ describe('files that fit only in part', () => {
     const refused = await openBytes(await tensors({ ...good, stray: [1] })).catch((e) => e);
     expect(refused).toBeInstanceOf(AdapterFileError);
     expect((refused as AdapterFileError).report.unused).toEqual(['stray']);
+  });
+
+  it.each(['__proto__', 'constructor', 'toString'])('are read where a name is %s', async (name) => {
+    const named = { [`${Q}.lora_A.${name}.weight`]: [2, 8], [`${Q}.lora_B.${name}.weight`]: [8, 2] };
+    const { adapters } = await openBytes(await tensors(named), { paths });
+    expect(Object.keys(adapters)).toEqual([name]);
+    expect([...(adapters[name] as AdapterState).layers.keys()]).toEqual([Q]);
+    const layer = { [`${name}.lora_A.weight`]: [2, 8], [`${name}.lora_B.weight`]: [8, 2] };
+    const { adapters: read } = await openBytes(await tensors(layer), { paths: [name] });
+    expect([...(read['default'] as AdapterState).layers.keys()]).toEqual([name]);
+    await expect(openBytes(await tensors(layer), { paths: ['other'] })).rejects.toThrow(AdapterFileError);
+    const { tensors: written } = encodeAdapter(read['default'] as AdapterState, { format: 'peft' });
+    expect(Object.keys(written)).toEqual([
+      `base_model.model.${name}.lora_A.weight`,
+      `base_model.model.${name}.lora_B.weight`,
+    ]);
   });
 
   it('are refused where a value is not finite', async () => {

@@ -14,10 +14,26 @@ export interface AdapterReport {
   readonly unknown: readonly { layer: string; closest: readonly string[] }[];
   /** Layers of which a part is missing. */
   readonly incomplete: readonly { layer: string; missing: string }[];
+  /** Layers that are spelled in two ways, with every key of them. */
+  readonly twice: readonly { layer: string; keys: readonly string[] }[];
+  /** Where alpha comes from, for layers of which the file itself says none. */
+  readonly alpha: AlphaSource;
   /** Layers whose sizes are not the model's; known where `shapes` are given. */
   readonly wrongShape: readonly WrongShape[];
   toString(): string;
 }
+
+/** `file`: every layer has its own. `configuration`: PEFT's. `given`: the option. `rank`: as diffusers and kohya mean it, the product is not
+ * scaled. `peft`: 8 whatever the rank, PEFT's default, of files that keep a PEFT model's state under the adapters' names. */
+export type AlphaSource = 'file' | 'configuration' | 'given' | 'rank' | 'peft';
+
+const ALPHA_TEXT: Readonly<Record<AlphaSource, string | undefined>> = {
+  file: undefined,
+  configuration: undefined,
+  given: 'alpha: none in the file; the one that was given',
+  rank: 'alpha: none in the file; the rank, as diffusers and kohya mean it',
+  peft: "alpha: none in the file; PEFT's default, 8",
+};
 
 export type AdapterFormat = 'peft' | 'diffusers' | 'kohya' | 'rass';
 
@@ -46,10 +62,12 @@ function section(title: string, lines: readonly string[]): string[] {
 
 /** A report with its text. */
 export function adapterReport(parts: Omit<AdapterReport, 'toString'>): AdapterReport {
-  const { file, format, used, otherComponents, unused, unknown, incomplete, wrongShape } = parts;
+  const { file, format, used, otherComponents, unused, unknown, incomplete, twice, wrongShape } = parts;
+  const alpha = ALPHA_TEXT[parts.alpha];
   const print = (): string =>
     [
       `${file}: ${format}, ${used.length} keys used`,
+      ...(alpha === undefined ? [] : [alpha]),
       ...Object.entries(otherComponents).map(([name, keys]) => `of ${name}: ${keys.length} keys`),
       ...section('unused', unused),
       ...section(
@@ -61,6 +79,10 @@ export function adapterReport(parts: Omit<AdapterReport, 'toString'>): AdapterRe
       ...section(
         'incomplete',
         incomplete.map(({ layer, missing }) => `${layer}: no ${missing}`),
+      ),
+      ...section(
+        'spelled twice',
+        twice.map(({ layer, keys }) => `${layer}: ${keys.join(', ')}`),
       ),
       ...section(
         'wrong shape',

@@ -5,6 +5,7 @@ import type { AdapterState, HostTensor, LoraUpdate } from '../state.ts';
 import { plainAlpha } from './layer.ts';
 import { originalNames } from './paths.ts';
 import { toPeftConfig } from './peft-config.ts';
+import { peftLayers } from './peft-layers.ts';
 
 export interface WriteAdapterOptions {
   /** `peft` is two files, weights and a configuration; the others are one. */
@@ -141,6 +142,21 @@ function encoded(tensors: Tensors, dtype: EncodableDtype): AdapterFile['tensors'
   );
 }
 
+const merged = (all: readonly Tensors[]): Tensors => Object.fromEntries(all.flatMap((each) => Object.entries(each)));
+
+const under = (prefix: string, all: Tensors): Tensors =>
+  Object.fromEntries(Object.entries(all).map(([key, value]) => [`${prefix}${key}`, value]));
+
+/** PEFT's two files. */
+function peftFile(given: AdapterState, dtype: EncodableDtype): AdapterFile {
+  const { state, saved } = peftLayers(given);
+  const layers = plainLayers(state, 'peft').map(([path, update]) => peftTensors(path, update));
+  const wholes = Object.fromEntries([...state.whole].map(([key, value]) => [wholeKey(key, state), value]));
+  const config = { ...toPeftConfig(configFor(state)), modules_to_save: saved.length > 0 ? saved : null };
+  const tensors = encoded(under('base_model.model.', merged([...layers, wholes])), dtype);
+  return { tensors, metadata: { format: 'pt' }, config };
+}
+
 /** An adapter as another program's files hold it. @throws when the format has no place for a part of it, by name */
 export function encodeAdapter(state: AdapterState, options: WriteAdapterOptions): AdapterFile {
   const { format, component = 'unet', dtype = 'F32' } = options;
@@ -155,18 +171,10 @@ export function encodeAdapter(state: AdapterState, options: WriteAdapterOptions)
     };
     return { tensors: encoded(kohyaTensors(state, options), dtype), metadata };
   }
+  if (format === 'peft') return peftFile(state, dtype);
   const layers = plainLayers(state, format);
   const config = toPeftConfig(configFor(state));
-  const named: Tensors = Object.assign({}, ...layers.map(([path, update]) => peftTensors(path, update)));
-  const under = (prefix: string, all: Tensors): Tensors =>
-    Object.fromEntries(Object.entries(all).map(([key, value]) => [`${prefix}${key}`, value]));
-  if (format === 'peft') {
-    const all = {
-      ...named,
-      ...Object.fromEntries([...state.whole].map(([key, value]) => [wholeKey(key, state), value])),
-    };
-    return { tensors: encoded(under('base_model.model.', all), dtype), metadata: { format: 'pt' }, config };
-  }
+  const named = merged(layers.map(([path, update]) => peftTensors(path, update)));
   checkNoWholes(state, 'diffusers');
   const fields = Object.fromEntries(Object.entries(config).map(([name, value]) => [`${component}.${name}`, value]));
   const metadata = { format: 'pt', lora_adapter_metadata: JSON.stringify(fields, null, 2) };

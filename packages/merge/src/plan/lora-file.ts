@@ -1,4 +1,4 @@
-import { type AdapterState, adapterComponents, type OpenedAdapter, readAdapter } from '@rass/lora';
+import { type AdapterState, adapterComponents, type DoraRule, type OpenedAdapter, readAdapter } from '@rass/lora';
 import { closest } from '@rass/nn';
 import type { Checkpoint } from '@rass/weights';
 import type { RecipeLora } from '../recipe/recipe.ts';
@@ -18,6 +18,8 @@ export interface FoldedAdapter {
   readonly name: string;
   readonly state: AdapterState;
   readonly scale: number;
+  /** The rule by which DoRA is scaled; absent: PEFT's. */
+  readonly dora?: DoraRule;
   /** The part's tensors by the names that the state has. */
   readonly tensors: ReadonlyMap<string, Place>;
 }
@@ -88,7 +90,7 @@ const literally = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, 
 export async function readLora(
   where: string,
   node: TensorNode,
-  { path, scale, adapter, component, allow_unused }: RecipeLora,
+  { path, scale, dora, alpha, adapter, component, allow_unused }: RecipeLora,
   { checkpoint, config }: LoraSource,
 ): Promise<FoldedFile> {
   const counts = adapterComponents(checkpoint);
@@ -104,9 +106,10 @@ export async function readLora(
       allowUnused: allow_unused.map((name) => new RegExp(literally(name))),
       unusedRemedy: "what may mean nothing is named in allow_unused of the adapter's entry in loras",
       ...(config !== undefined && { config }),
+      ...(alpha !== undefined && { alpha }),
     });
     const [name, state] = chooseAdapter(where, opened, adapter);
-    adapters.push({ name: path, scale, state, tensors });
+    adapters.push({ name: path, scale, state, tensors, ...(dora && { dora }) });
     const { format, otherComponents, unused, unknown } = opened.report;
     const leftOut = Object.entries(otherComponents).filter(([other]) => !wanted.includes(other));
     listed.push({

@@ -64,6 +64,37 @@ stages:
     await expectClose([a, b, c, d], [11 / first, 20 / first, 40 / second, 82 / second]);
   });
 
+  it('of DoRA are scaled by the rule that is chosen, have the lengths of the model, and change nothing at 0', async () => {
+    const dora = { ...plain, 'unet.attn.to_q.lora_magnitude_vector': tensor([2], 1, 2) };
+    const files = { dora, plain };
+    expect(await weightsOf(fold('{path: dora, scale: 0}'), files)).toEqual([1, 0, 0, 1]);
+    // W + d / 2 = [6, 10, 10, 21], W + d = [11, 20, 20, 41].
+    const row = (length: number, ...values: number[]) =>
+      values.map((value) => (length * value) / Math.hypot(...values));
+    const peft = [...row(1, 6, 10), ...row(2, 10, 21)];
+    await expectClose(await weightsOf(fold('{path: dora, scale: 0.5}'), files), peft);
+    const [first, second] = [1 / Math.hypot(11, 20), 2 / Math.hypot(20, 41)].map((f) => 1 + (f - 1) / 2);
+    const lycoris = [11 * first, 20 * first, 20 * second, 41 * second];
+    await expectClose(await weightsOf(fold('{path: dora, scale: 0.5, dora: lycoris}'), files), lycoris);
+    // Both rows of the model have length 1.
+    const comfyui = [1 + (11 - 1) / 2, 20 / 2, (2 * 20) / 2, 1 + (2 * 41 - 1) / 2];
+    await expectClose(await weightsOf(fold('{path: dora, scale: 0.5, dora: comfyui}'), files), comfyui);
+    // After another adapter the lengths are still those of the model with this one alone, as in PEFT.
+    const [f, g] = [1 / Math.hypot(11, 20), 2 / Math.hypot(20, 41)];
+    const both = [(1 + 20) * f, 40 * f, 40 * g, (1 + 80) * g];
+    await expectClose(await weightsOf(fold('{path: plain}, {path: dora}'), files), both);
+    await expect(mergeInMemory(fold('{path: dora, dora: kohya}'), models, files)).rejects.toThrow(/dora/);
+  });
+
+  it("of a PEFT model's state have PEFT's alpha, 8, or the one that is given", async () => {
+    const state = {
+      'attn.to_q.lora_A.default.weight': tensor([1, 2], 10, 20),
+      'attn.to_q.lora_B.default.weight': tensor([2, 1], 1, 2),
+    };
+    expect(await weightsOf(fold('{path: state}'), { state })).toEqual([81, 160, 160, 321]);
+    expect(await weightsOf(fold('{path: state, alpha: 1}'), { state })).toEqual([11, 20, 20, 41]);
+  });
+
   it('of convolutions, kohya’s names and their alpha', async () => {
     const down = randomValues(2 * 3 * 9, { seed: 1 });
     const up = randomValues(4 * 2, { seed: 2 });

@@ -54,3 +54,8 @@ it("adds a whole difference, and the bias's", async () => {
   expect(await read('conv_in.weight')).toEqual([5]);
   expect(await read('conv_in.bias')).toEqual([4]);
 });
+
+it('leaves all as it is with a scale of 0, a tensor that was trained whole too', async () => {
+  const { read } = reader(state, 0);
+  expect([await read('conv_in.weight'), await read('conv_in.bias')]).toEqual([[3], [1]]);
+});

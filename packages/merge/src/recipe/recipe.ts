@@ -1,3 +1,4 @@
+import { DORA_RULES, type DoraRule } from '@rass/lora';
 import { closest } from '@rass/nn';
 import * as v from 'valibot';
 import { parseAllDocuments } from 'yaml';
@@ -22,6 +23,10 @@ export type Settings = Readonly<Record<string, Setting>>;
 export interface RecipeLora {
   readonly path: string;
   readonly scale: number;
+  /** The rule by which DoRA is scaled where the scale is not 1; absent: PEFT's. */
+  readonly dora?: DoraRule;
+  /** Alpha of layers of which the file says none; absent: what its format means. */
+  readonly alpha?: number;
   /** Which of the file's adapters; needed where it has several. */
   readonly adapter?: string;
   /** Which part of a pipeline: `unet`, `text_encoder`; needed where the file is of parts that the model has not. */
@@ -82,6 +87,8 @@ const FIELDS = {
     path: text,
     scale: v.optional(v.pipe(v.number(), v.finite()), 1),
     adapter: v.optional(text),
+    dora: v.optional(v.picklist(DORA_RULES)),
+    alpha: v.optional(v.pipe(v.number(), v.finite(), v.notValue(0))),
     component: v.optional(text),
     allow_unused: v.optional(v.array(text), []),
   },

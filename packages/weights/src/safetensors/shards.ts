@@ -52,15 +52,15 @@ export function planShards(
 }
 
 function indexText(shards: Shard[]): string {
-  const map: Record<string, string> = {};
+  const map = new Map<string, string>();
   let total = 0;
   for (const { file, specs } of shards) {
     for (const [name, { dtype, shape }] of specs) {
-      map[name] = file;
+      map.set(name, file);
       total += byteLengthOf(dtype, shape);
     }
   }
-  const sorted = Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const sorted = Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
   return `${JSON.stringify({ metadata: { total_size: total }, weight_map: sorted }, null, 2)}\n`;
 }
 

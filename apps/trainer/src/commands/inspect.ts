@@ -1,6 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isImageName, readImage } from '@rass/images/node';
+import { type AdapterDescription, describeAdapter } from '@rass/lora';
+import { openAdapterSource } from '@rass/lora/node';
 import { printable } from '@rass/nn';
 import type { Stages } from '@rass/pipeline';
 import { readStages } from '@rass/pipeline/node';
@@ -16,6 +18,10 @@ import { megabytes, table } from '../terminal.ts';
 interface WeightsReport {
   readonly kind: 'weights';
   readonly description: CheckpointDescription;
+  /** Where the file has one. */
+  readonly adapter?: AdapterDescription;
+  /** Why an adapter that is there cannot be read. */
+  readonly refused?: string;
 }
 interface ModelReport {
   readonly kind: 'model';
@@ -40,12 +46,30 @@ interface ImageReport {
   readonly width: number;
   readonly height: number;
 }
+/** What the folders of PEFT and diffusers have. */
+const ADAPTER = /^(adapter_config\.json|(adapter_model|pytorch_lora_weights)\.(safetensors|bin))$/;
+
 type Report = WeightsReport | ModelReport | RunReport | ImageReport;
 
 async function described(path: string): Promise<CheckpointDescription> {
   const checkpoint = await openCheckpoint(path);
   try {
     return describeCheckpoint(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Weights, and the adapter that they are. */
+async function inspectWeights(path: string): Promise<WeightsReport> {
+  const { checkpoint, config } = await openAdapterSource(path);
+  try {
+    const description = describeCheckpoint(checkpoint);
+    const found = await describeAdapter(checkpoint, { config }).then(
+      (adapter) => adapter && { adapter },
+      (error: Error) => ({ refused: error.message }),
+    );
+    return { kind: 'weights', description, ...found };
   } finally {
     await checkpoint.close();
   }
@@ -92,7 +116,7 @@ async function inspect(path: string): Promise<Report> {
   const entry = await stat(path).catch(() => undefined);
   if (entry === undefined) throw new Error(`${path}: it is a file or a folder; got nothing; check the path`);
   if (!entry.isDirectory()) {
-    if (!isImageName(path)) return { kind: 'weights', description: await described(path) };
+    if (!isImageName(path)) return inspectWeights(path);
     const { width, height } = await readImage(path);
     return { kind: 'image', width, height };
   }
@@ -100,10 +124,19 @@ async function inspect(path: string): Promise<Report> {
   if (there.includes(INDEX)) return inspectModel(path);
   if (there.includes('recipe.json')) return inspectRun(path, there);
   const shards = there.find((name) => name.endsWith('.index.json'));
-  if (shards !== undefined) return { kind: 'weights', description: await described(join(path, shards)) };
+  if (shards !== undefined) return inspectWeights(join(path, shards));
+  if (there.some((name) => ADAPTER.test(name))) return inspectWeights(path);
   throw new Error(
-    `${path}: a folder is a model or a run; got neither ${INDEX} nor recipe.json in it; name a file, or see rass dataset stats`,
+    `${path}: a folder is a model, a run or an adapter; got neither ${INDEX} nor recipe.json nor adapter_config.json in it; name a file, or see rass dataset stats`,
   );
+}
+
+function weightsLines({ description, adapter, refused }: WeightsReport): string[] {
+  return [
+    `${description}`,
+    ...(adapter === undefined ? [] : ['', `${adapter}`]),
+    ...(refused === undefined ? [] : ['', `an adapter that cannot be read: ${printable(refused)}`]),
+  ];
 }
 
 function modelLines({ files, stages: { restoration, segmentation } }: ModelReport): string[] {
@@ -135,7 +168,7 @@ function runLines({ recipe, step, broken, finished, metrics }: RunReport): strin
 function lines(report: Report): string[] {
   switch (report.kind) {
     case 'weights':
-      return [`${report.description}`];
+      return weightsLines(report);
     case 'model':
       return modelLines(report);
     case 'run':
@@ -154,7 +187,7 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
 /** `rass inspect ...` */
 export const inspectCommand = (): Command =>
   new Command('inspect')
-    .description('what a file of weights, a model, a run or an image is')
-    .argument('<path>', 'safetensors or PyTorch files, a folder of a model or of a run, an image')
+    .description('what a file of weights, an adapter, a model, a run or an image is')
+    .argument('<path>', 'safetensors or PyTorch files, a folder of a model, of a run or of an adapter, an image')
     .option('--json', 'print JSON')
     .action(run);

@@ -89,7 +89,7 @@ it('takes tensors and pixels with alpha alike', async () => {
     [64, 64, 3],
   );
   expect((await runtime.segment(float)).labels).toEqual(labels);
-  const rgba = new Uint8ClampedArray(4 * 64 * 64).fill(9);
+  const rgba = new Uint8ClampedArray(4 * 64 * 64).fill(255);
   for (let i = 0; i < 64 * 64; i++) rgba.set(given.data.subarray(3 * i, 3 * i + 3), 4 * i);
   expect((await runtime.segment({ width: 64, height: 64, data: rgba } as unknown as ImageData)).labels).toEqual(labels);
   await expect(runtime.segment(tensor3d([1, 2], [1, 2, 1]))).rejects.toThrow(
@@ -98,6 +98,22 @@ it('takes tensors and pixels with alpha alike', async () => {
   await expect(runtime.restore(given)).rejects.toThrow(
     'restore: the model was opened to restore; got one that was not',
   );
+});
+
+it('sees what is transparent on white, and gives the picture its alpha again', async () => {
+  const runtime = await openHere();
+  const given = image(64, 64);
+  const alpha = new Uint8Array(64 * 64).map((_, i) => (i % 64 < 20 ? 0 : 255));
+  const rgba = new Uint8ClampedArray(4 * 64 * 64);
+  for (let i = 0; i < 64 * 64; i++) rgba.set([...given.data.subarray(3 * i, 3 * i + 3), alpha[i]!], 4 * i);
+  const picture = await runtime.restore({ width: 64, height: 64, data: rgba } as unknown as ImageData);
+  const expected = await direct.restore({ ...given, alpha });
+  expect([picture.pixels, picture.alpha]).toEqual([expected.data, alpha]);
+  const white = given.data.map((value, i) => (alpha[Math.floor(i / 3)] === 0 ? 255 : value));
+  const opaque = await runtime.restore({ ...given, data: white });
+  expect(opaque.alpha).toBeUndefined();
+  const overlaid = await (await runtime.segment(given)).overlay(picture);
+  expect(overlaid.alpha).toEqual(alpha);
 });
 
 it('tells how far it is, stops at a signal within a tile, and goes on with the next call', async () => {

@@ -1,4 +1,5 @@
-export { flatten, fromRgba, unflatten, WHITE, withoutAlpha } from './alpha.ts';
+export { fromRgba, withoutAlpha } from './alpha.ts';
+export { flatten, unflatten, WHITE } from './background.ts';
 export { type DecodeImageOptions, type DecodeOptions, decodeImage, decodeLabels } from './codecs/decode.ts';
 export { encodeLabelsPng, encodePng } from './codecs/encode-png.ts';
 export { orient } from './codecs/orientation.ts';

@@ -1,4 +1,4 @@
-import { unflatten } from './alpha.ts';
+import { unflatten } from './background.ts';
 import { IGNORE_LABEL, type LabelMap, type RgbImage } from './image.ts';
 import { nearestPositions, resizePixels } from './pillow.ts';
 

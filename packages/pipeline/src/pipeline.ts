@@ -1,5 +1,5 @@
 import type { DatasetClass } from '@rass/datasets';
-import { flatten, type LabelMap, type RgbImage } from '@rass/images';
+import type { LabelMap, RgbImage } from '@rass/images';
 import { disposeParams, mapTensors } from '@rass/nn';
 import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
@@ -30,6 +30,10 @@ interface Models extends SharedModels {
   readonly segmenting: Segmenting | undefined;
 }
 
+/** A picture as a model sees it: what is transparent lies on white. */
+const seen = async (image: RgbImage): Promise<RgbImage> =>
+  image.alpha === undefined ? image : (await import('./images/alpha.ts')).flatten(image);
+
 class LoadedPipeline implements Pipeline {
   readonly #models: Models;
 
@@ -45,7 +49,7 @@ class LoadedPipeline implements Pipeline {
     const { restoring, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
-    const restored = await restoring.restore(shared, flatten(image), options);
+    const restored = await restoring.restore(shared, await seen(image), options);
     if (image.alpha === undefined) return restored;
     const { withAlphaOf } = await import('./images/alpha.ts');
     return withAlphaOf({ picture: restored, original: image });
@@ -58,14 +62,14 @@ class LoadedPipeline implements Pipeline {
     if (tags.length === 0)
       throw new PipelineError('BadOption', 'attend: attention is to a tag; got none; name what the photograph shows');
     const { attend } = await import('./tasks/attend.ts');
-    return attend(restoring, shared, flatten(image), { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
+    return attend(restoring, shared, await seen(image), { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
   }
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
     const { segmenting, ...shared } = this.#models;
     if (segmenting === undefined)
       throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
-    return segmenting.segment(shared, flatten(image), options);
+    return segmenting.segment(shared, await seen(image), options);
   }
 
   dispose(): void {

@@ -23,11 +23,12 @@ export async function imageInSlices(
 }
 
 /** An image with alpha, as canvases take it. */
-export function imageData({ width, height, data }: PixelImage): Promise<ImageData> {
+export function imageData({ width, height, data, alpha }: PixelImage): Promise<ImageData> {
   return imageInSlices(width, height, (image, start, end) => {
     const words = wordsOf(image);
     for (let i = start, at = 3 * start; i < end; i++, at += 3) {
-      words[i] = data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | ALPHA;
+      const own = alpha === undefined ? ALPHA : alpha[i]! << 24;
+      words[i] = data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | own;
     }
   });
 }

@@ -11,15 +11,19 @@ export class Picture {
   readonly height: number;
   /** Red, green, blue, row by row. */
   readonly pixels: Uint8Array;
+  /** How opaque each pixel is, 0 to 255, where the photograph was transparent somewhere. */
+  readonly alpha: Uint8Array | undefined;
 
-  constructor({ width, height, data }: PixelImage) {
+  constructor({ width, height, data, alpha }: PixelImage) {
     this.width = width;
     this.height = height;
     this.pixels = data;
+    this.alpha = alpha;
   }
 
   toImageData(): Promise<ImageData> {
-    return imageData({ width: this.width, height: this.height, data: this.pixels });
+    const { width, height, pixels: data, alpha } = this;
+    return imageData({ width, height, data, ...(alpha && { alpha }) });
   }
 
   /** A file of the picture; default PNG. `quality`: of JPEG and WebP, from 0 to 1. */
@@ -122,7 +126,7 @@ export class Segmentation {
         `runtime: a picture under labels has their size; got ${sizes}; restore without upscale`,
       );
     }
-    const { pixels } = picture;
+    const { pixels, alpha } = picture;
     const data = new Uint8Array(pixels.length);
     await inSlices(labels.length, STEP, (start, end) => {
       for (let i = start; i < end; i++) {
@@ -133,7 +137,7 @@ export class Segmentation {
         }
       }
     });
-    return new Picture({ width, height, data });
+    return new Picture({ width, height, data, ...(alpha && { alpha }) });
   }
 
   async toBlob(type = 'image/png', quality?: number): Promise<Blob> {

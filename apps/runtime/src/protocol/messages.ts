@@ -5,6 +5,8 @@ export interface PixelImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
+  /** How opaque each pixel is, 0 to 255; without it all are opaque. */
+  readonly alpha?: Uint8Array;
 }
 
 /** Which colours a restored photograph takes from the bad one: each channel's mean and spread, its low frequencies, or none. */

@@ -1,4 +1,4 @@
-import { flatten } from '../alpha.ts';
+import { flatten } from '../background.ts';
 import { type Colour, IGNORE_LABEL, type LabelMap, type RgbImage } from '../image.ts';
 import { imageOf } from './colours.ts';
 import { DecoderError } from './decoder-error.ts';

@@ -1,2 +1,2 @@
 // Loaded for the first picture that is transparent somewhere.
-export { withAlphaOf } from '@rass/images';
+export { flatten, withAlphaOf } from '@rass/images';

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -65,4 +66,46 @@ it('says which file it could not read', async () => {
     `none: it is a file; got nothing; check the path`,
   );
   await expect(parsedFile(root, String)).rejects.toThrow(`${root}: it is a file; got a folder; check the path`);
+});
+
+/** A process number that nobody has. */
+const DEAD = 2 ** 30;
+
+it('removes what killed processes have left beside a place', async () => {
+  const path = join(root, 'one');
+  const left = join(root, `.one.${DEAD}-01234567.tmp`);
+  await mkdir(left);
+  await writeFile(join(left, 'big.safetensors'), 'x');
+  const long = new Date(Date.now() - 120_000);
+  await utimes(join(left, 'big.safetensors'), long, long);
+  await utimes(left, long, long);
+  await makeFolderBeside(path, fill('new'));
+  expect(await readdir(root)).toEqual(['one']);
+  const file = join(root, `.a.json.${DEAD}-01234567.tmp`);
+  await writeFile(file, '');
+  await utimes(file, long, long);
+  await writeBeside(join(root, 'a.json'), '{}');
+  expect((await readdir(root)).sort()).toEqual(['a.json', 'one']);
+});
+
+it('brings back what a process had moved aside when it was killed', async () => {
+  const path = join(root, 'one');
+  await makeFolderBeside(path, fill('old'));
+  await rename(path, join(root, `.one.${DEAD}-01234567.old`));
+  const failing = makeFolderBeside(path, async () => {
+    throw new Error('stopped');
+  });
+  await expect(failing).rejects.toThrow('stopped');
+  expect(await readFile(join(path, 'a.txt'), 'utf8')).toBe('old');
+  expect(await readdir(root)).toEqual(['one']);
+});
+
+it.skipIf(!existsSync('/dev/full'))('names the place where the disk is full, or nothing can be written', async () => {
+  const path = join(root, 'one');
+  const full = makeFolderBeside(path, async () => {
+    await writeFile('/dev/full', 'x');
+  });
+  await expect(full).rejects.toThrow(
+    `${path}: it can be written; got a full disk; free some space, or name another place`,
+  );
 });

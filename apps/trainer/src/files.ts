@@ -1,20 +1,49 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
+import { hiddenName, sweepLeftovers } from '@rass/merge/node';
 
-/** Of a whole path: `model/` would lie in what it stands beside. */
-const besideOf = (path: string): string => `${resolve(path)}.${randomBytes(4).toString('hex')}.tmp`;
+/** A hidden name beside a place, by which what a killed process leaves is known again. Of a whole path: `model/` would lie in what it stands beside. */
+const besideOf = (path: string, kind: 'tmp' | 'old' = 'tmp'): string =>
+  hiddenName(resolve(path), randomBytes(4).toString('hex'), kind);
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'a full disk',
+  EDQUOT: 'a full quota',
+  EROFS: 'a read-only file system',
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+};
+
+/** An error of the system with the place that it is about, where the system does not name it in its words. */
+function atPlace(path: string, error: unknown): unknown {
+  const reason = REASONS[(error as NodeJS.ErrnoException)?.code ?? ''];
+  if (reason === undefined) return error;
+  return new Error(`${path}: it can be written; got ${reason}; free some space, or name another place`, {
+    cause: error,
+  });
+}
+
+/** Places beside which leftovers were looked for. */
+const swept = new Set<string>();
+
+async function sweepOnce(path: string): Promise<void> {
+  if (swept.has(path)) return;
+  swept.add(path);
+  await sweepLeftovers(path);
+}
 
 /** Writes a file under another name beside its place and renames it, so that it is there whole or as it was. */
 export async function writeBeside(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = besideOf(path);
-  await mkdir(dirname(temporary), { recursive: true });
   try {
+    await mkdir(dirname(temporary), { recursive: true });
+    await sweepOnce(resolve(path));
     await writeFile(temporary, data);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw atPlace(path, error);
   }
 }
 
@@ -67,9 +96,11 @@ export async function makeFolderBeside(path: string, fill: (temporary: string) =
   if (isSame(path, '.')) {
     throw new Error(`${path}: a folder is put in its place when it is whole; got the current one; name one in it`);
   }
-  const [temporary, old] = [besideOf(path), besideOf(path)];
-  await mkdir(dirname(temporary), { recursive: true });
+  const [temporary, old] = [besideOf(path), besideOf(path, 'old')];
   try {
+    await mkdir(dirname(temporary), { recursive: true });
+    // What a process that was killed between the two renames has moved aside comes back.
+    await sweepLeftovers(resolve(path));
     await mkdir(temporary);
     await fill(temporary);
     const had = await exists(path);
@@ -82,7 +113,7 @@ export async function makeFolderBeside(path: string, fill: (temporary: string) =
     }
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw error;
+    throw atPlace(path, error);
   }
   await rm(old, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 export type { FileHash } from './node/hash.ts';
-export { sweepLeftovers } from './node/leftovers.ts';
+export { hiddenName, sweepLeftovers } from './node/leftovers.ts';
 export {
   type FilePlan,
   type MergeFilesOptions,

@@ -1,6 +1,6 @@
 /** What is asked of a pipeline that it cannot do. `NotOpened`: the model was opened without the task. */
 export class PipelineError extends Error {
-  readonly rule: 'NotOpened' | 'BadOption';
+  readonly rule: 'NotOpened' | 'BadOption' | 'BadImage';
 
   constructor(rule: PipelineError['rule'], message: string) {
     super(message);

@@ -5,6 +5,7 @@ import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
 import { clone, keep } from '@tensorflow/tfjs-core';
 import { PipelineError } from './error.ts';
+import { checkImage } from './images/check-image.ts';
 import { type Model, type ModelOptions, openModel } from './model/open.ts';
 import type { Stages } from './model/stages.ts';
 import type { TagAttention } from './tags/attention.ts';
@@ -49,6 +50,7 @@ class LoadedPipeline implements Pipeline {
     const { restoring, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
+    checkImage('restore', image);
     const restored = await restoring.restore(shared, await seen(image), options);
     if (image.alpha === undefined) return restored;
     const { withAlphaOf } = await import('./images/alpha.ts');
@@ -59,6 +61,7 @@ class LoadedPipeline implements Pipeline {
     const { restoring, segmenting, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'attend: the model was opened to restore; got one that was not');
+    checkImage('attend', image);
     if (tags.length === 0)
       throw new PipelineError('BadOption', 'attend: attention is to a tag; got none; name what the photograph shows');
     const { attend } = await import('./tasks/attend.ts');
@@ -69,6 +72,7 @@ class LoadedPipeline implements Pipeline {
     const { segmenting, ...shared } = this.#models;
     if (segmenting === undefined)
       throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
+    checkImage('segment', image);
     return segmenting.segment(shared, await seen(image), options);
   }
 

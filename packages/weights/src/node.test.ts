@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -276,6 +276,17 @@ describe('what a file is', () => {
     await expect(openCheckpoint(path('file.bin'))).rejects.toThrow(message);
   });
 
+  it.each([
+    ['version https://git-lfs.github.com/spec/v1\n', 'got a Git LFS pointer; fetch the file itself'],
+    ['<!doctype html><html>', 'got a web page or XML; the download went wrong'],
+    ['\xef\xbb\xbf\r\n  <html>', 'got a web page or XML; the download went wrong'],
+  ])('is told by its content where its name says another thing, too: %j', async (text, message) => {
+    for (const name of ['unet.safetensors', 'unet.pth', 'unet.safetensors.index.json']) {
+      put(name, Buffer.from(text, 'latin1'));
+      await expect(openCheckpoint(path(name)), name).rejects.toThrow(message);
+    }
+  });
+
   it('does not hang on its name, but a damaged .safetensors is refused for its damage', async () => {
     put('really-safetensors.bin', await encodeSafetensors(tensors));
     const golden = (name: string) => fixturePath('golden', 'weights', 'torch', name);
@@ -363,4 +374,16 @@ describe('a diffusers folder', () => {
     put('unet/config.json', '{');
     await expect(openDiffusersFolder(folder)).rejects.toThrow(/unet\/config\.json: the file is JSON; got "/);
   });
+});
+
+it('a full disk names the file that was to be written', async () => {
+  const script = `
+    import { fileSink } from ${JSON.stringify(new URL('./node/file-sink.ts', import.meta.url).href)};
+    const sink = await fileSink(process.argv[1]);
+    await sink.writeAt(0, new Uint8Array(1 << 20)).catch((error) => console.log(error.name, error.rule, error.message));
+    await sink.abort();`;
+  // A bound of the system on a file's size fails as a full disk does: in the middle of a write, without a path.
+  const command = ['-c', 'ulimit -f 8; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', script, path('big.safetensors')]; // biome-ignore format: one line
+  const said = execFileSync('sh', command, { encoding: 'utf8' });
+  expect(said).toMatch(/^WeightsError CannotWrite .*big\.safetensors: its disk takes what is written; got "EFBIG/);
 });

@@ -24,6 +24,9 @@ const OTHER_FORMATS: readonly (readonly [start: string, name: string])[] = [
   ['<', 'a web page or XML; the download went wrong'],
 ];
 
+// A byte order mark, as latin-1 characters, and white space.
+const LEADING = /^(\xef\xbb\xbf)?\s*/;
+
 /** Whether a file starts as a safetensors file: a plausible length, then an object. */
 function looksLikeSafetensors(first: Uint8Array): boolean {
   if (first.length < 9) return false;
@@ -58,7 +61,7 @@ async function expanded(checkpoint: Checkpoint, metadata = [checkpoint.metadata]
 async function openDetected(source: ByteSource, options: OpenOptions, isShard = false): Promise<Checkpoint> {
   const first = await source.read(0, Math.min(32, source.size), options.signal);
   const text = String.fromCharCode(...first);
-  const other = OTHER_FORMATS.find(([start]) => text.startsWith(start));
+  const other = OTHER_FORMATS.find(([start]) => text.replace(LEADING, '').startsWith(start));
   // The name counts only where the content does not say: so that a damaged file is refused for its damage.
   if (looksLikeZip(first)) return openPickled(source, options);
   const safetensors = async (): Promise<Checkpoint> => {
@@ -68,7 +71,7 @@ async function openDetected(source: ByteSource, options: OpenOptions, isShard = 
   if (looksLikeSafetensors(first)) return safetensors();
   if (other === undefined && !isShard && /^\s*\{\s*"/.test(text)) return openIndex(source, options);
   if (other === undefined && looksLikePickle(first)) return openPickled(source, options);
-  if (/\.safetensors(\?|$)/.test(source.name)) return safetensors();
+  if (other === undefined && /\.safetensors(\?|$)/.test(source.name)) return safetensors();
   throw new WeightsError(
     'UnknownFormat',
     `${source.name}: a checkpoint is safetensors, a PyTorch zip or pickle, or a shard index; got ${other?.[1] ?? describeStart(first)}`,

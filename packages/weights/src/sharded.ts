@@ -40,8 +40,6 @@ function parseIndex(name: string, text: string): ShardIndex {
         .join(', ')
         .slice(0, 200) || 'nothing',
     );
-  if (Object.keys(map).length === 0)
-    return refuse(name, 'the weight_map names the file of each tensor', 'an empty one');
   const files = new Map<string, string>();
   for (const [key, file] of Object.entries(map)) {
     if (typeof file !== 'string')

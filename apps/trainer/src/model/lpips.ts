@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Lpips, lpipsParams } from '@rass/metrics/lpips';
 import { loadParams } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
-import { weightsFolder } from '../weights/install-once.ts';
+import { checkConverted, weightsFolder } from '../weights/install-once.ts';
 
 /** Loads LPIPS's published weights, which `rass weights install lpips` has put into the cache. @throws when they are not there */
 export async function openLpips(net: 'alex' | 'vgg'): Promise<Lpips> {
@@ -13,6 +13,7 @@ export async function openLpips(net: 'alex' | 'vgg'): Promise<Lpips> {
       `lpips: its weights are at ${path}; got none; run rass weights install lpips, or set loss.net to none`,
     );
   }
+  await checkConverted(path, 'lpips');
   const checkpoint = await openCheckpoint(path);
   try {
     return (await loadParams(checkpoint, (from) => lpipsParams(from, net))).params;

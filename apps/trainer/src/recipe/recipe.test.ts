@@ -57,6 +57,18 @@ it('takes a module, JSON and YAML alike', async () => {
   expect(read[2]).toEqual(read[0]);
 });
 
+it.each([
+  ['&a\nkind: scr\nloss: *a\n', 'a recipe is YAML or JSON of plain values; got Converting circular structure to JSON'],
+  [
+    'kind: scr\noptimizer: { rate: .inf }\n',
+    'a recipe is YAML or JSON of plain values; got rate = Infinity, which is not finite; mend it',
+  ],
+])('refuses %j, naming its file', async (text, message) => {
+  const path = put('bad.yaml', text);
+  await expect(loadRecipe(path, 'scr')).rejects.toThrow(message);
+  await expect(loadRecipe(path, 'scr')).rejects.toThrow(path);
+});
+
 it('lays settings of the command line over it', async () => {
   const recipe = await loadRecipe(putScr(), 'scr', [
     'optimizer.rate=1e-4',

@@ -16,6 +16,12 @@ function startOf(document: Document, field: readonly PropertyKey[]): number {
   return document.contents?.range?.[0] ?? 0;
 }
 
+/** For JSON.stringify: no field of a file is infinite, or no number. */
+function finite(field: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw new RangeError(`${field} = ${value}, which is not finite`);
+}
+
 /** Reads a recipe in YAML or JSON, which is YAML. @throws with path, line and column when it is neither */
 export async function readTextRecipe(path: string): Promise<TextRecipe> {
   const lines = new LineCounter();
@@ -30,9 +36,13 @@ export async function readTextRecipe(path: string): Promise<TextRecipe> {
     throw new Error(`recipe: ${at(error.pos[0])}: a recipe is YAML or JSON; got ${message}; mend it`, { cause: error });
   }
   try {
-    return { value: document.toJS(), placeOf: (field) => at(startOf(document, field)) };
+    const value: unknown = document.toJS();
+    // Of a value that holds itself nothing can be made.
+    JSON.stringify(value, finite);
+    return { value, placeOf: (field) => at(startOf(document, field)) };
   } catch (cause) {
-    // Aliases of nothing, or of too much.
-    throw new Error(`recipe: ${path}: a recipe is YAML or JSON; got ${(cause as Error).message}; mend it`, { cause });
+    // Aliases of nothing, of too much, or of what they stand in.
+    const [reason] = (cause as Error).message.split('\n');
+    throw new Error(`recipe: ${path}: a recipe is YAML or JSON of plain values; got ${reason}; mend it`, { cause });
   }
 }

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
   cacheFolder,
@@ -9,6 +10,7 @@ import {
   listFiles,
   sha256OfFile,
 } from '@rass/kernels/node';
+import { writeBeside } from '../files.ts';
 import type { Progress } from '../terminal.ts';
 
 /** A file of a package index. Its hash is pinned here, whatever the index says. */
@@ -65,6 +67,26 @@ async function download(archive: Archive, { cacheDir, indexUrl, onProgress }: We
   return target;
 }
 
+/** Beside a converted file lies its hash. */
+const markOf = (file: string): string => `${file}.sha256`;
+
+/** Whether a file is as it was converted; one of an older install, without a mark, is taken as it is. */
+async function isAsConverted(file: string): Promise<boolean> {
+  const mark = await readFile(markOf(file), 'utf8').catch(() => undefined);
+  return mark === undefined || mark.trim() === (await sha256OfFile(file));
+}
+
+async function areWhole(files: readonly string[]): Promise<boolean> {
+  for (const file of files) if (!existsSync(file) || !(await isAsConverted(file))) return false;
+  return true;
+}
+
+/** That converted weights have not changed since. @throws when they have */
+export async function checkConverted(file: string, name: string): Promise<void> {
+  if (await isAsConverted(file)) return;
+  throw new Error(`${file}: weights are as they were installed; got another hash; run rass weights install ${name}`);
+}
+
 /** Makes files of an archive, once: fetches it where it is not given, checks its hash, has it converted, and removes what was
  * fetched. @throws BackendError when it cannot be had or its hash differs */
 export async function installOnce(
@@ -73,7 +95,7 @@ export async function installOnce(
   options: WeightsInstallOptions,
   convert: (archive: string) => Promise<void>,
 ): Promise<WeightsInstall> {
-  if (!options.force && files.every((each) => existsSync(each))) return { files, installed: false };
+  if (!options.force && (await areWhole(files))) return { files, installed: false };
   const path = options.file ?? (await download(archive, options));
   const found = await sha256OfFile(path);
   if (found !== archive.sha256) {
@@ -82,6 +104,7 @@ export async function installOnce(
     throw hashMismatch(basename(path), archive.sha256, found, fetchingOf(archive));
   }
   await convert(path);
+  for (const file of files) await writeBeside(markOf(file), `${await sha256OfFile(file)}\n`);
   if (options.file === undefined) rmSync(path, { force: true });
   return { files, installed: true };
 }

@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { parseDocument, type Document as YamlDocument } from 'yaml';
 import { checkSettings } from './check.ts';
 import { KERNEL_SIZES } from './presets.ts';
 import type { DegradationSettings } from './settings.ts';
@@ -25,11 +25,32 @@ const NOT_DONE = ['color_jitter_prob', 'gray_prob'] as const;
 const isMap = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
 
+/** For JSON.stringify: no field of a file is infinite, or no number. */
+function finite(field: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw new RangeError(`${field} is a finite number, not ${value}`);
+}
+
+/** @throws where a number is not finite or an alias stands in what it is one of */
+function documentValue(where: string, document: YamlDocument): unknown {
+  try {
+    const value: unknown = document.toJS();
+    JSON.stringify(value, finite);
+    return value;
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n')[0];
+    throw new Error(
+      `${where}: a file has plain values, and aliases of values outside of themselves, a few each; got "${reason}"; write them out`,
+      { cause },
+    );
+  }
+}
+
 function readYaml(where: string, text: string): Fields {
   const document = parseDocument(text);
   const [error] = document.errors;
   if (error !== undefined) throw new Error(`${where}: the file is YAML; got ${error.message}; mend it there`);
-  const value: unknown = document.toJS();
+  const value = documentValue(where, document);
   if (isMap(value)) return value;
   throw new Error(`${where}: the file is a map of keys; got ${show(value)}; see Real-ESRGAN's options/*.yml`);
 }

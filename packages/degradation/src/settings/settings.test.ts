@@ -57,6 +57,14 @@ describe('files', () => {
     expect(parseDegradationConfig(RASS)).toEqual(RASS_DEGRADATION);
   });
 
+  it.each([
+    ['&a\nscale: *a\n', 'a file has plain values, and aliases of values outside of themselves, a few each; got '],
+    ['scale: .inf\n', 'got "scale is a finite number, not Infinity"; write them out'],
+    ['scale: 1\nblur_sigma: [0.1, .nan]\n', 'got "1 is a finite number, not NaN"; write them out'],
+  ])('refuses %j with what is wrong', (text, message) => {
+    expect(() => parseDegradationConfig(text)).toThrow(message);
+  });
+
   it('OSEDiff has kernels in kernel_info', () => {
     const file = `scale: 4\ncolor_jitter_prob: 0.0\ngray_prob: 0.0\nresize_back: true\n${STRONG}\nkernel_info:\n${indented(KERNELS, '    ')}`;
     expect(parseDegradationConfig(file)).toEqual(OSEDIFF_DEGRADATION);

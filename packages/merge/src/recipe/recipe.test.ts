@@ -159,3 +159,24 @@ describe('the depth of a tensor', () => {
     expect(depth.positionOf(`${prefix}.out.2.weight`)).toBe(1);
   });
 });
+
+it.each([
+  [
+    '&a\nmerge_method: linear\nmodels: *a\n',
+    'r.yaml: a recipe has plain values, and aliases of values outside of themselves, a few each; got ',
+  ],
+  [
+    `a: &a [1,1]\n${Array.from({ length: 30 }, (_, i) => `b${i}: &b${i} [*${i === 0 ? 'a' : `b${i - 1}`}, *${i === 0 ? 'a' : `b${i - 1}`}]`).join('\n')}\n`,
+    'r.yaml: a recipe has plain values, and aliases',
+  ],
+  [
+    'merge_method: linear\nmodels: [{ model: a, parameters: { weight: .inf } }]\n',
+    'weight is a finite number, not Infinity',
+  ],
+  [
+    'merge_method: linear\nmodels: [{ model: a, parameters: { weight: .nan } }]\n',
+    'weight is a finite number, not NaN',
+  ],
+])('refuses %.40j with what is wrong', (text, message) => {
+  expect(() => parseRecipe(text, 'r.yaml')).toThrow(message);
+});

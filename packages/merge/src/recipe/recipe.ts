@@ -1,7 +1,7 @@
 import { DORA_RULES, type DoraRule } from '@rass/lora';
 import { closest } from '@rass/nn';
 import * as v from 'valibot';
-import { parseAllDocuments } from 'yaml';
+import { parseAllDocuments, type Document as YamlDocument } from 'yaml';
 import type { ParameterValue } from '../methods/parameter.ts';
 import { type FLOATS, outDtype } from './out-dtype.ts';
 
@@ -175,6 +175,29 @@ function stageOf(where: string, given: unknown): Stage {
   return { ...stage, models: list, ...(out_dtype !== undefined && { out_dtype: outDtype(where, out_dtype) }) };
 }
 
+/** For JSON.stringify: no field of a file is infinite, or no number. */
+function finite(field: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isFinite(value)) return value;
+  throw new RangeError(`${field} is a finite number, not ${value}`);
+}
+
+/** A document's value. @throws where a number is not finite or an alias stands in what it is one of, or aliases of aliases would make too much of a small file */
+function documentValue(name: string, document: YamlDocument): unknown {
+  try {
+    const value = document.toJS() as unknown;
+    JSON.stringify(value, finite);
+    return value;
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n')[0];
+    throw new Error(
+      `${name}: a recipe has plain values, and aliases of values outside of themselves, a few each; got "${reason}"; write them out`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
 /** The stages as they are written: one document each, or a list under `stages` in a single one. */
 function documentsOf(name: string, source: string): unknown[] {
   const documents = parseAllDocuments(source);
@@ -185,7 +208,7 @@ function documentsOf(name: string, source: string): unknown[] {
       cause: error,
     });
   }
-  const values = list.map((document) => document.toJS() as unknown).filter((each) => each !== null);
+  const values = list.map((document) => documentValue(name, document)).filter((each) => each !== null);
   const [only] = values;
   if (values.length !== 1 || typeof only !== 'object' || only === null || !('stages' in only)) return values;
   const { stages } = fieldsOf(name, 'a recipe of stages', only, ['stages']);

@@ -45,7 +45,15 @@ export async function fileSink(path: string): Promise<ByteSink> {
   };
   return {
     name: path,
-    writeAt: (position, bytes) => writeFully(file, bytes, position),
+    async writeAt(position, bytes) {
+      try {
+        await writeFully(file, bytes, position);
+      } catch (cause) {
+        // The system's words name no path: a full disk.
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new WeightsError('CannotWrite', `${path}: its disk takes what is written; got "${reason}"`, { cause });
+      }
+    },
     async commit() {
       try {
         await file.sync();

@@ -19,6 +19,9 @@ it.each([
   ['{"\\u005f_proto__": 1}', 'a key is a name; "__proto__" is none'],
   ['{"__pr\\u006fto__": 1}', 'a key is a name; "__proto__" is none'],
   ['{"a": NaN}', 'not valid JSON'],
+  ['version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n', 'a Git LFS pointer; fetch the file itself'],
+  ['\n<!DOCTYPE html><title>404</title>', 'a web page or XML; the download went wrong'],
+  ['', 'an empty file'],
 ])('refuses %.40s', (text, message) => {
   expect(() => parseJson(text)).toThrow(message);
   expect(() => parseJson(text)).toThrow(SyntaxError);

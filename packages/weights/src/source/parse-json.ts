@@ -16,6 +16,13 @@ function depthOf(text: string): number {
   return deepest;
 }
 
+// What is met in the place of a file that was to be fetched.
+const OTHERS: readonly (readonly [start: RegExp, name: string])[] = [
+  [/^\s*$/, 'an empty file'],
+  [/^version https:\/\/git-lfs/, 'a Git LFS pointer; fetch the file itself'],
+  [/^\ufeff?\s*</, 'a web page or XML; the download went wrong'],
+];
+
 function refusePrototype(key: string, value: unknown): unknown {
   if (key === '__proto__') throw new SyntaxError('a key is a name; "__proto__" is none');
   return value;
@@ -27,5 +34,10 @@ export function parseJson(text: string): unknown {
   if (depthOf(text) > MAX_DEPTH) throw new SyntaxError(`values nest at most ${MAX_DEPTH} deep; these nest deeper`);
   // Spelled out or by escapes.
   const mayChange = text.includes('__proto__') || /\\u00(5f|70|72|6f|74)/i.test(text);
-  return mayChange ? JSON.parse(text, refusePrototype) : JSON.parse(text);
+  try {
+    return mayChange ? JSON.parse(text, refusePrototype) : JSON.parse(text);
+  } catch (cause) {
+    const [, other] = OTHERS.find(([start]) => start.test(text)) ?? [];
+    throw other === undefined ? cause : new SyntaxError(other, { cause });
+  }
 }

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { downloadFile, sha256OfFile } from './download.ts';
 import { chooseWheel, type IndexFile, indexUrlOf, listFiles } from './package-index.ts';
+import { pinnedRequirement } from './pins.ts';
 import { findPip, pipDownload } from './pip.ts';
 import type { InstallProgress } from './progress.ts';
 import { wheelMetadata } from './unpack.ts';
@@ -84,5 +85,5 @@ export async function fetchWheels(request: WheelRequest, staging: string, downlo
   const wheels = await fetch([{ project, specifier: `==${request.version}` }]);
   if (!request.gpu) return wheels;
   const main = wheels.find((wheel) => basename(wheel).startsWith('tensorflow-'));
-  return [...wheels, ...(await fetch(cudaRequirements(await wheelMetadata(main!))))];
+  return [...wheels, ...(await fetch(cudaRequirements(await wheelMetadata(main!)).map(pinnedRequirement)))];
 }

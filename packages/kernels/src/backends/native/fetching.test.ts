@@ -190,6 +190,34 @@ describe('package index', () => {
     ]);
   });
 
+  it('leaves out names that lead out of the folder', async () => {
+    handle = (request, response) => {
+      const hashes = { sha256: SHA };
+      const names = [
+        '../../a-1.0-py3-none-any.whl',
+        '/etc/a-1.0-py3-none-any.whl',
+        '.a-1.0-py3-none-any.whl',
+        'a\u001b[2J-1.0-py3-none-any.whl',
+      ];
+      if (request.url === '/json/a/') {
+        response.writeHead(200, { 'content-type': 'application/vnd.pypi.simple.v1+json' });
+        response.end(JSON.stringify({ files: names.map((filename) => ({ filename, url: 'a.whl', hashes })) }));
+      } else {
+        response.writeHead(200, { 'content-type': 'text/html' });
+        response.end(`<a href="/f/..%2F..%2Fa-1.0-py3-none-any.whl#sha256=${SHA}">a</a>`);
+      }
+    };
+    expect(await listFiles(`${url}/json`, 'a')).toEqual([]);
+    expect(await listFiles(`${url}/html`, 'a')).toEqual([]);
+  });
+
+  it('chooses the pinned file of a version that is there with a build tag, too', () => {
+    const pinned = 'c855cb6bf05d32dd5928086b03a5f6b4189b63c22b95e017703cbee4291023ca';
+    const other = `tensorflow_cpu-2.16.2-1-${PLATFORM}.whl`;
+    const files = [file(other), file(`tensorflow_cpu-2.16.2-${PLATFORM}.whl`, pinned)];
+    expect(chooseWheel(files, 'tensorflow-cpu', '==2.16.2').sha256).toBe(pinned);
+  });
+
   it('says what to do when the index does not know the project or cannot be reached', async () => {
     handle = (_request, response) => response.writeHead(404).end();
     await expect(listFiles(url, 'a')).rejects.toThrow(

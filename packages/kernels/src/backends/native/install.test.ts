@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { strToU8, zipSync } from 'fflate';
@@ -6,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { nativeFolder, readCurrent } from './cache.ts';
 import { checkPlatform, type InstallOptions, installNativeBackend, isNativeInstalled } from './install.ts';
 import { checkSpace } from './library.ts';
+import { pinnedRequirement } from './pins.ts';
 import { findPip, pipDownload } from './pip.ts';
 import type { InstallProgress } from './progress.ts';
 
@@ -77,6 +87,41 @@ describe('installNativeBackend says what to do when', () => {
       `backend install: ${PINNED} must have SHA-256 c855cb6bf05d32dd5928086b03a5f6b4189b63c22b95e017703cbee4291023ca; got `,
     );
     expect(readdirSync(nativeFolder(cacheDir))).toEqual([]);
+  });
+
+  it.each([
+    'tensorflow_cpu-2.16.2-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',
+    'tensorflow_cpu-2.16.2-py3-none-linux_x86_64.whl',
+    'tensorflow_cpu-2.16.2.0-cp311-cp311-linux_x86_64.whl',
+    'tensorflow_cpu-2.16.2+mine-cp311-cp311-linux_x86_64.whl',
+    'Tensorflow.CPU-2.16.2-cp312-cp312-linux_x86_64.whl',
+    'tensorflow-2.21.0-7-cp311-cp311-manylinux_2_27_x86_64.whl',
+  ])('the wheel is of a pinned version and has another content: %s', async (name) => {
+    await expect(install({ wheel: fakeWheel(name) })).rejects.toThrow(`backend install: ${name} must have SHA-256 `);
+    expect(readdirSync(nativeFolder(cacheDir))).toEqual([]);
+  });
+
+  it('a library of NVIDIA is of a pinned version and has another content', async () => {
+    const name = 'nvidia_cudnn_cu12-9.28.0.42-1-py3-none-manylinux_2_27_x86_64.whl';
+    const wheel = [fakeWheel('tensorflow-9.9-py3-none-linux_x86_64.whl'), fakeWheel(name)];
+    await expect(install({ gpu: true, wheel })).rejects.toThrow(`backend install: ${name} must have SHA-256 9ff58b7f`);
+    const asked = { project: 'nvidia-cudnn-cu12', specifier: '<10.0,>=9.3.0.75' };
+    expect(pinnedRequirement(asked)).toEqual({ project: 'nvidia-cudnn-cu12', specifier: '==9.28.0.42' });
+    expect(pinnedRequirement({ ...asked, specifier: '>=10' })).toEqual({ ...asked, specifier: '>=10' });
+  });
+
+  it('removes what killed installs have left, and takes a library that was whole in one', async () => {
+    const root = nativeFolder(cacheDir);
+    const wheel = fakeWheel('tensorflow_cpu-9.9-py3-none-linux_x86_64.whl');
+    await expect(install({ wheel })).rejects.toThrow('must compile');
+    // Killed between the two renames: the old one is aside, the new one not in its place.
+    mkdirSync(join(root, '.staging-killed'));
+    renameSync(join(root, 'tensorflow_cpu-9.9'), join(root, '.staging-killed', 'unpacked'));
+    mkdirSync(join(root, '.staging-empty', 'unpacked'), { recursive: true });
+    rmSync(wheel);
+    writeFileSync(wheel, 'no wheel');
+    await expect(install({ wheel })).rejects.toThrow('must compile');
+    expect(readdirSync(root).filter((name) => !name.startsWith('.lock'))).toEqual(['tensorflow_cpu-9.9']);
   });
 
   it('the library folder is not one', async () => {

@@ -1,13 +1,24 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { type CurrentLibrary, nativeFolder } from './cache.ts';
 import { hashMismatch, sha256OfFile } from './download.ts';
 import { fetchWheels, type WheelRequest } from './fetch-wheels.ts';
+import { isPinned, pinOf } from './pins.ts';
 import type { InstallProgress } from './progress.ts';
 import { unpackWheel } from './unpack.ts';
-import { PINNED_SHA256, parseWheelName } from './wheels.ts';
+import { parseWheelName } from './wheels.ts';
 
 /** What decides which library is used. */
 export interface LibraryRequest extends WheelRequest {
@@ -58,12 +69,17 @@ export function checkSpace(folder: string, gpu: boolean, space: DiskSpace = stat
   );
 }
 
-async function checkPins(wheels: readonly string[]): Promise<void> {
+/** What is unpacked is what was pinned, whatever its file is called. Of a version that is not pinned, the index's own hash was checked.
+ * @param fetched the version that was fetched; undefined for wheels that the user has named */
+async function checkPins(wheels: readonly string[], fetched: string | undefined): Promise<void> {
+  const allPinned = fetched !== undefined && ['tensorflow', 'tensorflow-cpu'].some((each) => pinOf(each, fetched));
   for (const wheel of wheels) {
-    const expected = PINNED_SHA256[basename(wheel)];
-    if (expected === undefined) continue;
+    const name = parseWheelName(basename(wheel));
+    const expected = name && pinOf(name.project, name.version);
+    if (expected === undefined && !allPinned) continue;
     const found = await sha256OfFile(wheel);
-    if (found !== expected) throw hashMismatch(basename(wheel), expected, found);
+    if (!isPinned(found) || (expected !== undefined && found !== expected))
+      throw hashMismatch(basename(wheel), expected ?? 'of one of the pinned wheels', found);
   }
 }
 
@@ -96,11 +112,13 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
   if (existsSync(join(folder, 'complete.json')) && !request.force) return { ...current, isNew: false };
 
   mkdirSync(root, { recursive: true });
+  // The lock is ours: what others have left here they were killed over.
+  if (recoverStaging(root, folder, current) && !request.force) return { ...current, isNew: true };
   checkSpace(root, gpu);
   const staging = mkdtempSync(join(root, '.staging-'));
   try {
     const wheels = given ?? (await fetchWheels(request, staging, join(root, 'downloads')));
-    await checkPins(wheels);
+    await checkPins(wheels, given === undefined ? version : undefined);
     let bytes = 0;
     for (const wheel of wheels) {
       const total = Math.max(UNPACKED_BYTES[gpu ? 'gpu' : 'cpu'], bytes);
@@ -110,7 +128,7 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
       });
     }
     checkLibraryFolder(join(staging, 'unpacked', 'tensorflow'));
-    const record = { version: current.version, gpu, wheels: wheels.map((wheel) => basename(wheel)) };
+    const record = { id, version: current.version, gpu, wheels: wheels.map((wheel) => basename(wheel)) };
     writeFileSync(join(staging, 'unpacked', 'complete.json'), `${JSON.stringify(record, null, 2)}\n`);
     replaceFolder(join(staging, 'unpacked'), folder, staging);
     for (const wheel of given ? [] : wheels) rmSync(wheel, { force: true });
@@ -118,6 +136,30 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
     rmSync(staging, { recursive: true, force: true });
   }
   return { ...current, isNew: true };
+}
+
+/** Removes the folders of installs that were killed. A library that was whole in one, and was not put in its place yet, is put there.
+ * @returns whether there was one */
+function recoverStaging(root: string, folder: string, { id }: CurrentLibrary): boolean {
+  let recovered = false;
+  for (const name of readdirSync(root).filter((each) => each.startsWith('.staging-'))) {
+    const staging = join(root, name);
+    const record = readRecord(join(staging, 'unpacked', 'complete.json'));
+    if (record?.id === id && !existsSync(folder)) {
+      renameSync(join(staging, 'unpacked'), folder);
+      recovered = true;
+    }
+    rmSync(staging, { recursive: true, force: true });
+  }
+  return recovered;
+}
+
+function readRecord(path: string): { id?: unknown } | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as { id?: unknown };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Swaps a whole folder in; a process that has the old library mapped keeps it. */

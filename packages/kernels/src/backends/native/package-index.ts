@@ -1,5 +1,6 @@
 import { BackendError, messageOf } from '../errors.ts';
 import { askWithin, RefusedError } from './bounded-body.ts';
+import { isPinned } from './pins.ts';
 import { compareVersions, DEFAULT_INDEX_URL, meetsSpecifier, PYTHON_TAG, parseWheelName } from './wheels.ts';
 
 /** A file that a package index offers. */
@@ -26,6 +27,9 @@ interface SimpleJson {
 
 /** The longest lists have some megabytes. */
 const MOST_LISTED_BYTES = 64 << 20;
+// A file of this name is written: what an index says may not lead out of its folder.
+const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._+!-]*$/;
+
 const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 
 /** The package index to ask: the one given, PIP_INDEX_URL, or the public one. */
@@ -48,7 +52,8 @@ export async function listFiles(
       const all: Uint8Array[] = [];
       for await (const part of parts(MOST_LISTED_BYTES)) all.push(part);
       const text = Buffer.concat(all).toString();
-      return type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
+      const files = type.includes('json') ? fromJson(text, response.url) : fromHtml(text, response.url);
+      return files.filter(({ name }) => FILE_NAME.test(name));
     });
   } catch (error) {
     throw unreachable(fetching, page, messageOf((error as Error).cause ?? error), error);
@@ -99,7 +104,8 @@ export function chooseWheel(files: readonly IndexFile[], project: string, specif
     return (name.python === PYTHON_TAG || name.python.startsWith('py')) && meetsSpecifier(name.version, specifier);
   });
   fitting.sort((a, b) => compareVersions(b.name.version, a.name.version));
-  if (fitting[0] !== undefined) return fitting[0].file;
+  const chosen = fitting.find(({ file }) => isPinned(file.sha256)) ?? fitting[0];
+  if (chosen !== undefined) return chosen.file;
   const versions = [...new Set(wheels.map(({ name }) => name.version))].slice(-8);
   throw new BackendError(
     'install-failed',

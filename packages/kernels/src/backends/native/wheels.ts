@@ -11,12 +11,6 @@ export const DEFAULT_INDEX_URL = 'https://pypi.org/simple';
 /** The addon only sees the C API, so any CPython's wheel serves; one is pinned so that its hash can be. */
 export const PYTHON_TAG = 'cp311';
 
-/** Hashes of the default wheels, so that a changed file is refused whatever its index says. */
-export const PINNED_SHA256: Readonly<Record<string, string>> = {
-  'tensorflow_cpu-2.16.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl':
-    'c855cb6bf05d32dd5928086b03a5f6b4189b63c22b95e017703cbee4291023ca',
-};
-
 /** Bytes of the default downloads, for the progress bar alone. */
 export const DOWNLOAD_BYTES: Readonly<Record<string, number>> = {
   'tensorflow-cpu==2.16.2': 214e6,

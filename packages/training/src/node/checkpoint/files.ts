@@ -56,6 +56,10 @@ export async function writeSynced(path: string, text: string): Promise<void> {
   try {
     await file.writeFile(text);
     await file.sync();
+  } catch (cause) {
+    throw new Error(`checkpoint: ${path}: its disk takes what is written; got "${(cause as Error).message}"`, {
+      cause,
+    });
   } finally {
     await file.close();
   }

@@ -113,3 +113,21 @@ it('of many that find a dead lock at once one gets the folder', async () => {
     expect(readdirSync(folder), 'nothing is left').toEqual([]);
   }
 });
+
+it.each(['', '{"pid": 1', 'null', '[]'])(
+  'a lock without a whole text, %j, is left of a full disk or a power cut',
+  async (text) => {
+    writeFileSync(file(), text);
+    const lock = await lockFolder(folder);
+    expect(readLock().pid).toBe(process.pid);
+    await lock.release();
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
+
+it('a lock whose text comes late is its process’s', async () => {
+  writeFileSync(file(), '');
+  const holder = { pid: process.pid, host: hostname(), since: '20', token: 'late' };
+  setTimeout(() => writeFileSync(file(), JSON.stringify(holder)), 500);
+  await expect(lockFolder(folder)).rejects.toThrow(`got process ${process.pid} on ${hostname()}`);
+});

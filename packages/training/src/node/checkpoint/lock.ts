@@ -41,17 +41,27 @@ async function startOf(pid: number): Promise<string | undefined> {
   }
 }
 
+/** A lock without a text: of a full disk, a power cut, or a process that is about to write it. */
+const NOBODY: Holder = { pid: 0, host: 'unknown', since: 'unknown', token: '' };
+const UNWRITTEN_MS = 2000;
+
 async function readHolder(path: string): Promise<Holder | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text) as Holder;
+    const holder = JSON.parse(text) as Holder | null;
+    return typeof holder?.pid === 'number' ? holder : NOBODY;
   } catch {
-    return { pid: 0, host: 'unknown', since: 'unknown', token: '' };
+    return NOBODY;
   }
 }
 
-async function isDead(path: string, { pid, host, started }: Holder): Promise<boolean> {
+async function isDead(path: string, holder: Holder): Promise<boolean> {
+  const { pid, host, started } = holder;
+  if (holder === NOBODY) {
+    await sleep(UNWRITTEN_MS);
+    return (await readHolder(path)) === NOBODY;
+  }
   if (host !== hostname()) {
     const touched = await stat(path).catch(() => undefined);
     return touched !== undefined && Date.now() - touched.mtimeMs > STALE_MS;
@@ -144,6 +154,8 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       const holder = await readHolder(path);
       if (holder === undefined) continue;
       if (!(await isDead(path, holder))) {
+        // Its text came meanwhile.
+        if (holder === NOBODY) continue;
         throw new Error(
           `checkpoints: one process at a time trains into ${folder}; got ${nameOf(holder)}; stop it, ` +
             `choose another folder, or remove ${LOCK_FILE} if it is gone`,

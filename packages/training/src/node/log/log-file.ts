@@ -19,7 +19,12 @@ export function openLogFile(path: string): LogFile {
       } catch (error) {
         // Half a record would spoil the next one.
         ftruncateSync(file, size);
-        throw error;
+        throw new Error(
+          `log: ${path}: its disk takes what is written; got "${(error as Error).message}"; free some space`,
+          {
+            cause: error,
+          },
+        );
       }
     },
     close: () => closeSync(file),

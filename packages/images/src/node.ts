@@ -1,15 +1,15 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { type DecodeImageOptions, type DecodeOptions, decodeImage, decodeLabels } from './codecs/decode.ts';
 import type { LabelMap, RgbImage } from './image.ts';
+import { readFolder, readRegularFile } from './regular-files.ts';
 
 /** Reads an image's file: see decodeImage. @throws as it does, and when it is not there */
 export const readImage = async (path: string, options: DecodeImageOptions = {}): Promise<RgbImage> =>
-  decodeImage(await readFile(path), { name: path, ...options });
+  decodeImage(await readRegularFile(path), { name: path, ...options });
 
 /** Reads a label map's file: see decodeLabels. @throws as it does, and when it is not there */
 export const readLabels = async (path: string, options: DecodeOptions = {}): Promise<LabelMap> =>
-  decodeLabels(await readFile(path), { name: path, ...options });
+  decodeLabels(await readRegularFile(path), { name: path, ...options });
 
 const ENDINGS = new Set(['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp']);
 
@@ -30,14 +30,18 @@ export interface FolderImages {
   readonly unread: readonly string[];
 }
 
-/** The images of a folder and of those in it, and those that cannot be read, so that they are not left out without a word. */
-export async function findImages(folder: string): Promise<FolderImages> {
+/** Who is told of a folder that cannot be read. */
+interface FindOptions {
+  readonly onUnreadable?: (line: string) => void;
+}
+
+/** The images of a folder and of those in it, and those that cannot be read, so that they are not left out without a word. A folder in it that cannot be
+ * read is told to `onUnreadable` and left out. @throws when one cannot be read, and is the folder itself or nobody is told */
+export async function findImages(folder: string, { onUnreadable }: FindOptions = {}): Promise<FolderImages> {
   const images: string[] = [];
   const unread: string[] = [];
   const walk = async (below: string): Promise<void> => {
-    const entries = await readdir(join(folder, below), { withFileTypes: true });
-    entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const entry of entries) {
+    for (const entry of await readFolder(join(folder, below), below === '' ? undefined : onUnreadable)) {
       if (entry.name.startsWith('.')) continue;
       const path = join(below, entry.name);
       if (entry.isDirectory()) await walk(path);

@@ -37,7 +37,8 @@ export async function listedPaths(list: string): Promise<string[]> {
 /** The photographs of a folder: what earlier runs wrote there is left out. Of a folder of results that is itself given, restored pictures
  * are photographs and label maps and overlays are not. */
 async function ofFolder(folder: string, out: string | undefined): Promise<Inputs> {
-  const { images: all, unread } = await findImages(folder);
+  const unreadable: string[] = [];
+  const { images: all, unread } = await findImages(folder, { onUnreadable: (line) => unreadable.push(line) });
   const below = all.filter((name) => out === undefined || !isInside(join(folder, name), out));
   const known = await knownResults(folder, below);
   const isResult = (name: string): boolean => {
@@ -55,6 +56,7 @@ async function ofFolder(folder: string, out: string | undefined): Promise<Inputs
   return {
     images: images.map((name) => ({ path: join(folder, name), root: resolve(folder), below: name })),
     leftOut: [
+      ...unreadable,
       ...(count === 0 ? [] : [`${folder}: ${count} pictures are results of earlier runs and are left out`]),
       ...[unreadLine(unread)].flatMap((line) => (line === undefined ? [] : [`${folder}: ${line}`])),
     ],

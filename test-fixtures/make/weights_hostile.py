@@ -85,11 +85,13 @@ def calls() -> None:
         "torch-inductor": ("torch._inductor.codecache", "compile_file"), "numpy-load": ("numpy", "load"), "numpy-runstring": ("numpy.testing._private.utils", "runstring"),
         "numpy-f2py": ("numpy.f2py.crackfortran", "getlincoef"), "numpy-exec": ("numpy.core.multiarray", "fromfile"), "codecs-decode": ("_codecs", "decode"),
         "codecs-lookup": ("_codecs", "lookup"), "copyreg": ("copyreg", "add_extension"), "types-code": ("types", "CodeType"), "types-function": ("types", "FunctionType"),
-        "type": ("builtins", "type"), "object-newobj": ("argparse", "Namespace"), "lightning": ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
+        "type": ("builtins", "type"), "object-newobj": ("argparse", "Namespace"),
         "qualified": ("torch", "_utils.os.system"), "dunder": ("collections", "OrderedDict.__reduce__.__globals__"),
     }
     for name, (module, function) in named.items():
         put(f"{name}.pkl", call(module, function, COMMAND, 4), "GlobalRefused", f"{module}.{function}")
+    # Published checkpoints name this class; it is never called.
+    put("lightning.pkl", call("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", COMMAND, 4), "ArgumentsRefused", "it is a name and makes nothing")
     put("inst.pkl", f"(V{COMMAND}\nios\nsystem\n.".encode(), "GlobalRefused", "os.system")
     put("obj.pkl", f"(cos\nsystem\nV{COMMAND}\no.".encode(), "GlobalRefused", "os.system")
     put("newobj.pkl", b"\x80\x02cos\nsystem\n" + b"X\x02\x00\x00\x00id\x85\x81.", "GlobalRefused", "os.system")

@@ -10,6 +10,8 @@ import json
 import pathlib
 import pickle
 import struct
+import sys
+import types
 import zipfile
 
 import numpy as np
@@ -218,10 +220,27 @@ def write_signs() -> None:
     (FOLDER.parent / "torch-refused" / "negative-int.pt").write_bytes(saved({"count": torch._neg_view(torch.arange(3))}))
 
 
+def write_lightning() -> None:
+    """As Lightning before 1.6 saves a training: callbacks by their classes, hyper-parameters in a dict of its own."""
+    made = {}
+    for module, name, base in (("callbacks.model_checkpoint", "ModelCheckpoint", object), ("utilities.parsing", "AttributeDict", dict)):
+        path = f"pytorch_lightning.{module}"
+        for parent in ("pytorch_lightning", f"pytorch_lightning.{module.split('.')[0]}", path):
+            sys.modules.setdefault(parent, types.ModuleType(parent))
+        made[name] = type(name, (base,), {"__module__": path})
+        setattr(sys.modules[path], name, made[name])
+    callbacks = {made["ModelCheckpoint"]: {"monitor": "val/loss", "best_model_path": "last.ckpt", "best_k_models": {}}}
+    hyper = made["AttributeDict"](lr=1e-4, widths=[1, 2])
+    fields = {"epoch": 3, "global_step": 470000, "pytorch-lightning_version": "1.4.2"}
+    file = {**fields, "callbacks": callbacks, "hyper_parameters": hyper, "optimizer_states": [], "state_dict": module_state(3)}
+    write("lightning", "ckpt", saved(file), file["state_dict"], fields)
+
+
 def main() -> None:
     for old in FOLDER.glob("*"):
         old.unlink()
     write_signs()
+    write_lightning()
     checkpoint, plain = training()
     lora, lora_plain = adapter()
     for legacy in (False, True):

@@ -53,7 +53,7 @@ describe('prompts of tags', () => {
     );
     expect(() => tagPrompt(['a', 'b', 'a'], tokenize)).toThrow('got "a" at 2; leave out');
     expect(() => tagPrompt(['building'], tokenize, { maxTokens: 0 })).toThrow(
-      'attention-alignment: a tag fits into 0 tokens; got "building"; shorten it, or raise maxTokens',
+      'attention-alignment: a tag fits into 0 tokens; got "building"; shorten it',
     );
   });
 });

@@ -68,9 +68,7 @@ export function tagPrompt(tags: readonly string[], tokenize: Tokenize, options: 
   const kept = [...tags];
   while (kept.length > 0 && tokenize(kept.join(separator)).length > maxTokens) kept.pop();
   if (kept.length === 0 && tags.length > 0) {
-    throw new Error(
-      `attention-alignment: a tag fits into ${maxTokens} tokens; got "${tags[0]}"; shorten it, or raise maxTokens`,
-    );
+    throw new Error(`attention-alignment: a tag fits into ${maxTokens} tokens; got "${tags[0]}"; shorten it`);
   }
   const ordered = shuffle === undefined ? kept : shuffled(kept, shuffle);
   const text = ordered.join(separator);

@@ -36,7 +36,7 @@ async function checkFinite(merged: Layer): Promise<void> {
   const at = values.findIndex((value: number) => !Number.isFinite(value));
   if (at < 0) return;
   throw new Error(
-    `lora: merged weights are finite; got ${values[at]} at ${at} of ${merged.path}.weight; the model is as it was; look at the adapter, or set allowNonFinite`,
+    `lora: merged weights are finite; got ${values[at]} at ${at} of ${merged.path}.weight; the model is as it was; look at the adapter`,
   );
 }
 

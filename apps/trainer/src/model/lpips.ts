@@ -16,7 +16,9 @@ export async function openLpips(net: 'alex' | 'vgg'): Promise<Lpips> {
   await checkConverted(path, 'lpips');
   const checkpoint = await openCheckpoint(path);
   try {
-    return (await loadParams(checkpoint, (from) => lpipsParams(from, net))).params;
+    return (
+      await loadParams(checkpoint, (from) => lpipsParams(from, net), { remedy: 'run rass weights install lpips again' })
+    ).params;
   } finally {
     await checkpoint.close();
   }

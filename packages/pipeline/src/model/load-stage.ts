@@ -13,7 +13,7 @@ import { isTrainedInStage, scrAdapters, segAdapters } from '@rass/rass';
 import type { Unet } from '@rass/unet';
 import { type Checkpoint, loadParams } from '@rass/weights';
 import { dispose, type Tensor, type TensorContainer } from '@tensorflow/tfjs-core';
-import type { Model } from './open.ts';
+import { type Model, REMEDY } from './open.ts';
 import { type RestorationStage, type SegmentationStage, stageLora } from './stages.ts';
 
 /** The leaf by itself, without the adapter that is on it. */
@@ -60,7 +60,7 @@ export async function loadStageFrom<Tree>(
   choose: (key: string) => boolean,
 ): Promise<Tree> {
   const asked = namedTensors(tree).filter(({ key }) => choose(key));
-  const { params } = await loadParams(checkpoint, (from) => askAll(from, asked));
+  const { params } = await loadParams(checkpoint, (from) => askAll(from, asked), { remedy: REMEDY });
   return replaced(tree, asked, params);
 }
 

@@ -31,12 +31,15 @@ export interface ModelOptions extends OpenOptions {
   readonly packed?: boolean;
 }
 
+/** What is wrong with weights of a folder, no option sets right. */
+export const REMEDY = 'give the weights that the configuration beside them is of';
+
 /** A model's folder that is open: what is asked for is loaded. */
 export interface Model {
   readonly name: string;
   readonly stages: Stages;
   /** How loadParams is to load what is asked for. */
-  readonly loading: Pick<LoadOptions, 'packed' | 'signal' | 'onProgress'>;
+  readonly loading: Pick<LoadOptions, 'packed' | 'signal' | 'onProgress' | 'remedy'>;
   /** A file of weights beside diffusers' parts; the caller's to close. @throws when it is not there */
   openWeights(file: string): Promise<Checkpoint>;
   loadVae(): Promise<Vae>;
@@ -86,7 +89,7 @@ export async function openModel(
     throw error;
   }
   const { signal } = options;
-  const loading = { packed, ...(signal && { signal }), ...(onTensor && { onProgress: onTensor }) };
+  const loading = { packed, remedy: REMEDY, ...(signal && { signal }), ...(onTensor && { onProgress: onTensor }) };
   return {
     name: files.name,
     stages,

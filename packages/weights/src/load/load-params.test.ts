@@ -230,6 +230,8 @@ describeOnBackends('what does not fit', () => {
     const { message } = await failure(without('scale', 'norm.bias'), { allowMissing: ['scale'] });
     expect(message).toContain('got 1 missing; name what may be so in allowMissing');
     expect(message).toContain('missing (1):\n  norm.bias [3]');
+    const told = await failure(without('norm.bias'), { remedy: 'give the whole file' });
+    expect(told.message).toContain('got 1 missing; give the whole file\n');
     expect((await failure({ ...whole, a: f32([1], 1) }, { allowUnused: ['b'] })).message).toContain('got 1 unused');
   });
 

@@ -30,6 +30,8 @@ export interface LoadOptions {
   allowWrongShape?: KeyNames;
   /** These may have values that are infinite or not numbers. */
   allowNonFinite?: KeyNames;
+  /** What an error tells a program's user to do; default to name in these options what may be so. */
+  remedy?: string;
   /** Whether weights stay in memory as they are stored, of float16 or quantized to 4 or 8 bits, where the backend's kernels expand what they read:
    * on WebGPU, those of whole vectors. All others are float32, as all are by default. For inference: packed weights are not trained. */
   packed?: boolean;
@@ -122,12 +124,9 @@ function refuseMismatch(report: LoadReport, options: LoadOptions): void {
   const found = counts.filter(([count]) => count > 0);
   if (found.length === 0) return;
   const got = found.map(([count, what]) => `${count} ${what}`).join(', ');
-  const remedy = found.map(([, , option]) => option).join(', ');
+  const { remedy = `name what may be so in ${found.map(([, , option]) => option).join(', ')}` } = options;
   const parts = { ...report, missing, wrongShape, unused, nonFinite };
-  throw new LoadError(
-    `loadParams: a checkpoint and a model fit; got ${got}; name what may be so in ${remedy}\n${loadReport(parts)}`,
-    report,
-  );
+  throw new LoadError(`loadParams: a checkpoint and a model fit; got ${got}; ${remedy}\n${loadReport(parts)}`, report);
 }
 
 function countNonFinite(values: Float32Array): number {

@@ -91,6 +91,8 @@ const BUILDERS: Record<string, Builder> = {
   'torch._tensor._rebuild_from_type_v2': (args, list, budget) =>
     rebuildFromType(args, (name, inner) => list.build(name, inner, budget)),
   'torch.storage._load_from_bytes': loadFromBytes,
+  // Of hyper-parameters.
+  'pytorch_lightning.utilities.parsing.AttributeDict': makeDict,
   'torch.Size': copied('torch.Size', (content) => new PyTuple([...content])),
   'torch.device': (args) => new PyTuple(args),
   'numpy.core.multiarray._reconstruct': () => new NumpyArray(),
@@ -104,6 +106,9 @@ const VALUES = new Set([
   ...['builtins.object', 'builtins.int', 'builtins.float', 'builtins.str', 'builtins.bool'],
   ...['numpy.ndarray', 'torch.Tensor', 'torch.nn.parameter.Parameter'],
 ]);
+
+// Lightning before 1.6 writes the states of its callbacks by their classes, in published checkpoints of Stable Diffusion too.
+const CALLBACK = /^(pytorch_lightning|lightning\.pytorch)\.callbacks\.[\w.]+$/;
 
 // Python 2's and numpy 2's names for the same things.
 function canonical(module: string, name: string): string {
@@ -127,7 +132,11 @@ export class AllowList {
   resolve(module: string, name: string): string | undefined {
     const full = canonical(module, name);
     const known =
-      Object.hasOwn(BUILDERS, full) || VALUES.has(full) || STORAGE_NAMES.has(full) || Object.hasOwn(DTYPE_NAMES, full);
+      Object.hasOwn(BUILDERS, full) ||
+      VALUES.has(full) ||
+      CALLBACK.test(full) ||
+      STORAGE_NAMES.has(full) ||
+      Object.hasOwn(DTYPE_NAMES, full);
     return known || this.#inert.has(full) ? full : undefined;
   }
 

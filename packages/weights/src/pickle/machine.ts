@@ -109,7 +109,7 @@ export class PickleMachine {
     return this.fail(
       'GlobalRefused',
       `a pickle names only what is on the list of tensors and plain data; got ${printable(`${module}.${name}`)}; nothing was run; ` +
-        'inertGlobals lets classes through that are mere data',
+        'save the state_dict alone in PyTorch',
     );
   }
 

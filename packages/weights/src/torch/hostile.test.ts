@@ -29,7 +29,7 @@ it.each(Object.entries(cases))('%s is refused by name, with nothing run', async 
 
 it('says in one line what was refused, where, and that nothing was run', async () => {
   await expect(openTorch(fixtureSource('hostile', 'weights', 'os-system-4.pkl'))).rejects.toThrow(
-    /^os-system-4\.pkl: a pickle names only what is on the list of tensors and plain data; got os\.system; nothing was run; inertGlobals lets classes through that are mere data \(before byte \d+\)$/,
+    /^os-system-4\.pkl: a pickle names only what is on the list of tensors and plain data; got os\.system; nothing was run; save the state_dict alone in PyTorch \(before byte \d+\)$/,
   );
 });
 

@@ -20,7 +20,7 @@ export interface TorchOptions extends ReadOptions {
   /** The dict that holds the tensors, such as `state_dict`. Left out, it is found where there is only one;
    * '' takes the whole file, with paths such as `state_dict.conv.weight`. */
   root?: string;
-  /** Further classes, by full name, to let through as data that means nothing: `argparse.Namespace`, for example. */
+  /** Further classes, by full name, to let through as data that means nothing where the rule is `GlobalRefused`: `argparse.Namespace`, for example. */
   inertGlobals?: Iterable<string>;
 }
 

@@ -51,6 +51,7 @@ const sizeCheck =
 
 /** What decoders say of files that are whole. */
 const UNREAD = /unsupported|sorry|unhandled critical chunk|does not read/i;
+const TOO_OFTEN = /goes over its pixels/;
 const TOO_MUCH = /more memory than there is|insufficient memory|out of memory/i;
 
 function told(name: string, error: unknown): Error {
@@ -63,6 +64,8 @@ function told(name: string, error: unknown): Error {
   if (TOO_MUCH.test(reason)) {
     return new Error(`${name}: an image fits into memory; got one that does not (${reason}); make it smaller`);
   }
+  if (TOO_OFTEN.test(reason))
+    return new Error(`${name}: an image is drawn in few passes; got one that is not (${reason}); save it anew`);
   if (UNREAD.test(reason)) {
     return new Error(`${name}: an image is of a kind that is read; got another (${reason}); convert it`);
   }

@@ -23,7 +23,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'claims.jpg': corrupt('Corrupt JPEG data: premature end of data segment'),
   'claims-progressive.jpg': corrupt('Corrupt JPEG data: premature end of data segment'),
   'cut.jpg': corrupt('Premature end of JPEG file'),
-  'scans.jpg': corrupt('it goes over its pixels more than 40 times'),
+  'scans.jpg':
+    'x: an image is drawn in few passes; got one that is not (it goes over its pixels more than 40 times); save it anew',
   'broken-profile.png': broken('iCCP: too short'),
   'cut.webp': corrupt('it ends early'),
 };

@@ -5,12 +5,11 @@ import { exists, isSame } from '../files.ts';
 import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { SourceRecipe } from '../recipe/fields.ts';
 import type { Recipe } from '../recipe/recipes.ts';
-import type { SampleFeed } from './loop.ts';
 
 /** What a run would be: the recipe, its samples and its place. */
 export interface AskedRun {
   readonly recipe: Recipe;
-  readonly feed: Pick<SampleFeed, 'identity'>;
+  readonly feed: { readonly identity?: JsonObject };
   readonly out: string;
 }
 

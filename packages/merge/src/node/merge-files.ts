@@ -51,6 +51,8 @@ const exists = (path: string): Promise<boolean> =>
 
 async function readRecipe(path: string): Promise<string> {
   try {
+    // A pipe would wait for a writer.
+    if (!(await stat(path)).isFile()) throw new Error('no regular file');
     return await readFile(path, 'utf8');
   } catch (cause) {
     const { message } = cause as Error;

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { alignedBytes } from '@rass/kernels';
 import { throwIfAborted, WeightsError } from '../error.ts';
@@ -26,7 +27,8 @@ async function readFully(file: FileHandle, name: string, bytes: Uint8Array, posi
 export async function fileSource(path: string): Promise<ByteSource> {
   let file: FileHandle;
   try {
-    file = await open(path, 'r');
+    // Without waiting: a pipe would wait for a writer.
+    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new WeightsError('CannotOpen', `${path}: the file can be read; got "${reason}"`, { cause });
@@ -34,7 +36,10 @@ export async function fileSource(path: string): Promise<ByteSource> {
   const status = await file.stat();
   if (!status.isFile()) {
     await file.close();
-    throw new WeightsError('CannotOpen', `${path}: a checkpoint is a file; got something else, such as a folder`);
+    throw new WeightsError(
+      'CannotOpen',
+      `${path}: a checkpoint is a file; got something else, such as a folder or a pipe`,
+    );
   }
   let closed = false;
   const check = (start: number, end: number, signal?: AbortSignal) => {

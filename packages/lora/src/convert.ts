@@ -207,8 +207,21 @@ function checkedLora(layer: Layer, update: LayerUpdate): LoraUpdate {
       `lora: ${layer.path}: plain LoRA layers run beside the weight; got ${what}; fold it in with mergeState, or convertToLora first`,
     );
   }
-  checkShapes(layer as LoraLayer, update);
-  return update;
+  const own = inLayout(layer as LoraLayer, update);
+  checkShapes(layer as LoraLayer, own);
+  return own;
+}
+
+/** Factors as their layer has them: a linear layer and a convolution of 1 x 1 are the same to those who write files, and a projection is
+ * the one in Stable Diffusion 2 and the other in 1. */
+function inLayout(layer: LoraLayer, update: LoraUpdate): LoraUpdate {
+  const turned = ({ shape, data }: HostTensor): HostTensor => {
+    const isFlat = shape.slice(2).every((size) => size === 1);
+    if (layer.kind === 'linear' && shape.length === 4 && isFlat) return { shape: shape.slice(0, 2), data };
+    if (layer.kind === 'conv2d' && shape.length === 2) return { shape: [...shape, 1, 1], data };
+    return { shape, data };
+  };
+  return { ...update, down: turned(update.down), up: turned(update.up) };
 }
 
 /** The layer's bias with what an update adds to it. */

@@ -3,7 +3,7 @@ import { type Checkpoint, readFloat32, type TorchCheckpoint } from '@rass/weight
 import type { LoraConfig } from '../config.ts';
 import { scaleFor } from '../product.ts';
 import { type AlphaRule, alphaRule } from './alpha.ts';
-import { configOf, formatOf, hasAdapterNames } from './format.ts';
+import { configOf, formatOf, hasAdapterNames, isPrefixed } from './format.ts';
 import { keyParts, type Part } from './parts.ts';
 import { spelledModule } from './paths.ts';
 import { rassLayout } from './rass.ts';
@@ -49,6 +49,7 @@ interface Layer {
   readonly name: string;
   readonly adapter: string | undefined;
   readonly keys: Map<Part, string>;
+  readonly isPeft: boolean;
 }
 
 const KINDS: readonly (readonly [Part, AdapterKind])[] = [
@@ -102,14 +103,20 @@ function layersOf({ checkpoint, component }: Keys): { layers: Layer[]; others: n
     }
     const spelled = spelledModule(parts.module);
     const id = JSON.stringify([parts.module, parts.adapter]);
-    const own = { component: component ?? spelled.component, name: spelled.name, adapter: parts.adapter };
+    const own = {
+      component: component ?? spelled.component,
+      name: spelled.name,
+      adapter: parts.adapter,
+      isPeft: isPrefixed(key),
+    };
     const layer = layers.get(id) ?? { ...own, keys: new Map<Part, string>() };
     layers.set(id, layer);
     layer.keys.set(parts.part, key);
   }
   const known = [...layers.values()];
   const under = new Set(known.filter((layer) => kindOf(layer) !== undefined).map(({ name }) => name));
-  const isOwn = (layer: Layer): boolean => kindOf(layer) !== undefined || under.has(layer.name);
+  // PEFT's files have nothing but the adapter: what is no factor there is trained whole.
+  const isOwn = (layer: Layer): boolean => kindOf(layer) !== undefined || under.has(layer.name) || layer.isPeft;
   const strays = known.filter((layer) => !isOwn(layer));
   return { layers: known.filter(isOwn), others: others + strays.reduce((sum, { keys }) => sum + keys.size, 0) };
 }

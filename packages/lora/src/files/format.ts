@@ -4,7 +4,8 @@ import { keyParts } from './parts.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import type { AdapterFormat } from './report.ts';
 
-const isPrefixed = (key: string): boolean => key.startsWith('base_model.model.');
+/** Whether a key is of PEFT's own files. */
+export const isPrefixed = (key: string): boolean => key.startsWith('base_model.model.');
 
 /** Told by the names of the keys, and by whether PEFT's configuration is there. */
 export function formatOf(keys: readonly string[], config: unknown): AdapterFormat {

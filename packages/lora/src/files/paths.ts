@@ -14,6 +14,8 @@ const KOHYA_COMPONENTS: readonly (readonly [prefix: string, component: string])[
 const DOTTED_COMPONENTS = ['unet', 'text_encoder', 'text_encoder_2', 'vae', 'transformer'];
 
 const PEFT_PREFIX = 'base_model.model.';
+/** ComfyUI's own LoRA names the UNet's layers as the first Stable Diffusion code did, with their dots. */
+const ORIGINAL_PREFIX = 'diffusion_model.';
 
 export interface Spelled {
   /** The part of the pipeline; undefined where the file is of one model alone. */
@@ -23,10 +25,14 @@ export interface Spelled {
   readonly underscored: boolean;
 }
 
+const underscored = (path: string): string => path.replaceAll('.', '_');
+
 /** Takes the component off a layer's name. */
 export function spelledModule(module: string): Spelled {
   const kohya = KOHYA_COMPONENTS.find(([prefix]) => module.startsWith(prefix));
   if (kohya !== undefined) return { component: kohya[1], name: module.slice(kohya[0].length), underscored: true };
+  if (module.startsWith(ORIGINAL_PREFIX))
+    return { component: 'unet', name: underscored(module.slice(ORIGINAL_PREFIX.length)), underscored: true };
   const bare = module.startsWith(PEFT_PREFIX) ? module.slice(PEFT_PREFIX.length) : module;
   const component = DOTTED_COMPONENTS.find((each) => bare.startsWith(`${each}.`));
   if (component === undefined) return { name: bare, underscored: false };
@@ -66,8 +72,6 @@ export interface PathTable {
   find(name: string, isUnderscored: boolean): string | undefined;
   closest(name: string): string[];
 }
-
-const underscored = (path: string): string => path.replaceAll('.', '_');
 
 const TEXT_MODEL = 'text_model.';
 const IN_TEXT_MODEL = /^(text_model\.)?(embeddings|encoder\.layers|final_layer_norm)\b/;

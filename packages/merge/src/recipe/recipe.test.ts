@@ -69,7 +69,7 @@ out_dtype: bfloat16
     ],
     [
       'merge_method: linear\nmodels: [{model: a, loras: [{path: l, scaling: 2}]}]',
-      'r.yaml: models[0]: loras[0]: an entry of loras has the fields path, scale, adapter, component, allow_unused; got "scaling"; closest: scale',
+      'r.yaml: models[0]: loras[0]: an entry of loras has the fields path, scale, adapter, dora, alpha, component, allow_unused; got "scaling"; closest: scale',
     ],
     ['merge_method: linear\nmodels: [{model: 3}]', 'r.yaml: models[0]: model: '],
     [

@@ -231,7 +231,11 @@ describe.skipIf(chromiumExecutable() === undefined)('the built runtime, in Chrom
     expect(result).toEqual({
       errors: [
         { name: 'RuntimeError', rule: 'BadImage', message: message('runtime: holiday.jpg: an image that the browser can read; got "') }, // biome-ignore format: one line
-        { name: 'RuntimeError', rule: 'HttpStatus', message: message('nothing.png: the server answers 200; got 404') },
+        {
+          name: 'RuntimeError',
+          rule: 'NotFound',
+          message: message('nothing.png: the server answers 200 or 206; got 404'),
+        },
       ],
       width: 64,
     });

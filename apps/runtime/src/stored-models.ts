@@ -1,4 +1,4 @@
-import { addressOf } from './client/runtime.ts';
+import { addressOf } from './client/address.ts';
 import type { StoredModel, StoreName } from './protocol/messages.ts';
 
 /** Where a model is kept: `cache` is what a runtime takes by default. */

@@ -54,7 +54,7 @@ export { type ByteSink, type MemorySink, memorySink } from './sink/byte-sink.ts'
 export { type ByteSource, blobSource, bufferSource } from './source/byte-source.ts';
 export { type ByteFolder, blobFolder, readJson, urlFolder } from './source/folder.ts';
 export { parseJson } from './source/parse-json.ts';
-export { type UrlSourceOptions, urlSource } from './source/url-source.ts';
+export { fetchFile, type UrlSourceOptions, urlSource } from './source/url-source.ts';
 export {
   type StableDiffusionFile,
   type StableDiffusionFileOptions,

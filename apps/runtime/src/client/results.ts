@@ -175,7 +175,7 @@ export class Attention {
     const { width: columns, height: cells, values } = this.map(tag);
     const [width, height] = [this.width, this.height];
     const image = new ImageData(width, height);
-    const rows = Math.max(1, Math.floor(STEP / 8 / width));
+    const rows = Math.max(1, Math.floor(STEP / 32 / width));
     await inSlices(height, rows, (first, end) => {
       const { data } = heatMap(values, [cells, columns], { size: [height, width], max: 1, rows: [first, end] });
       const shares = resizeMap(values, [cells, columns], [height, width], 'linear', { rows: [first, end] });

@@ -1,4 +1,3 @@
-import { RuntimeError } from '../protocol/errors.ts';
 import type {
   ColourFix,
   DeviceInfo,
@@ -12,6 +11,7 @@ import type {
   StoreInfo,
   StoreName,
 } from '../protocol/messages.ts';
+import { addressOf } from './address.ts';
 import { Caller, type CallOptions } from './calls.ts';
 import { Attention, Picture, Segmentation } from './results.ts';
 import { type ImageSource, sendable } from './sources.ts';
@@ -153,19 +153,6 @@ class OpenRuntime implements Runtime {
     clearTimeout(timer);
     this.#caller.end();
     this.#stop();
-  }
-}
-
-/** A model's or another folder's address in full. @throws RuntimeError `BadOption` */
-export function addressOf(name: string, address: string | URL): string {
-  try {
-    return new URL(address, globalThis.location?.href).href;
-  } catch (cause) {
-    throw new RuntimeError(
-      'BadOption',
-      `runtime: ${name} is an address; got ${JSON.stringify(address)}; give one in full, or one below the page's`,
-      { cause },
-    );
   }
 }
 

@@ -1,6 +1,7 @@
-import { RuntimeError } from '../protocol/errors.ts';
+import { RuntimeError, receivedError, sentError } from '../protocol/errors.ts';
 import type { PixelImage, SentImage } from '../protocol/messages.ts';
 import type { RuntimeRule } from '../protocol/rules.ts';
+import { addressOf } from './address.ts';
 import { STEP } from './pictures.ts';
 import { inSlices } from './slices.ts';
 
@@ -101,20 +102,14 @@ async function ofPixels(source: ImageData | PixelImage): Promise<Sending> {
 }
 
 async function fetched(url: string | URL, signal: AbortSignal | undefined): Promise<Blob> {
-  let response: Response;
+  const address = addressOf('a photograph', url);
   try {
-    response = await fetch(url, { ...(signal && { signal }) });
-  } catch (cause) {
+    const { fetchFile } = await import('./fetch-file.ts');
+    return await fetchFile(address, { ...(signal && { signal }) });
+  } catch (error) {
     signal?.throwIfAborted();
-    return refuse(
-      'Unreachable',
-      `runtime: ${url}: the server answers; got "${(cause as Error).message}"; check the address, and CORS of another site`,
-      cause,
-    );
+    throw receivedError(sentError(error));
   }
-  if (!response.ok)
-    refuse('HttpStatus', `runtime: ${url}: the server answers 200; got ${response.status}; check the address`);
-  return response.blob();
 }
 
 async function ofPicture(source: ImageBitmapSource, what: string): Promise<Sending> {

@@ -135,6 +135,17 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     expect(info.passedOver).toContainEqual({ name: 'wasm', code: 'load-failed', reason: expect.stringContaining('magic') }); // biome-ignore format: one line
   });
 
+  it('asks again for a .wasm file whose connection breaks', async () => {
+    const once = page("'wasm', { wasm }").replace(
+      'const wasm =',
+      `const get = globalThis.fetch;
+      let breaks = 2;
+      globalThis.fetch = (...of) => (breaks-- > 0 ? Promise.reject(new TypeError('Failed to fetch')) : get(...of));
+      const wasm =`,
+    );
+    expectNumbers(await runInChromium<Result>(once, options));
+  });
+
   it('auto passes over SwiftShader and takes wasm; native is refused by name', async () => {
     const result = await runInChromium<Result>(page("'auto', { wasm }"), options);
     expectNumbers(result);

@@ -5,6 +5,11 @@ const PACKAGE = '@tensorflow/tfjs-backend-wasm';
 /** The smallest module that there is. */
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
+/** A file has less than half a megabyte. */
+const FETCH_MS = 60_000;
+const TRIES = 3;
+const RETRY_MS = 500;
+
 /** The builds of TensorFlow.js, and the script that threads of the last one load. */
 export const WASM_FILES = {
   plain: 'tfjs-backend-wasm.wasm',
@@ -47,17 +52,25 @@ export function refuseBlockedWasm(): void {
 export async function compileWasm(file: string, paths: WasmOptions['paths']): Promise<WebAssembly.Module> {
   const address = addressOf(file, paths);
   if (address === undefined) throw unreadable(paths, `no address of ${file}`);
-  let response: Response;
+  const { bytes, type } = await fetched(address, paths);
   try {
-    response = await fetch(address);
+    return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw unreadable(paths, `${address}: ${messageOf(cause)}`, cause);
-  }
-  if (!response.ok) throw unreadable(paths, `${address}: status ${response.status}`);
-  try {
-    return await WebAssembly.compile(await response.arrayBuffer());
-  } catch (cause) {
-    const type = response.headers.get('content-type') ?? 'no content type';
     throw unreadable(paths, `${address}: ${type}, ${messageOf(cause)}`, cause);
+  }
+}
+
+/** A file's bytes, asked for again where the network breaks or is silent. */
+async function fetched(address: string, paths: WasmOptions['paths']): Promise<{ bytes: ArrayBuffer; type: string }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const response = await fetch(address, { signal: AbortSignal.timeout(FETCH_MS) });
+      if (!response.ok) throw unreadable(paths, `${address}: status ${response.status}`);
+      return { bytes: await response.arrayBuffer(), type: response.headers.get('content-type') ?? 'no content type' };
+    } catch (cause) {
+      if (cause instanceof BackendError) throw cause;
+      if (attempt === TRIES) throw unreadable(paths, `${address}: ${messageOf(cause)}`, cause);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * attempt));
+    }
   }
 }

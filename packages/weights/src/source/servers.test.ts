@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { storedFolder } from '../stored/stored-folder.ts';
 import { memoryStore } from '../stored/stores.ts';
 import { readJson, urlFolder } from './folder.ts';
-import { urlSource } from './url-source.ts';
+import { fetchFile, urlSource } from './url-source.ts';
 
 let server: Server | undefined;
 afterEach(() => {
@@ -58,6 +58,9 @@ describe('no more is held than was asked for', () => {
     expect(asked).toHaveLength(1);
     // What waits in sockets and queues is a few megabytes more.
     expect(sent.bytes).toBeLessThan(64 << 20);
+    await expect(fetchFile(url, { maxBytes: 8 << 20 })).rejects.toThrow(
+      `${url}: the file has at most 8388608 bytes; got more; check the address, or raise maxBytes`,
+    );
     // A small file of a folder has the bound of small files, whatever the folder's is.
     await expect(readJson(urlFolder(new URL('.', url)), 'config.json')).rejects.toMatchObject({ rule: 'TooLarge' });
     await expect(storedFolder(new URL('.', url), { store: memoryStore() })).rejects.toMatchObject({ rule: 'TooLarge' });
@@ -184,6 +187,18 @@ describe('a server is asked again', () => {
     [status, left] = [403, 2];
     await expect(urlSource(url, { retryMs: 1 })).rejects.toMatchObject({ rule: 'HttpStatus' });
     expect(asked).toHaveLength(1);
+  });
+
+  it('for a whole file, too', async () => {
+    let left = 1;
+    const { url, asked } = await serve((_, response) => {
+      response.writeHead(200, { 'Content-Type': 'image/png', 'Content-Length': 5000 });
+      if (left-- > 0) response.write(bytes.subarray(0, 1000), () => response.destroy());
+      else response.end(bytes.subarray(0, 5000));
+    });
+    const file = await fetchFile(url, { retryMs: 1 });
+    expect([file.type, new Uint8Array(await file.arrayBuffer())]).toEqual(['image/png', bytes.slice(0, 5000)]);
+    expect(asked).toEqual(['none', 'none']);
   });
 
   it('and a file that changed in between is refused', async () => {

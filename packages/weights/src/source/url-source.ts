@@ -93,16 +93,20 @@ class Arriving {
   }
 }
 
+/** How large a body may be, and what is said of one that is larger. */
+interface Bound {
+  readonly most: number;
+  readonly rule: string;
+  readonly remedy: string;
+}
+
 /** A whole body. @throws WeightsError `TooLarge` as soon as that is known */
-async function readWhole(url: string, answer: Answer, most: number): Promise<Blob> {
+async function readWhole(url: string, answer: Answer, { most, rule, remedy }: Bound): Promise<Blob> {
   const { headers } = answer;
   const declared = headers.get('Content-Encoding') === null ? headers.get('Content-Length') : null;
   const check = (bytes: number, of: string): void => {
     if (bytes <= most) return;
-    throw new WeightsError(
-      'TooLarge',
-      `${url}: a file of a server without ranges has at most ${most} bytes; got ${of}; let the server answer ranges, or raise maxBytes`,
-    );
+    throw new WeightsError('TooLarge', `${url}: ${rule} at most ${most} bytes; got ${of}; ${remedy}`);
   };
   if (declared !== null) check(Number(declared), declared);
   const parts: Uint8Array<ArrayBuffer>[] = [];
@@ -116,6 +120,28 @@ async function readWhole(url: string, answer: Answer, most: number): Promise<Blo
   return new Blob(parts);
 }
 
+const MOST_FILE_BYTES = 2 ** 28;
+
+/** A small file of the web, whole, such as a photograph; asked for again where its server does not answer, breaks off or stalls.
+ * @throws WeightsError as urlSource */
+export function fetchFile(
+  url: string | URL,
+  { maxBytes = MOST_FILE_BYTES, ...options }: Omit<UrlSourceOptions, 'first' | 'blockBytes'> = {},
+): Promise<Blob> {
+  const name = String(url);
+  const bound = { most: maxBytes, rule: 'the file has', remedy: 'check the address, or raise maxBytes' };
+  return ask(
+    name,
+    options,
+    () => ({}),
+    async (answer) => {
+      if (answer.status !== 200) answer.refuse();
+      const blob = await readWhole(name, answer, bound);
+      return new Blob([blob], { type: answer.headers.get('Content-Type') ?? '' });
+    },
+  );
+}
+
 /** A source over HTTP range requests. A server that ignores ranges is read whole, once, into a Blob. What breaks or stalls is tried again,
  * from where it broke; no more is held than was asked for.
  * @throws WeightsError `Unreachable`, `Stalled`, `RedirectLoop`, `NotFound`, `HttpStatus`, `BadRangeAnswer`, `TooLarge`, `SourceChanged` */
@@ -124,6 +150,8 @@ export async function urlSource(url: string | URL, options: UrlSourceOptions = {
   const { blockBytes = DEFAULT_BLOCK_BYTES, maxBytes = MOST_WHOLE_BYTES, first } = options;
   const [from, to] = first ?? [0, blockBytes];
   const arriving = new Arriving(name, [from, to]);
+  const rule = 'a file of a server without ranges has';
+  const bound = { most: maxBytes, rule, remedy: 'let the server answer ranges, or raise maxBytes' };
   const head = await ask<Range | ByteSource | undefined>(
     name,
     options,
@@ -131,7 +159,7 @@ export async function urlSource(url: string | URL, options: UrlSourceOptions = {
     async (answer) => {
       // 416 is what a range of an empty file gets, or one behind the end.
       if (answer.status === 416) return from > 0 ? undefined : blobSource(new Blob([]), name);
-      if (answer.status === 200) return blobSource(await readWhole(name, answer, maxBytes), name);
+      if (answer.status === 200) return blobSource(await readWhole(name, answer, bound), name);
       return answer.status === 206 ? arriving.take(answer) : answer.refuse();
     },
     () => arriving.have,

@@ -199,7 +199,7 @@ const wasiFolder = () => join(JSON.parse(run(PYTHON, ['-m', 'ziglang', 'env'])).
 function noticesOf(folders) {
   const parts = LICENCES.map(([name, library, files]) => {
     const texts = files.map((file) => readFileSync(join(folders[library], file), 'utf8').trim());
-    return `# ${name}\n\n~~~text\n${texts.join('\n\n')}\n~~~\n`;
+    return `# ${name}\n\n\`\`\`text\n${texts.join('\n\n')}\n\`\`\`\n`;
   });
   const head =
     'The WebAssembly modules of this package are compiled of these libraries. This software is based in part on the work of the Independent JPEG Group.\n';

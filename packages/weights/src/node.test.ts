@@ -213,6 +213,17 @@ describe('shards', () => {
     expect(readdirSync(folder)).toEqual(['model.safetensors']);
   });
 
+  it('name every tensor in the index of shards, whatever it is called', async () => {
+    const names = ['__proto__', 'constructor'];
+    const specs = Object.fromEntries(names.map((name) => [name, { dtype: 'F32' as const, shape: [2] }]));
+    const writer = await createShardedSafetensors(folder, specs, { maxShardBytes: 8 });
+    for (const name of names) await writer.write(name, Float32Array.of(1, 2));
+    await writer.finish();
+    const [index] = readdirSync(folder).filter((name) => name.endsWith('.index.json'));
+    const { weight_map: map } = JSON.parse(readFileSync(join(folder, index), 'utf8'));
+    expect(Object.keys(map)).toEqual(names);
+  });
+
   it('leave nothing when a tensor is missing', async () => {
     const writer = await createShardedSafetensors(folder, tensors, { maxShardBytes: 8 });
     await writer.write('a', tensors.a.data);

@@ -97,7 +97,7 @@ describe('a model folder of whose JSON each value is replaced by a hostile one',
       'rass.json',
       'segmentation.classes.0.colour.0',
       '1e400',
-      'model: files/rass.json: segmentation.classes.0.colour.0: is three whole numbers from 0 to 255; got null; export the model anew',
+      'model: files/rass.json: segmentation.classes.0.colour.0: is three whole numbers from 0 to 255; got "Infinity"; export the model anew',
     ],
     [
       'unet/config.json',

@@ -178,7 +178,9 @@ async function main(): Promise<void> {
   const before = await finestMaps(params, batch);
   console.log(`attention IoU before: ${meanIou(before, batch).toFixed(3)}`);
   const steps = Number(values.steps);
-  const loss = () => alignmentLoss({ ...batch, probabilities: attend(params, batch), latents: LATENTS }).loss;
+  const { tags, classes, labels } = batch;
+  const loss = () =>
+    alignmentLoss({ tags, classes, labels, probabilities: attend(params, batch), latents: LATENTS }).loss;
   for (let step = 1; step <= steps; step++) {
     // What lies behind the last attention has no part in the loss.
     const { value, gradients } = valueAndGradients(loss, variables, { unconnected: 'zeros' });

@@ -1,3 +1,4 @@
+import { anything, checkOptions, listOf, type OptionRules, whole } from '@rass/kernels/options';
 import {
   add,
   div,
@@ -173,15 +174,25 @@ function checkInputs({ tags, classes, labels }: AlignmentInputs): void {
   );
 }
 
+const ALIGNMENT_INPUTS_RULES: OptionRules<AlignmentInputs> = {
+  probabilities: anything,
+  latents: listOf(whole(1)),
+  tags: anything,
+  classes: anything,
+  labels: anything,
+};
+
 /** How far attention maps are from the masks of what they name. Of the attentions given those count that the options choose. Samples without
  * tags or labels add exactly 0. Differentiable by the probabilities; works with checkpointing.
  * @shape probabilities [B, N, L, T] each -> scalars @throws when options, names, positions, labels or shapes do not fit
  * @source this project's formulation of RASS's semantic constraint; see the README for each kind */
 export function alignmentLoss(inputs: AlignmentInputs, options: AlignmentOptions = {}): AlignmentLoss {
+  checkOptions('alignmentLoss', inputs, ALIGNMENT_INPUTS_RULES);
   const config = alignmentConfig(options);
   checkInputs(inputs);
   checkMaps(inputs.probabilities, inputs.tags.length);
-  const names = chooseMaps(Object.keys(inputs.probabilities), config);
+  const { places, blocks } = config;
+  const names = chooseMaps(Object.keys(inputs.probabilities), { places, blocks });
   return tidy(() => {
     const chosen = names.map((name) => [name, inputs.probabilities[name]] as const);
     const terms = groupLevels(chosen, inputs.latents, config.levels).map((level) => termsOf(level, inputs, config));

@@ -1,4 +1,5 @@
 import { resize } from '@rass/kernels';
+import { anything, checkOptions, listOf, type OptionRules, whole } from '@rass/kernels/options';
 import { add, div, maximum, reshape, type Tensor3D, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import type { LevelMaps, Size } from './maps.ts';
 
@@ -9,9 +10,12 @@ export interface JoinOptions {
   method?: 'bilinear' | 'bicubic';
 }
 
+const JOIN_OPTIONS_RULES: OptionRules<JoinOptions> = { size: listOf(whole(1)), method: anything };
+
 /** Maps of every size as one, upsampled and averaged. @shape maps [B, L, I] each -> [B, H W, I]
  * @throws when there is none @source DAAM compute_global_heat_map */
 export function joinMaps(levels: readonly LevelMaps[], options: JoinOptions = {}): { size: Size; maps: Tensor3D } {
+  checkOptions('joinMaps', options, JOIN_OPTIONS_RULES);
   if (levels.length === 0) {
     throw new Error('attention-alignment: maps of at least one size are joined; got none; call tagMaps first');
   }

@@ -1,3 +1,4 @@
+import { anything, checkOptions, listOf, type OptionRules, oneOf, text, whole } from '@rass/kernels/options';
 import { closest } from '@rass/nn';
 import {
   add,
@@ -53,9 +54,17 @@ function placeOf(name: string): Place {
 
 const startsWith = (name: string, block: string): boolean => name === block || name.startsWith(`${block}.`);
 
+const MAP_CHOICE_RULES: OptionRules<MapChoice> = {
+  places: listOf(oneOf('down', 'mid', 'up')),
+  blocks: listOf(text),
+  levels: listOf(whole(0)),
+};
+
 /** The names that a choice means, of those that a UNet has; levels are told by the maps themselves.
  * @throws when nothing is chosen, or a block has no attention */
-export function chooseMaps(names: readonly string[], { places, blocks }: MapChoice = {}): string[] {
+export function chooseMaps(names: readonly string[], options: MapChoice = {}): string[] {
+  checkOptions('chooseMaps', options, MAP_CHOICE_RULES);
+  const { places, blocks } = options;
   const lost = blocks?.find((block) => !names.some((name) => startsWith(name, block)));
   if (lost !== undefined) {
     const starts = names.flatMap((name) => name.split('.').map((_, i, steps) => steps.slice(0, i + 1).join('.')));
@@ -188,6 +197,13 @@ export function checkMaps(probabilities: Readonly<Record<string, Tensor4D>>, sam
   return named;
 }
 
+const MAP_OPTIONS_RULES: OptionRules<MapOptions> = {
+  subtoken: oneOf('sum', 'mean'),
+  heads: anything,
+  onlyHeads: listOf(whole(0)),
+  levels: listOf(whole(0)),
+};
+
 /** Every tag's share of the attention, by size: joined over tokens, heads and the layers of a size. Gradients flow to the
  * probabilities. @shape probabilities [B, N, L, T] each -> maps [B, L, I] by level, the finest first
  * @throws when positions, shapes or levels do not fit @source the RASS paper's Ā; DAAM, Prompt-to-Prompt */
@@ -197,6 +213,7 @@ export function tagMaps(
   latents: Size,
   options: MapOptions = {},
 ): LevelMaps[] {
+  checkOptions('tagMaps', options, MAP_OPTIONS_RULES);
   const { subtoken = 'sum', heads = 'mean', onlyHeads, levels } = options;
   const named = checkMaps(probabilities, tags.length);
   const groups = groupLevels(named, latents, levels);

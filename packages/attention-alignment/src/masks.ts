@@ -1,3 +1,4 @@
+import { checkOptions, finite, type OptionRules, oneOf, whole } from '@rass/kernels/options';
 import { type Tensor2D, type Tensor3D, tensor2d, tensor3d } from '@tensorflow/tfjs-core';
 import type { Size } from './maps.ts';
 
@@ -102,6 +103,13 @@ function cellsOf(map: LabelMap, size: Size, classes: readonly number[], options:
   return { shares, visible: whole(cells.visible) };
 }
 
+const MASK_OPTIONS_RULES: OptionRules<MaskOptions> = {
+  resize: oneOf('area', 'nearest', 'any'),
+  ignore: finite,
+  minCells: finite,
+  classes: whole(1),
+};
+
 /** Masks of each tag's class at the size of a map, from label maps with ignored pixels.
  * `classes`: the class of each tag, for each sample, in the order of the tags. A class that fills less than `minCells` does not count.
  * @shape labels [H, W] each -> masks [B, L, I], visible [B, L], valid [B, I] @throws when labels are out of range or sizes differ */
@@ -111,6 +119,7 @@ export function levelMasks(
   size: Size,
   options: MaskOptions = {},
 ): LevelMasks {
+  checkOptions('levelMasks', options, MASK_OPTIONS_RULES);
   if (labelMaps.length !== classes.length) {
     throw new Error(
       `attention-alignment: each sample has a label map; got ${labelMaps.length} label maps and classes of ${classes.length}; give one each`,

@@ -1,3 +1,4 @@
+import { checkOptions, finite, listOf, type OptionRules, oneOf, whole } from '@rass/kernels/options';
 import type { Size } from './maps.ts';
 import { IGNORE_LABEL, type LabelMap } from './masks.ts';
 
@@ -85,8 +86,16 @@ export function resizeMap(
   return out;
 }
 
+const HEAT_MAP_OPTIONS_RULES: OptionRules<HeatMapOptions> = {
+  size: listOf(whole(1)),
+  max: finite,
+  smooth: oneOf('linear', 'none'),
+  rows: listOf(whole(0)),
+};
+
 /** A map in colours. @throws when the values are not as many as the size says */
 export function heatMap(values: ArrayLike<number>, size: Size, options: HeatMapOptions = {}): Picture {
+  checkOptions('heatMap', options, HEAT_MAP_OPTIONS_RULES);
   const { size: [height, width] = size, smooth = 'linear', rows = [0, height] } = options;
   const shown = resizeMap(values, size, [height, width], smooth, { rows });
   const top = options.max ?? shown.reduce((a, b) => Math.max(a, b), 0);
@@ -111,11 +120,18 @@ export function overlay(photograph: Picture, heat: Picture, opacity = 0.6): Pict
   return { width, height, data: mixed as Picture['data'] };
 }
 
+const GRID_RULES: OptionRules<{ readonly columns: number; readonly gap?: number }> = {
+  columns: whole(1),
+  gap: whole(0),
+};
+
 /** Pictures of one size side by side, in rows of `columns`, with a gap of white. @throws when there is none, or the sizes differ */
 export function grid(
   pictures: readonly Picture[],
-  { columns, gap = 4 }: { readonly columns: number; readonly gap?: number },
+  options: { readonly columns: number; readonly gap?: number },
 ): Picture {
+  checkOptions('grid', options, GRID_RULES);
+  const { columns, gap = 4 } = options;
   const [first] = pictures;
   const other = pictures.find(({ width, height }) => width !== first.width || height !== first.height);
   if (first === undefined || other !== undefined) {

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules, text } from '@rass/kernels/options';
 import { closest, namedRandom } from '@rass/nn';
 
 /** A token of a text: the part of the text that it stands for, in UTF-16 units. @rass/text-encoder's tokens are such. */
@@ -60,9 +61,12 @@ function checkTags(tags: readonly string[]): void {
   );
 }
 
+const PROMPT_OPTIONS_RULES: OptionRules<PromptOptions> = { shuffle: anything, maxTokens: anything, separator: text };
+
 /** A prompt of tags, and where each stands in it. What does not fit is dropped from the end of the list, so put what matters first (large
  * regions): it is mixed afterwards. @throws when a tag is empty or there twice, or not even one fits */
 export function tagPrompt(tags: readonly string[], tokenize: Tokenize, options: PromptOptions = {}): TagPrompt {
+  checkOptions('tagPrompt', options, PROMPT_OPTIONS_RULES);
   const { maxTokens = MAX_TOKENS, separator = ' ', shuffle } = options;
   checkTags(tags);
   const kept = [...tags];
@@ -110,6 +114,8 @@ function missingError(text: string, tag: string, found: number, occurrence: 'all
   );
 }
 
+const FIND_OPTIONS_RULES: OptionRules<FindOptions> = { occurrence: anything, maxTokens: anything };
+
 /** Where words stand in a prompt that is given: whole words, whatever their case. @throws when a word is not in the prompt, naming the closest,
  * or its tokens were cut off */
 export function findTags(
@@ -118,6 +124,7 @@ export function findTags(
   tokenize: Tokenize,
   options: FindOptions = {},
 ): TagPositions[] {
+  checkOptions('findTags', options, FIND_OPTIONS_RULES);
   const { occurrence = 'all', maxTokens = MAX_TOKENS } = options;
   checkTags(tags);
   const tokens = tokenize(text);

@@ -1,3 +1,4 @@
+import { checkOptions, finite, type OptionRules } from '@rass/kernels/options';
 import type { LevelMaps, Size } from './maps.ts';
 import { IGNORE_LABEL, type LabelMap } from './masks.ts';
 import { resizeMap } from './pictures.ts';
@@ -81,18 +82,27 @@ function score(
   return { perClass, mean: all.length === 0 ? Number.NaN : all.reduce((a, b) => a + b, 0) / all.length };
 }
 
+const ATTENTION_IOU_RULES: OptionRules<{ readonly ignore?: number }> = { ignore: finite };
+
 /** Intersection over union of what attention names each pixel with the labels, ignored pixels left out.
  * @throws when the tags and the classes are not as many */
 export function attentionIou(
   maps: HostMaps,
   classes: readonly number[],
   labels: LabelMap,
-  { ignore = IGNORE_LABEL }: { readonly ignore?: number } = {},
+  options: { readonly ignore?: number } = {},
 ): AttentionIou {
+  checkOptions('attentionIou', options, ATTENTION_IOU_RULES);
+  const { ignore = IGNORE_LABEL } = options;
   checkClasses(maps, classes);
   const found = segmentByAttention(maps, classes, labels.size).labels;
   return score(classes, labels, ignore, (label, pixel) => found[pixel] === label);
 }
+
+const THRESHOLD_IOU_RULES: OptionRules<{ readonly threshold?: number; readonly ignore?: number }> = {
+  threshold: finite,
+  ignore: finite,
+};
 
 /** Intersection over union of each tag's own map, cut at a share of its largest value, with its mask: what a tag covers, whatever the
  * others do. Tags of one class cover together. @throws when the tags and the classes are not as many @source DAAM, arXiv 2210.04885 */
@@ -100,8 +110,10 @@ export function thresholdIou(
   maps: HostMaps,
   classes: readonly number[],
   labels: LabelMap,
-  { threshold = 0.5, ignore = IGNORE_LABEL }: { readonly threshold?: number; readonly ignore?: number } = {},
+  options: { readonly threshold?: number; readonly ignore?: number } = {},
 ): AttentionIou {
+  checkOptions('thresholdIou', options, THRESHOLD_IOU_RULES);
+  const { threshold = 0.5, ignore = IGNORE_LABEL } = options;
   checkClasses(maps, classes);
   const covered = classes.map((label, i) => {
     const values = resizeMap(tagValues(maps, i), maps.size, labels.size);

@@ -1,3 +1,4 @@
+import { checkOptions, listOf, type OptionRules, text } from '@rass/kernels/options';
 import * as v from 'valibot';
 import { checkObject, count, layerCount, type Refuse, readConfig, refuseAs } from './config-fields.ts';
 
@@ -104,14 +105,15 @@ function headConfig(c: Fields, classes: number): Mask2FormerHeadConfig {
   };
 }
 
+const MASK2_FORMER_CONFIG_OPTIONS_RULES: OptionRules<Mask2FormerConfigOptions> = { ignore: listOf(text) };
+
 /** Reads the head's part of transformers' config.json, unchanged; what is absent has transformers' default. The backbone's
  * part, `backbone_config`, is read by its own parser.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
  * @source transformers 5.23 Mask2FormerConfig */
-export function parseMask2FormerConfig(
-  json: unknown,
-  { ignore = [] }: Mask2FormerConfigOptions = {},
-): Mask2FormerHeadConfig {
+export function parseMask2FormerConfig(json: unknown, options: Mask2FormerConfigOptions = {}): Mask2FormerHeadConfig {
+  checkOptions('parseMask2FormerConfig', options, MASK2_FORMER_CONFIG_OPTIONS_RULES);
+  const { ignore = [] } = options;
   checkObject(json, refuse, 'parse config.json with JSON.parse first');
   const c = readConfig(json, { fields, fixed, elsewhere, ignore, refuse });
   checkWidths(c);

@@ -42,6 +42,23 @@ describeOnBackends('a pipeline', () => {
     expect(memory().numTensors).toBe(before);
   });
 
+  it.each([
+    [{ colourFix: 'bogus' }, 'restore: colourFix is one of none, adain, wavelet; got "bogus"'],
+    [{ tags: 'sky' }, 'restore: tags is a list, each a text; got "sky"'],
+    [{ upscale: Number.NaN }, 'restore: upscale is a finite number above 0; got NaN'],
+    [{ colorFix: 'adain' }, 'restore: options have known names; got "colorFix"; there are tags, colourFix'],
+  ])('restores with %j not at all', async (options, message) => {
+    await expect(pipeline.restore(photograph(32, 32), options as object)).rejects.toThrow(message);
+  });
+
+  it.each([
+    [{ shortSide: 0.5 }, 'segment: shortSide is a whole number from 1 on; got 0.5'],
+    [{ scales: [1, Number.NaN] }, 'segment: scales is a list, each a finite number above 0; got [1,NaN]'],
+    [{ upscale: 2 }, 'segment: options have known names; got "upscale"'],
+  ])('segments with %j not at all', async (options, message) => {
+    await expect(pipeline.segment(photograph(32, 32), options as object)).rejects.toThrow(message);
+  });
+
   it('tells how much of it is loaded, and stops loading when it is told to, with nothing left', async () => {
     const folder = blobFolder(await smallModelFiles(), 'small');
     const tensors = memory().numTensors;

@@ -1,17 +1,63 @@
 import type { DatasetClass } from '@rass/datasets';
 import type { LabelMap, RgbImage } from '@rass/images';
+import {
+  anything,
+  called,
+  checkOptions,
+  flag,
+  listOf,
+  type OptionRules,
+  oneOf,
+  positive,
+  text,
+  whole,
+} from '@rass/kernels/options';
 import { disposeParams, mapTensors } from '@rass/nn';
 import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
 import { clone, keep } from '@tensorflow/tfjs-core';
 import { PipelineError } from './error.ts';
 import { checkImage } from './images/check-image.ts';
-import { type Model, type ModelOptions, openModel } from './model/open.ts';
+import { type Model, type ModelOptions, OPENING_RULES, openModel } from './model/open.ts';
 import type { Stages } from './model/stages.ts';
 import type { TagAttention } from './tags/attention.ts';
 import type { RestoreOptions, Restoring } from './tasks/restore.ts';
 import type { Segmenting, SegmentOptions } from './tasks/segment.ts';
 import { SHORT_SIDE, type SharedModels } from './tasks/task.ts';
+
+const RESTORE_RULES: OptionRules<RestoreOptions> = {
+  tags: listOf(text),
+  colourFix: oneOf('none', 'adain', 'wavelet'),
+  upscale: positive,
+  tiling: anything,
+  signal: anything,
+  onProgress: called,
+};
+
+const SEGMENT_RULES: OptionRules<SegmentOptions> = {
+  tags: listOf(text),
+  shortSide: whole(1),
+  longSide: anything,
+  onNote: called,
+  flip: flag,
+  scales: listOf(positive),
+  signal: anything,
+  onProgress: called,
+};
+
+interface AttendOptions {
+  readonly tags: readonly string[];
+}
+
+const ATTEND_RULES: OptionRules<AttendOptions> = { tags: listOf(text) };
+
+const PIPELINE_RULES: OptionRules<PipelineOptions> = {
+  restore: flag,
+  segment: flag,
+  packed: flag,
+  onProgress: called,
+  ...OPENING_RULES,
+};
 
 /** A model that is loaded to restore, to segment, or for both. */
 export interface Pipeline {
@@ -20,7 +66,7 @@ export interface Pipeline {
   /** The size of the photograph, times upscale, with its alpha where it has some: what is transparent is seen on white. @throws when the model was not opened to restore */
   restore(image: RgbImage, options?: RestoreOptions): Promise<RgbImage>;
   /** Where the restoring model looks for each tag. @throws when the model was not opened to restore, or there is no tag */
-  attend(image: RgbImage, options: { readonly tags: readonly string[] }): Promise<TagAttention[]>;
+  attend(image: RgbImage, options: AttendOptions): Promise<TagAttention[]>;
   /** The photograph's size. @throws when the model was not opened to segment */
   segment(image: RgbImage, options?: SegmentOptions): Promise<LabelMap>;
   dispose(): void;
@@ -47,6 +93,7 @@ class LoadedPipeline implements Pipeline {
   }
 
   async restore(image: RgbImage, options: RestoreOptions = {}): Promise<RgbImage> {
+    checkOptions('restore', options, RESTORE_RULES);
     const { restoring, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
@@ -57,7 +104,9 @@ class LoadedPipeline implements Pipeline {
     return withAlphaOf({ picture: restored, original: image });
   }
 
-  async attend(image: RgbImage, { tags }: { readonly tags: readonly string[] }): Promise<TagAttention[]> {
+  async attend(image: RgbImage, options: AttendOptions): Promise<TagAttention[]> {
+    checkOptions('attend', options, ATTEND_RULES);
+    const { tags } = options;
     const { restoring, segmenting, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'attend: the model was opened to restore; got one that was not');
@@ -69,6 +118,7 @@ class LoadedPipeline implements Pipeline {
   }
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
+    checkOptions('segment', options, SEGMENT_RULES);
     const { segmenting, ...shared } = this.#models;
     if (segmenting === undefined)
       throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
@@ -122,6 +172,7 @@ function readOnce(model: Model): Model & { disposeRest(): void } {
  * A page loads the program of a task with the model that is opened for it.
  * @throws when it is none, or was not trained for what is asked */
 export async function openPipeline(root: string | URL | ByteFolder, options: PipelineOptions): Promise<Pipeline> {
+  checkOptions('openPipeline', options, PIPELINE_RULES);
   const { restore, segment, packed = true, onProgress, ...opening } = options;
   const tasks = Promise.all([
     restore ? import('./tasks/restore.ts') : undefined,

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules, positive, whole } from '@rass/kernels/options';
 import { addAdapter, type FileAdapter } from '@rass/lora';
 import type { ParamSource } from '@rass/nn';
 import type { Unet } from '@rass/unet';
@@ -45,6 +46,10 @@ function adaptersOf(
   }));
 }
 
+const SIZE_RULES: OptionRules<Pick<StageLoraOptions, 'rank' | 'alpha'>> = { rank: whole(1), alpha: positive };
+
+const STAGE_RULES: OptionRules<StageLoraOptions> = { ...SIZE_RULES, seed: anything, from: anything };
+
 /** The SCR LoRA's three adapters. */
 export const scrAdapters = (options: Pick<StageLoraOptions, 'rank' | 'alpha'> = {}): FileAdapter[] =>
   adaptersOf(SCR_TARGETS, (part) => `default_${part}`, options);
@@ -64,13 +69,19 @@ async function addAll(unet: Unet, adapters: readonly FileAdapter[], { seed, from
 /** The UNet with a fresh SCR LoRA: three adapters, `default_encoder`, `default_decoder` and `default_others`, on the Seg LoRA's weights and
  * the last convolution, which change nothing at first. The hyper-parameters are OSEDiff's: RASS's own are not published.
  * @source OSEDiff osediff.py, arXiv 2406.08177 */
-export const addScrLora = (unet: Unet, options: StageLoraOptions = {}): Promise<Unet> =>
-  addAll(unet, scrAdapters(options), options);
+export async function addScrLora(unet: Unet, options: StageLoraOptions = {}): Promise<Unet> {
+  checkOptions('addScrLora', options, STAGE_RULES);
+  const { rank, alpha } = options;
+  return addAll(unet, scrAdapters({ rank, alpha }), options);
+}
 
 /** The UNet with a fresh Seg LoRA: three adapters, `default_encoder_s2`, `default_decoder_s2` and `default_others_s2`, which change nothing
  * at first. @source github.com/Ka1Guan/RASS Generator_with_pretrain.unet_lora */
-export const addSegLora = (unet: Unet, options: StageLoraOptions = {}): Promise<Unet> =>
-  addAll(unet, segAdapters(options), options);
+export async function addSegLora(unet: Unet, options: StageLoraOptions = {}): Promise<Unet> {
+  checkOptions('addSegLora', options, STAGE_RULES);
+  const { rank, alpha } = options;
+  return addAll(unet, segAdapters({ rank, alpha }), options);
+}
 
 const IN_ADAPTER = /\.lora_[AB]\./;
 const CONV_IN = /^conv_in\.(weight|bias)$/;

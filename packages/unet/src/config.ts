@@ -1,3 +1,4 @@
+import { checkOptions, listOf, type OptionRules, text } from '@rass/kernels/options';
 import type { Activation } from './activation.ts';
 import { type DiffusersUnetConfig, unetRules } from './config-fields.ts';
 import { readDiffusersConfig } from './diffusers-config.ts';
@@ -185,10 +186,14 @@ export interface UnetConfigOptions {
   ignore?: readonly string[];
 }
 
+const UNET_CONFIG_OPTIONS_RULES: OptionRules<UnetConfigOptions> = { ignore: listOf(text) };
+
 /** Reads diffusers' unet/config.json, unchanged; what is absent has diffusers' default.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
  * @source diffusers UNet2DConditionModel */
-export function parseUnetConfig(json: unknown, { ignore = [] }: UnetConfigOptions = {}): UnetConfig {
+export function parseUnetConfig(json: unknown, options: UnetConfigOptions = {}): UnetConfig {
+  checkOptions('parseUnetConfig', options, UNET_CONFIG_OPTIONS_RULES);
+  const { ignore = [] } = options;
   const c = readDiffusersConfig(json, unetRules, ignore);
   checkLengths(c);
   const sinusoid = c.block_out_channels[0];

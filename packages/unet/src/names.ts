@@ -1,3 +1,4 @@
+import { checkOptions, flag, type OptionRules } from '@rass/kernels/options';
 import { closest } from '@rass/nn';
 import type { BlockAttentionConfig, BlockConfig, UnetConfig } from './config.ts';
 
@@ -97,11 +98,12 @@ function blockAttentions({ path, place, level }: PlacedBlock, c: BlockAttentionC
   );
 }
 
+const ATTENTION_CHOICE_RULES: OptionRules<AttentionChoice> = { cross: flag, self: flag };
+
 /** Every attention of the chosen kinds, in the order in which they run. */
-export function attentionNames(
-  config: UnetConfig,
-  { cross = true, self = false }: AttentionChoice = {},
-): AttentionName[] {
+export function attentionNames(config: UnetConfig, options: AttentionChoice = {}): AttentionName[] {
+  checkOptions('attentionNames', options, ATTENTION_CHOICE_RULES);
+  const { cross = true, self = false } = options;
   return placedBlocks(config)
     .flatMap((placed) => (placed.block.attention ? blockAttentions(placed, placed.block.attention) : []))
     .filter(({ kind }) => (kind === 'cross' ? cross : self));

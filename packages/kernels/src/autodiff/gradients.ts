@@ -1,4 +1,5 @@
 import { Tensor, util } from '@tensorflow/tfjs-core';
+import { anything, checkOptions, type OptionRules, oneOf } from '../options.ts';
 import { differentiate } from './differentiate.ts';
 import { installedEngine } from './engine.ts';
 
@@ -77,6 +78,8 @@ function run<T extends Named>(
   });
 }
 
+const GRADIENTS_OPTIONS_RULES: OptionRules<GradientsOptions> = { dy: anything, unconnected: oneOf('error', 'zeros') };
+
 /** The value of f and its gradients by each of the named tensors, which may be variables that f reads from outside.
  * @shape each gradient as its tensor @throws when the value does not depend on a tensor, naming it */
 export function valueAndGradients<T extends Named>(
@@ -84,6 +87,7 @@ export function valueAndGradients<T extends Named>(
   tensors: T,
   options: GradientsOptions = {},
 ): ValueAndGradients<T> {
+  checkOptions('valueAndGradients', options, GRADIENTS_OPTIONS_RULES);
   return run('valueAndGradients', f, tensors, options);
 }
 
@@ -94,6 +98,7 @@ export function gradients<T extends Named>(
   tensors: T,
   options: GradientsOptions = {},
 ): GradientsOf<T> {
+  checkOptions('gradients', options, GRADIENTS_OPTIONS_RULES);
   const engine = installedEngine('gradients');
   return engine.tidy('gradients', () => run('gradients', f, tensors, options).gradients);
 }

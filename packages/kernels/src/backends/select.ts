@@ -4,6 +4,7 @@ import { register, repairedForward } from '../repaired-kernels/install.ts';
 import { describeCpu } from './cpu.ts';
 import { BackendError, messageOf } from './errors.ts';
 import { loadNative } from './native.ts';
+import { checkSelectOptions } from './select-options.ts';
 import { BACKEND_NAMES, type BackendInfo, type BackendName, type PassedOver, type SelectOptions } from './types.ts';
 import { loadWasm } from './wasm.ts';
 import { loadWebgpu } from './webgpu/load.ts';
@@ -63,6 +64,7 @@ export async function selectBackend(
   name: BackendName | 'auto' = 'auto',
   options: SelectOptions = {},
 ): Promise<BackendInfo> {
+  checkSelectOptions('selectBackend', options);
   if (name !== 'auto' && !BACKEND_NAMES.includes(name)) {
     throw new BackendError(
       'unknown-name',

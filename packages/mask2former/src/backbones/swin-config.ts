@@ -1,3 +1,4 @@
+import { checkOptions, listOf, type OptionRules, text } from '@rass/kernels/options';
 import * as v from 'valibot';
 import { checkObject, count, countUpTo, layerCount, type Refuse, readConfig, refuseAs } from '../config-fields.ts';
 import type { PyramidChannels } from './pyramid.ts';
@@ -57,13 +58,14 @@ const idle = (
 
 const refuse: Refuse = refuseAs('swin', 'backbone_config');
 
+const SWIN_OPTIONS_RULES: OptionRules<{ readonly ignore?: readonly string[] }> = { ignore: listOf(text) };
+
 /** Reads the `backbone_config` of a Mask2Former's config.json, unchanged; what is absent has transformers' default.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
  * @source transformers 5.23 SwinConfig */
-export function parseSwinConfig(
-  json: unknown,
-  { ignore = [] }: { readonly ignore?: readonly string[] } = {},
-): SwinConfig {
+export function parseSwinConfig(json: unknown, options: { readonly ignore?: readonly string[] } = {}): SwinConfig {
+  checkOptions('parseSwinConfig', options, SWIN_OPTIONS_RULES);
+  const { ignore = [] } = options;
   checkObject(json, refuse, 'give backbone_config of config.json');
   const c = readConfig(json, { fields, fixed, elsewhere: idle, ignore, refuse });
   for (const [stage, heads] of c.num_heads.entries()) {

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules, oneOf } from '@rass/kernels/options';
 import type { TargetSize } from '../inference/segmentation.ts';
 import { countedPoints, type PointSource, randomPoints } from './points.ts';
 import { refuse } from './refuse.ts';
@@ -32,6 +33,20 @@ export interface CriterionOptions {
   readonly nonFinite?: 'throw' | 'skip';
 }
 
+const CRITERION_RULES: OptionRules<CriterionOptions> = {
+  classWeight: anything,
+  maskWeight: anything,
+  diceWeight: anything,
+  noObjectWeight: anything,
+  trainNumPoints: anything,
+  oversampleRatio: anything,
+  importanceSampleRatio: anything,
+  points: anything,
+  numMasks: anything,
+  paddedSize: anything,
+  nonFinite: oneOf('throw', 'skip'),
+};
+
 type Optional = 'numMasks' | 'paddedSize';
 
 export type ResolvedOptions = Required<Omit<CriterionOptions, 'points' | Optional>> &
@@ -39,6 +54,7 @@ export type ResolvedOptions = Required<Omit<CriterionOptions, 'points' | Optiona
 
 /** @source Cheng et al. 2022, arXiv 2112.01527; transformers Mask2FormerConfig */
 export function resolveOptions(given: CriterionOptions): ResolvedOptions {
+  checkOptions('mask2FormerCriterion', given, CRITERION_RULES);
   const o: ResolvedOptions = {
     classWeight: given.classWeight ?? 2,
     maskWeight: given.maskWeight ?? 5,

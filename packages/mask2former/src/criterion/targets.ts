@@ -1,3 +1,4 @@
+import { checkOptions, finite, type OptionRules, whole } from '@rass/kernels/options';
 import { type Tensor3D, tensor3d } from '@tensorflow/tfjs-core';
 
 /** What an image should be segmented into. */
@@ -56,10 +57,14 @@ function masksOf({ data, height, width }: LabelMap, wanted: readonly number[]): 
   return tensor3d(masks, [wanted.length, height, width]);
 }
 
+const TARGET_RULES_RULES: OptionRules<TargetRules> = { classes: whole(1), ignore: finite };
+
 /** The targets of semantic segmentation: one mask for each class that is there, in ascending order. An image of nothing
  * but ignored pixels has none. The masks are the caller's to dispose of.
  * @throws when a label is neither a class nor `ignore` @source detectron2 MaskFormerSemanticDatasetMapper */
-export function semanticTargets(map: LabelMap, { classes, ignore = IGNORE_LABEL }: TargetRules): MaskTargets {
+export function semanticTargets(map: LabelMap, options: TargetRules): MaskTargets {
+  checkOptions('semanticTargets', options, TARGET_RULES_RULES);
+  const { classes, ignore = IGNORE_LABEL } = options;
   checkSize('semanticTargets', map);
   const there = new Set<number>();
   for (let i = 0; i < map.data.length; i++) {
@@ -94,11 +99,9 @@ function checkSegments(segments: readonly Segment[], classes: number, ignore: nu
 /** The targets of instance or panoptic segmentation: one mask for each segment that has a pixel, in the segments'
  * order; pixels of `ignore` belong to none. The masks are the caller's to dispose of.
  * @throws when a pixel's segment is not listed, a class is out of range, or a segment's number is taken */
-export function segmentTargets(
-  map: LabelMap,
-  segments: readonly Segment[],
-  { classes, ignore = IGNORE_LABEL }: TargetRules,
-): MaskTargets {
+export function segmentTargets(map: LabelMap, segments: readonly Segment[], options: TargetRules): MaskTargets {
+  checkOptions('segmentTargets', options, TARGET_RULES_RULES);
+  const { classes, ignore = IGNORE_LABEL } = options;
   checkSize('segmentTargets', map);
   checkSegments(segments, classes, ignore);
   const listed = new Set(segments.map(({ id }) => id));

@@ -1,3 +1,4 @@
+import { anything, checkOptions, flag, type OptionRules } from '@rass/kernels/options';
 import {
   cast,
   dispose,
@@ -146,6 +147,15 @@ function instancesOf(
   };
 }
 
+const INSTANCE_OPTIONS_RULES: OptionRules<InstanceOptions> = {
+  threshold: anything,
+  returnCocoAnnotation: flag,
+  returnBinaryMaps: flag,
+  targetSizes: anything,
+  maskSize: anything,
+  imageSizes: anything,
+};
+
 /** Each instance's mask, class and score. Hugging Face's function has two more thresholds and uses neither; it leaves the
  * order of instances to torch.topk, which is from the likeliest on with 64 classes or more: here it always is.
  * @throws when shapes, sizes, the threshold or logits are not as they should be
@@ -154,6 +164,7 @@ export async function postProcessInstanceSegmentation(
   outputs: Prediction,
   options: InstanceOptions = {},
 ): Promise<InstanceSegmentation[]> {
+  checkOptions('postProcessInstanceSegmentation', options, INSTANCE_OPTIONS_RULES);
   checkThresholds(WHERE, { threshold: options.threshold ?? 0.5 });
   const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], options);
   const images = await readClasses(WHERE, outputs);

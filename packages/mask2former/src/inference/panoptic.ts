@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules } from '@rass/kernels/options';
 import {
   argMax,
   cast,
@@ -160,6 +161,17 @@ function fusedClasses(labelIds: Iterable<number>, classes: number): ReadonlySet<
   return new Set(labelIds);
 }
 
+const PANOPTIC_OPTIONS_RULES: OptionRules<PanopticOptions> = {
+  threshold: anything,
+  maskThreshold: anything,
+  overlapMaskAreaThreshold: anything,
+  labelIdsToFuse: anything,
+  distinctIds: anything,
+  targetSizes: anything,
+  maskSize: anything,
+  imageSizes: anything,
+};
+
 /** Every pixel's segment: the surest queries' masks compete, and who keeps most of its area is a segment.
  * @throws when shapes, sizes, thresholds, classes or logits are not as they should be
  * @source transformers 5.23 Mask2FormerImageProcessor.post_process_panoptic_segmentation; golden/mask2former/inference-panoptic */
@@ -167,6 +179,7 @@ export async function postProcessPanopticSegmentation(
   outputs: Prediction,
   options: PanopticOptions = {},
 ): Promise<PanopticSegmentation[]> {
+  checkOptions('postProcessPanopticSegmentation', options, PANOPTIC_OPTIONS_RULES);
   const { threshold = 0.5, maskThreshold = 0.5, overlapMaskAreaThreshold = 0.8, distinctIds = false } = options;
   checkThresholds(WHERE, { threshold, maskThreshold, overlapMaskAreaThreshold });
   const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], options);

@@ -1,3 +1,4 @@
+import { anything, checkOptions, flag, type OptionRules } from '@rass/kernels/options';
 import {
   argMax,
   dispose,
@@ -88,14 +89,23 @@ async function segmentImage(
   return segmentationScores === undefined ? { segmentation } : { segmentation, segmentationScores };
 }
 
+const SEMANTIC_OPTIONS_RULES: OptionRules<SemanticOptions> = {
+  returnSegmentationScores: flag,
+  targetSizes: anything,
+  maskSize: anything,
+  imageSizes: anything,
+};
+
 /** The class of every pixel: each query votes for its classes where its mask is. In bands of rows, so that images may be large.
  * With maskSize and imageSizes it is detectron2's semantic inference.
  * @throws when shapes, sizes or logits are not as they should be
  * @source transformers 5.23 Mask2FormerImageProcessor.post_process_semantic_segmentation; golden/mask2former/inference-semantic */
 export async function postProcessSemanticSegmentation(
   outputs: Prediction,
-  { returnSegmentationScores = false, ...sizeOptions }: SemanticOptions = {},
+  options: SemanticOptions = {},
 ): Promise<SemanticSegmentation[]> {
+  checkOptions('postProcessSemanticSegmentation', options, SEMANTIC_OPTIONS_RULES);
+  const { returnSegmentationScores = false, ...sizeOptions } = options;
   const sizes = sizesOf(WHERE, outputs.classQueriesLogits.shape[0], sizeOptions);
   const images = await readClasses(WHERE, outputs);
   const results: SemanticSegmentation[] = [];

@@ -1,3 +1,4 @@
+import { checkOptions, listOf, type OptionRules, text } from '@rass/kernels/options';
 import { closest, shown } from '@rass/nn';
 import * as v from 'valibot';
 
@@ -170,13 +171,17 @@ function configOf(c: Fields): Mask2FormerProcessorConfig {
   };
 }
 
+const PROCESSOR_CONFIG_OPTIONS_RULES: OptionRules<ProcessorConfigOptions> = { ignore: listOf(text) };
+
 /** Reads transformers' preprocessor_config.json, unchanged; what is absent has transformers' default, so `{}` is the default.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
  * @source transformers 5.23 Mask2FormerImageProcessor */
 export function parseMask2FormerProcessorConfig(
   json: unknown,
-  { ignore = [] }: ProcessorConfigOptions = {},
+  options: ProcessorConfigOptions = {},
 ): Mask2FormerProcessorConfig {
+  checkOptions('parseMask2FormerProcessorConfig', options, PROCESSOR_CONFIG_OPTIONS_RULES);
+  const { ignore = [] } = options;
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     refuse('a config is an object', json, 'parse preprocessor_config.json with JSON.parse first');
   }

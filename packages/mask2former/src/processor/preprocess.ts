@@ -1,4 +1,5 @@
 import { nearestPositions, type Pixels, resizePixels } from '@rass/images';
+import { anything, checkOptions, type OptionRules } from '@rass/kernels/options';
 import { Tensor, type Tensor3D, type Tensor4D, tensor3d, tensor4d } from '@tensorflow/tfjs-core';
 import type { LabelMap, MaskTargets } from '../criterion/targets.ts';
 import type { TargetSize } from '../inference/segmentation.ts';
@@ -153,6 +154,11 @@ function targetsOf(
   return segmentationMaps?.map((map, b) => labelTargets(resizeLabels(map, sizes[b]), padded, config, instances(b)));
 }
 
+const PREPROCESS_OPTIONS_RULES: OptionRules<PreprocessOptions> = {
+  segmentationMaps: anything,
+  instanceIdToSemanticId: anything,
+};
+
 /** Makes a model's input of images, and masks of their label maps. Pixels are equal to transformers' with Pillow. Masks are 0
  * where the batch is padded; transformers has the label to ignore there, which is no part of a mask.
  * @shape images [H, W, 3 or 4], levels from 0 to 255
@@ -163,6 +169,7 @@ export async function preprocess(
   images: readonly (RgbImage | Tensor3D)[],
   options: PreprocessOptions = {},
 ): Promise<Mask2FormerInputs> {
+  checkOptions('preprocess', options, PREPROCESS_OPTIONS_RULES);
   if (images.length === 0) throw new Error(`${WHERE}: a batch has an image at least; got none; give one`);
   const given = await Promise.all(images.map(pixelsOf));
   checkMaps(given, options);

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules, oneOf } from '@rass/kernels/options';
 import { checkImages, type Image, planesOf, type Space } from './image.ts';
 
 export interface PsnrOptions {
@@ -31,9 +32,13 @@ export function withoutBorder(
   return { plane: inner, width: w, height: h };
 }
 
+const PSNR_OPTIONS_RULES: OptionRules<PsnrOptions> = { space: oneOf('y', 'rgb'), border: anything };
+
 /** Peak signal-to-noise ratio in decibels: Infinity for equal images. @throws when the images have other sizes
  * @source BasicSR psnr; pyiqa psnry */
-export function psnr(image: Image, reference: Image, { space = 'y', border = 0 }: PsnrOptions = {}): number {
+export function psnr(image: Image, reference: Image, options: PsnrOptions = {}): number {
+  checkOptions('psnr', options, PSNR_OPTIONS_RULES);
+  const { space = 'y', border = 0 } = options;
   checkImages('psnr', image, reference);
   const { width, height } = image;
   const [a, b] = [image, reference].map((each) =>

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules, oneOf } from '@rass/kernels/options';
 import { checkImages, type Image, planesOf, type Space } from './image.ts';
 import { withoutBorder } from './psnr.ts';
 
@@ -60,9 +61,13 @@ function planeSsim(x: Float64Array, y: Float64Array, width: number, height: numb
   return total / mx.length;
 }
 
+const SSIM_OPTIONS_RULES: OptionRules<SsimOptions> = { space: oneOf('y', 'rgb'), border: anything };
+
 /** Structural similarity, 1 for equal images: a Gaussian window of 11 pixels, where it lies inside; luma is rounded to whole numbers.
  * @throws when the images have other sizes, or are smaller than the window @source Wang et al. 2004; pyiqa ssim */
-export function ssim(image: Image, reference: Image, { space = 'y', border = 0 }: SsimOptions = {}): number {
+export function ssim(image: Image, reference: Image, options: SsimOptions = {}): number {
+  checkOptions('ssim', options, SSIM_OPTIONS_RULES);
+  const { space = 'y', border = 0 } = options;
   checkImages('ssim', image, reference);
   const { width, height } = image;
   const cut = (plane: Float64Array) => withoutBorder('ssim', plane, width, height, border);

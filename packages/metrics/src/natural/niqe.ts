@@ -1,3 +1,4 @@
+import { checkOptions, type OptionRules, oneOf, whole } from '@rass/kernels/options';
 import { Matrix, pseudoInverse } from 'ml-matrix';
 import { checkImages, type Image, planesOf } from '../images/image.ts';
 import { gamma } from './gamma.ts';
@@ -176,11 +177,15 @@ function lumaOf(image: Image, luma: 'yiq' | 'y'): Float64Array {
   });
 }
 
+const NIQE_OPTIONS_RULES: OptionRules<NiqeOptions> = { border: whole(0), luma: oneOf('yiq', 'y') };
+
 /** How unlike natural photographs an image is, without a reference: 0 and up, lower is better; good photographs have 2 to 5. Of the luma,
  * in blocks of 96 x 96 pixels; what is left at the right and below has no part.
  * @throws when fewer than two blocks fit or vary, or values are not finite
  * @source Mittal et al. 2013, IEEE SPL 20(3); basicsr 1.4.2 calculate_niqe */
-export function niqe(image: Image, model: NiqeModel, { border = 0, luma = 'yiq' }: NiqeOptions = {}): number {
+export function niqe(image: Image, model: NiqeModel, options: NiqeOptions = {}): number {
+  checkOptions('niqe', options, NIQE_OPTIONS_RULES);
+  const { border = 0, luma = 'yiq' } = options;
   checkModel(model);
   checkImages('niqe', image, image);
   const whole: Plane = { width: image.width, height: image.height, values: lumaOf(image, luma) };

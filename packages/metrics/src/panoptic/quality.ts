@@ -1,4 +1,7 @@
+import { checkOptions, listOf, type OptionRules, whole } from '@rass/kernels/options';
 import { checkMergeable } from '../labels.ts';
+
+const QUALITY_RULES: OptionRules<{ things?: readonly number[] }> = { things: listOf(whole(0)) };
 
 /** A segment of a panoptic map. */
 export interface Segment {
@@ -92,7 +95,9 @@ export class PanopticQuality {
   readonly things: readonly number[];
   readonly #counts = new Map<number, Counts>();
 
-  constructor({ things = [] }: { things?: readonly number[] } = {}) {
+  constructor(options: { things?: readonly number[] } = {}) {
+    checkOptions('PanopticQuality', options, QUALITY_RULES);
+    const { things = [] } = options;
     this.things = [...things].sort((a, b) => a - b);
   }
 

@@ -1,4 +1,7 @@
+import { anything, checkOptions, finite, type OptionRules, whole } from '@rass/kernels/options';
 import { checkLabels, checkMergeable, IGNORE_LABEL, type LabelMap, type LabelRules, meanOf } from '../labels.ts';
+
+const BOUNDARY_RULES_RULES: OptionRules<BoundaryRules> = { classes: whole(1), ignore: finite, dilation: anything };
 
 export interface BoundaryRules extends LabelRules {
   /** How wide the boundary is, as a share of the image's diagonal; default 0.02. @source arXiv 2103.16562 */
@@ -71,7 +74,9 @@ export class BoundaryIou {
   readonly truths: Float64Array;
   readonly predictions: Float64Array;
 
-  constructor({ classes, ignore = IGNORE_LABEL, dilation = DILATION }: BoundaryRules) {
+  constructor(options: BoundaryRules) {
+    checkOptions('BoundaryIou', options, BOUNDARY_RULES_RULES);
+    const { classes, ignore = IGNORE_LABEL, dilation = DILATION } = options;
     if (!(dilation > 0 && dilation < 1)) {
       throw new Error(`BoundaryIou: the dilation is a share of the diagonal, in (0, 1); got ${dilation}; give 0.02`);
     }

@@ -1,4 +1,9 @@
+import { anything, checkOptions, finite, type OptionRules, oneOf } from '@rass/kernels/options';
 import { checkLabels, checkMergeable, IGNORE_LABEL, type LabelMap, type LabelRules, meanOf } from '../labels.ts';
+
+const SCORE_OPTIONS_RULES: OptionRules<ScoreOptions> = { predictedOnly: oneOf('counts', 'left out') };
+
+const LABEL_RULES_RULES: OptionRules<LabelRules> = { classes: anything, ignore: finite };
 
 /** Scores of one class; NaN where there is nothing to divide by. */
 export interface ClassScores {
@@ -39,7 +44,9 @@ export class ConfusionMatrix {
   /** [truth, prediction], row by row */
   readonly counts: Float64Array;
 
-  constructor({ classes, ignore = IGNORE_LABEL }: LabelRules) {
+  constructor(options: LabelRules) {
+    checkOptions('ConfusionMatrix', options, LABEL_RULES_RULES);
+    const { classes, ignore = IGNORE_LABEL } = options;
     if (!(Number.isInteger(classes) && classes >= 1)) {
       throw new Error(`ConfusionMatrix: there is a whole number of classes, 1 or more; got ${classes}; give it`);
     }
@@ -82,7 +89,9 @@ export class ConfusionMatrix {
   }
 
   /** @source mmsegmentation IoUMetric; detectron2 SemSegEvaluator; torchmetrics JaccardIndex */
-  scores({ predictedOnly = 'counts' }: ScoreOptions = {}): SegmentationScores {
+  scores(options: ScoreOptions = {}): SegmentationScores {
+    checkOptions('scores', options, SCORE_OPTIONS_RULES);
+    const { predictedOnly = 'counts' } = options;
     const perClass = Array.from({ length: this.classes }, (_, label) => this.#classScores(label));
     const counted = predictedOnly === 'counts' ? perClass : perClass.filter(({ pixels }) => pixels > 0);
     const total = perClass.reduce((sum, { pixels }) => sum + pixels, 0);

@@ -1,3 +1,4 @@
+import { anything, called, checkOptions, flag, type OptionRules, whole } from '@rass/kernels/options';
 import {
   type NoiseSchedule,
   noiseSchedule,
@@ -33,6 +34,24 @@ export interface ModelOptions extends OpenOptions {
 
 /** What is wrong with weights of a folder, no option sets right. */
 export const REMEDY = 'give the weights that the configuration beside them is of';
+
+/** Of how its files are read. */
+export const OPENING_RULES: OptionRules<OpenOptions> = {
+  signal: anything,
+  headers: anything,
+  fetch: called,
+  blockBytes: whole(1),
+  first: anything,
+  root: anything,
+  inertGlobals: anything,
+  folder: anything,
+  stallMs: anything,
+  tries: anything,
+  retryMs: anything,
+  maxBytes: anything,
+};
+
+const MODEL_RULES: OptionRules<ModelOptions> = { onTensor: called, packed: flag, ...OPENING_RULES };
 
 /** A model's folder that is open: what is asked for is loaded. */
 export interface Model {
@@ -76,10 +95,9 @@ function checkTimesteps(name: string, { scheduler }: DiffusersFolder, stages: St
 
 /** Opens a model: a folder in diffusers' layout, with the stages that were trained so far; by its URL, or any folder of bytes.
  * @throws when it is none, or a part that is asked for is not there */
-export async function openModel(
-  root: string | URL | ByteFolder,
-  { onTensor, packed = false, ...options }: ModelOptions = {},
-): Promise<Model> {
+export async function openModel(root: string | URL | ByteFolder, given: ModelOptions = {}): Promise<Model> {
+  checkOptions('openModel', given, MODEL_RULES);
+  const { onTensor, packed = false, ...options } = given;
   const files = typeof root === 'string' || root instanceof URL ? urlFolder(root, options) : root;
   const [folder, stages] = await Promise.all([openDiffusersFolder(files, options), readStages(files)]);
   try {

@@ -48,6 +48,15 @@ export function openTagger(
   choice: TagChoice,
   { segmenter, classes }: { readonly segmenter?: Pipeline | undefined; readonly classes: readonly DatasetClass[] },
 ): Tagger {
+  if (
+    typeof choice === 'string'
+      ? !['none', 'labels', 'found'].includes(choice)
+      : !choice.every((tag) => typeof tag === 'string')
+  ) {
+    throw new Error(
+      `tags: they are none, labels, found, or a list of texts; got ${JSON.stringify(choice)}; give ["sky", "tree"]`,
+    );
+  }
   if (choice === 'none') return async () => [];
   if (choice === 'labels') {
     return async ({ labels }) => {

@@ -1,4 +1,5 @@
 import { detached } from '@rass/kernels';
+import { checkOptions, finite, flag, type OptionRules } from '@rass/kernels/options';
 import { addNoise, convertPrediction, type NoiseSchedule, type Unet, unet, velocity } from '@rass/unet';
 import {
   abs,
@@ -14,6 +15,13 @@ import {
   type Tensor4D,
   tidy,
 } from '@tensorflow/tfjs-core';
+
+interface GuidanceOptions {
+  /** How far the frozen model is led from what it makes without a prompt; default 7.5. */
+  readonly guidance?: number;
+}
+
+const GUIDANCE_RULES: OptionRules<GuidanceOptions> = { guidance: finite };
 
 /** A diffusion model that judges latents, frozen. */
 export interface Judge {
@@ -75,7 +83,9 @@ function pull(latents: Tensor4D, direction: () => { from: Tensor4D; goal: Tensor
 
 /** Classifier score distillation: pulls latents from what the frozen model makes of them without the prompt to what it makes of them with
  * it. Differentiable by the latents alone. @shape a scalar @source PiSA-SR, arXiv 2412.03017 */
-export function csdLoss(judge: Judge, at: JudgedLatents, { guidance = GUIDANCE } = {}): Scalar {
+export function csdLoss(judge: Judge, at: JudgedLatents, options: GuidanceOptions = {}): Scalar {
+  checkOptions('csdLoss', options, GUIDANCE_RULES);
+  const { guidance = GUIDANCE } = options;
   return tidy(() =>
     pull(at.latents, () => {
       const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, at.timestep);
@@ -88,7 +98,9 @@ export function csdLoss(judge: Judge, at: JudgedLatents, { guidance = GUIDANCE }
 /** Variational score distillation: pulls latents from what a second model, trained on restored latents (studentLoss), makes of them
  * to what the frozen model with guidance makes of them. Differentiable by the latents alone. @shape a scalar
  * @source OSEDiff, arXiv 2406.08177 */
-export function vsdLoss(judge: Judge, student: Unet, at: JudgedLatents, { guidance = GUIDANCE } = {}): Scalar {
+export function vsdLoss(judge: Judge, student: Unet, at: JudgedLatents, options: GuidanceOptions = {}): Scalar {
+  checkOptions('vsdLoss', options, GUIDANCE_RULES);
+  const { guidance = GUIDANCE } = options;
   return tidy(() =>
     pull(at.latents, () => {
       const noised = addNoise(judge.schedule, { clean: at.latents, noise: at.noise }, at.timestep);
@@ -98,14 +110,18 @@ export function vsdLoss(judge: Judge, student: Unet, at: JudgedLatents, { guidan
   );
 }
 
+const STUDENT_RULES: OptionRules<{ readonly checkpointing?: boolean }> = { checkpointing: flag };
+
 /** What the second model of vsdLoss is trained by: the diffusion loss on restored latents, which are constants here.
  * @shape a scalar @source OSEDiff, arXiv 2406.08177 */
 export function studentLoss(
   student: Unet,
   schedule: NoiseSchedule,
   at: Omit<JudgedLatents, 'negativeText'>,
-  { checkpointing }: { readonly checkpointing?: boolean } = {},
+  options: { readonly checkpointing?: boolean } = {},
 ): Scalar {
+  checkOptions('studentLoss', options, STUDENT_RULES);
+  const { checkpointing } = options;
   const { latents, noise, timestep, text } = at;
   return tidy(() => {
     const { noised, target } = detached(() => ({

@@ -1,3 +1,4 @@
+import { anything, checkOptions, flag, type OptionRules, oneOf } from '@rass/kernels/options';
 import type { ParamSource } from '@rass/nn';
 import {
   type NoiseSchedule,
@@ -53,6 +54,13 @@ export function restorerParams(
   };
 }
 
+const LATENT_STEP_OPTIONS_RULES: OptionRules<LatentStepOptions> = {
+  latentUpdate: oneOf('residual', 'ddpm'),
+  timestep: anything,
+  attention: anything,
+  checkpointing: flag,
+};
+
 /** One step from a bad photograph's latents to a good one's, differentiable. At t = 1 the photograph's own latents are its input.
  * @shape latents [B, h, w, C] scaled, text [B, T, D] -> latents [B, h, w, C]
  * @source OSEDiff, arXiv 2406.08177; PiSA-SR, arXiv 2412.03017 */
@@ -62,6 +70,7 @@ export function restoreLatents(
   text_BTD: Tensor3D,
   options: LatentStepOptions = {},
 ): LatentStep {
+  checkOptions('restoreLatents', options, LATENT_STEP_OPTIONS_RULES);
   const { latentUpdate: form = 'residual', timestep = DEFAULT_TIMESTEP, attention = [], checkpointing } = options;
   return tidy(() => {
     const predicted = unet(denoiser, { sample_BHWC: latents_BhwC, timestep, text_BTD, attention, checkpointing });
@@ -85,6 +94,7 @@ export function restore(
   text_BTD: Tensor3D,
   options: LatentStepOptions = {},
 ): Restored {
+  checkOptions('restore', options, LATENT_STEP_OPTIONS_RULES);
   return tidy(() => {
     const latents = tidy(() => scaleLatents(p.vae.config, vaeEncode(p.vae, image_BHWC).posterior.mean));
     const step = restoreLatents(p, latents, text_BTD, options);

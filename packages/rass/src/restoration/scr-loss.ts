@@ -7,6 +7,7 @@ import {
   chooseMaps,
   warmUp,
 } from '@rass/attention-alignment';
+import { anything, checkOptions, finite, flag, type OptionRules, whole } from '@rass/kernels/options';
 import { type Lpips, lpips } from '@rass/metrics/lpips';
 import { attentionNames, type Unet } from '@rass/unet';
 import { unscaleLatents, type VaeDecoder, vaeDecode } from '@rass/vae';
@@ -100,7 +101,15 @@ function refuse(rule: string, got: unknown, remedy: string): never {
 }
 
 /** @throws when a weight is given for what is not there, or none is above 0 */
+const WEIGHT_RULES: OptionRules<ScrWeights> = {
+  l2: anything,
+  lpips: anything,
+  distillation: anything,
+  alignment: anything,
+};
+
 function resolveWeights(model: ScrModel, batch: ScrBatch, given: ScrWeights = {}): Weights {
+  checkOptions('scrLoss: weights', given, WEIGHT_RULES);
   const has: Readonly<Record<keyof Weights, boolean>> = {
     l2: true,
     lpips: model.lpips !== undefined,
@@ -129,7 +138,7 @@ function resolveWeights(model: ScrModel, batch: ScrBatch, given: ScrWeights = {}
 /** The attentions whose maps the alignment compares: those of its places and blocks. */
 export function alignedAttentions(unet: Unet, config: AlignmentConfig): readonly string[] {
   const names = attentionNames(unet.config).map(({ name }) => name);
-  return chooseMaps(names, config);
+  return chooseMaps(names, { places: config.places, blocks: config.blocks });
 }
 
 type Alignment = Pick<ScrTerms, 'alignment' | 'area' | 'pixel'>;
@@ -157,16 +166,33 @@ function distilled(model: ScrModel, batch: ScrBatch, latents: Tensor4D, guidance
     : vsdLoss(distillation.judge, distillation.student, at, { guidance });
 }
 
+const SCR_LOSS_OPTIONS_RULES: OptionRules<ScrLossOptions> = {
+  weights: anything,
+  alignment: anything,
+  warmUpSteps: finite,
+  step: whole(0),
+  guidance: finite,
+  latentUpdate: anything,
+  timestep: anything,
+  checkpointing: flag,
+};
+
 /** The loss of stage 1: restoration and semantic constraint. **RASS's own is not published**: the restoration terms are those of the
  * one-step family (OSEDiff, PiSA-SR), the alignment is this project's formulation. Differentiable by the UNet's variables.
  * @shape scalars @throws when a weighted term lacks what it needs @source arXiv 2406.08177, 2412.03017 */
 export function scrLoss(model: ScrModel, batch: ScrBatch, options: ScrLossOptions): ScrTerms {
+  checkOptions('scrLoss', options, SCR_LOSS_OPTIONS_RULES);
   const weights = resolveWeights(model, batch, options.weights);
   const config = alignmentConfig(options.alignment);
-  const { step, warmUpSteps = WARM_UP_STEPS, checkpointing } = options;
+  const { step, warmUpSteps = WARM_UP_STEPS, latentUpdate, timestep, checkpointing } = options;
   return tidy(() => {
     const attention = weights.alignment > 0 ? alignedAttentions(model.unet, config) : [];
-    const { latents, attention: maps } = restoreLatents(model, batch.latents, batch.text, { ...options, attention });
+    const { latents, attention: maps } = restoreLatents(model, batch.latents, batch.text, {
+      latentUpdate,
+      timestep,
+      checkpointing,
+      attention,
+    });
     const isSeen = weights.l2 > 0 || weights.lpips > 0;
     const image = isSeen && vaeDecode(model.vae, unscaleLatents(model.vae.config, latents), { checkpointing }).image;
     const nothing = { alignment: scalar(0), area: scalar(0), pixel: scalar(0) };

@@ -1,4 +1,5 @@
 import { type Piece, runAtOnce, runInPieces } from '@rass/kernels';
+import { anything, called, checkOptions, type OptionRules } from '@rass/kernels/options';
 import { add, dispose, div, mul, pad, slice, type Tensor4D, tensor, tidy } from '@tensorflow/tfjs-core';
 
 /** Squares of latents that overlap. */
@@ -102,6 +103,8 @@ function* tileByTile(
   }
 }
 
+const LATENT_TILING_RULES: OptionRules<LatentTiling> = { size: anything, overlap: anything };
+
 /** Runs `run` on overlapping squares of latents and adds their results up, each weighted by a bell about its middle, so that no tile's edge
  * shows. One that fits into a square is run as it is. The results are freed. @shape [B, h, w, C] -> [B, h, w, C]
  * @throws when the overlap is not below the size @source OSEDiff, arXiv 2406.08177 */
@@ -110,16 +113,26 @@ export function tiledLatents(
   run: (tile_BhwC: Tensor4D) => Tensor4D,
   tiling: LatentTiling = {},
 ): Tensor4D {
+  checkOptions('tiledLatents', tiling, LATENT_TILING_RULES);
   return runAtOnce(tileByTile(latents_BhwC, run, tiling));
 }
+
+const ASYNC_TILING_RULES: OptionRules<AsyncTiling> = {
+  size: anything,
+  overlap: anything,
+  signal: anything,
+  onTile: called,
+};
 
 /** tiledLatents with a pause after each tile, in which a page stays alive and the signal can stop it.
  * @throws also the signal's reason; nothing is left behind then */
 export async function tiledLatentsAsync(
   latents_BhwC: Tensor4D,
   run: (tile_BhwC: Tensor4D) => Tensor4D,
-  { signal, onTile, ...tiling }: AsyncTiling = {},
+  options: AsyncTiling = {},
 ): Promise<Tensor4D> {
+  checkOptions('tiledLatentsAsync', options, ASYNC_TILING_RULES);
+  const { signal, onTile, ...tiling } = options;
   const { size = SIZE, overlap = OVERLAP } = tiling;
   const [, h, w] = latents_BhwC.shape;
   const onPiece = (_: Piece, done: number) => onTile?.({ done, tiles: tilePlaces(h, w, size, overlap).length });

@@ -1,3 +1,4 @@
+import { checkOptions, listOf, type OptionRules, text } from '@rass/kernels/options';
 import { MOST } from '@rass/nn';
 import * as v from 'valibot';
 import { type ConfigRules, readDiffusersConfig } from '../diffusers-config.ts';
@@ -124,11 +125,15 @@ export interface ScheduleConfigOptions {
   ignore?: readonly string[];
 }
 
+const SCHEDULE_CONFIG_OPTIONS_RULES: OptionRules<ScheduleConfigOptions> = { ignore: listOf(text) };
+
 /** Reads diffusers' scheduler/scheduler_config.json, unchanged, as DDPMScheduler and DDIMScheduler would: what is absent
  * has their default, what belongs to other samplers is passed over.
  * @throws when a field is unknown, has a wrong value, or asks for what is not implemented, each by name
  * @source diffusers DDPMScheduler, DDIMScheduler */
-export function parseScheduleConfig(json: unknown, { ignore = [] }: ScheduleConfigOptions = {}): NoiseScheduleConfig {
+export function parseScheduleConfig(json: unknown, options: ScheduleConfigOptions = {}): NoiseScheduleConfig {
+  checkOptions('parseScheduleConfig', options, SCHEDULE_CONFIG_OPTIONS_RULES);
+  const { ignore = [] } = options;
   const c = readDiffusersConfig(json, rules, ignore);
   return {
     trainingSteps: c.trained_betas?.length ?? c.num_train_timesteps,

@@ -1,3 +1,4 @@
+import { anything, checkOptions, type OptionRules } from '@rass/kernels/options';
 import { add, mul, type Tensor, type Tensor4D, tensor4d, tidy } from '@tensorflow/tfjs-core';
 import type { Prediction } from './config.ts';
 import { type NoiseSchedule, shareAt } from './noise-schedule.ts';
@@ -131,14 +132,18 @@ export interface OneStepOptions {
   prediction?: Prediction;
 }
 
+const ONE_STEP_OPTIONS_RULES: OptionRules<OneStepOptions> = { form: anything, prediction: anything };
+
 /** One step from a sample straight to the clean one, as one-step restoration takes it.
  * @shape sample, prediction [B, H, W, C] -> same @throws on an unknown form or kind @source OSEDiff, arXiv 2406.08177 (ddpm); PiSA-SR, arXiv 2412.03017 (residual) */
 export function oneStepUpdate(
   schedule: NoiseSchedule,
   given: SampleAndPrediction,
   timestep: ScheduleTimestep,
-  { form = 'ddpm', prediction: from }: OneStepOptions = {},
+  options: OneStepOptions = {},
 ): Tensor4D {
+  checkOptions('oneStepUpdate', options, ONE_STEP_OPTIONS_RULES);
+  const { form = 'ddpm', prediction: from } = options;
   if (form !== 'ddpm' && form !== 'residual') {
     throw new Error(`oneStepUpdate: form is ddpm or residual; got ${JSON.stringify(form)}; give one of them`);
   }

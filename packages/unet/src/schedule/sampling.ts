@@ -1,3 +1,4 @@
+import { anything, checkOptions, flag, type OptionRules } from '@rass/kernels/options';
 import { normalNoise } from '@rass/nn';
 import { add, clipByValue, mul, type Tensor4D, tidy } from '@tensorflow/tfjs-core';
 import { convertPrediction, type SampleAndPrediction } from './mixing.ts';
@@ -69,6 +70,8 @@ export interface DdimOptions {
   useClippedPrediction?: boolean;
 }
 
+const DDIM_OPTIONS_RULES: OptionRules<DdimOptions> = { eta: anything, noise: anything, useClippedPrediction: flag };
+
 /** One step of DDIM.
  * @shape sample, prediction [B, H, W, C] -> previous, clean [B, H, W, C]
  * @throws when eta is not 0 and there is neither seed nor noise @source diffusers DDIMScheduler.step, arXiv 2010.02502 */
@@ -76,8 +79,10 @@ export function ddimStep(
   schedule: NoiseSchedule,
   given: SampleAndPrediction,
   step: SamplingStep,
-  { eta = 0, noise, useClippedPrediction = false }: DdimOptions = {},
+  options: DdimOptions = {},
 ): StepResult {
+  checkOptions('ddimStep', options, DDIM_OPTIONS_RULES);
+  const { eta = 0, noise, useClippedPrediction = false } = options;
   const share = shareAt(schedule, step.timestep);
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddimStep: eta is from 0 to 1; got ${eta}; 0 adds no noise`);
   const end = schedule.config.endsClean ? 1 : schedule.alphaBar[0];

@@ -1,6 +1,6 @@
 import { type BackendInfo, DeviceError, selectBackend, trimBackendMemory } from '@rass/kernels';
 import { openPipeline, type Pipeline } from '@rass/pipeline';
-import { type ByteFolder, cacheStore, filesStore, type PieceStore, storedFolder, urlFolder } from '@rass/weights';
+import { type ByteFolder, type PieceStore, urlFolder } from '@rass/weights';
 import { memory } from '@tensorflow/tfjs-core';
 import type {
   CallName,
@@ -63,6 +63,7 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 async function storeOf(kind: OpenInput['store']): Promise<Store> {
   if (kind === 'none') return { info: { name: 'none' } };
   try {
+    const { cacheStore, filesStore } = await import('./kept.ts');
     const store = kind === 'files' ? await filesStore() : await cacheStore();
     return { store, info: { name: kind === 'files' ? 'files' : 'cache' } };
   } catch (error) {
@@ -81,6 +82,7 @@ async function openFolder({ model, store: kind }: OpenInput, { signal, tell }: C
   const { store, info } = await storeOf(kind);
   if (store === undefined) return { folder: urlFolder(model, { signal }), store: info };
   let reason: string | undefined;
+  const { storedFolder } = await import('./kept.ts');
   const folder = await storedFolder(model, {
     store,
     signal,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
 import { hiddenName, sweepLeftovers } from '@rass/merge/node';
 
@@ -22,6 +22,17 @@ function atPlace(path: string, error: unknown): unknown {
   return new Error(`${path}: it can be written; got ${reason}; free some space, or name another place`, {
     cause: error,
   });
+}
+
+/** Why nothing could be written to a folder, which may not be there yet; makes nothing. */
+export async function unwritable(folder: string): Promise<string | undefined> {
+  for (let place = resolve(folder); ; place = dirname(place)) {
+    const entry = await stat(place).catch(() => undefined);
+    if (entry === undefined && place !== dirname(place)) continue;
+    if (entry?.isDirectory() === false) return `a file at ${place}`;
+    const error = await access(place, constants.W_OK).catch((reason: NodeJS.ErrnoException) => reason);
+    return error === undefined ? undefined : `${place}, which cannot be written to (${error.code})`;
+  }
 }
 
 /** Places beside which leftovers were looked for. */

@@ -1,6 +1,6 @@
-import { access, appendFile, constants, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { writeBeside } from '../files.ts';
+import { unwritable, writeBeside } from '../files.ts';
 
 /** In a folder of results: a line of JSON for each, with its path below the folder and the photograph that it was made of. By it later runs
  * tell results from photographs. */
@@ -17,11 +17,14 @@ export class OutputError extends Error {
   override name = 'OutputError';
 }
 
-const outputError = (out: string, error: unknown): OutputError =>
-  new OutputError(
-    `${out}: results are written there; got ${error instanceof Error ? error.message : String(error)}; make room, or name another folder`,
-    { cause: error },
-  );
+const outputError = (out: string, reason: string, cause?: unknown): OutputError =>
+  new OutputError(`${out}: results are written there; got ${reason}; make room, or name another folder`, { cause });
+
+/** What the system said. */
+function systemsWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}
 
 interface Recorded {
   readonly result: string;
@@ -45,14 +48,8 @@ async function recordOf(folder: string): Promise<Recorded[]> {
 
 /** That results could be written to a folder that may not be there yet; makes nothing. @throws OutputError when they could not */
 export async function checkOut(out: string): Promise<void> {
-  for (let place = resolve(out); ; place = dirname(place)) {
-    const entry = await stat(place).catch(() => undefined);
-    if (entry === undefined && place !== dirname(place)) continue;
-    const error = entry?.isDirectory() === false ? new Error(`a file at ${place}`) : undefined;
-    const refusal = error ?? (await access(place, constants.W_OK).catch((reason: unknown) => reason));
-    if (refusal !== undefined) throw outputError(out, refusal);
-    return;
-  }
+  const reason = await unwritable(out);
+  if (reason !== undefined) throw outputError(out, reason);
 }
 
 /** Where results go. */
@@ -68,7 +65,7 @@ export async function openResults(out: string): Promise<Results> {
     try {
       await work();
     } catch (error) {
-      throw outputError(out, error);
+      throw outputError(out, systemsWords(error), error);
     }
   };
   await asOutput(async () => {

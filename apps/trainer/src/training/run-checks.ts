@@ -1,7 +1,6 @@
-import { access, constants } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { checkResume, type JsonObject, listCheckpoints, type SavedCheckpoint } from '@rass/training/node';
-import { exists, isSame } from '../files.ts';
+import { exists, isSame, unwritable } from '../files.ts';
 import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { SourceRecipe } from '../recipe/fields.ts';
 import type { Recipe } from '../recipe/recipes.ts';
@@ -80,19 +79,11 @@ export function checkMetrics({ checkpoints: { keepBest } }: Recipe, metrics: Rea
   );
 }
 
-async function checkWritable(out: string): Promise<void> {
-  let folder = resolve(out);
-  while (!(await exists(folder))) folder = dirname(folder);
-  await access(folder, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(
-      `${out}: a run writes into its folder; got ${folder}, which cannot be written to (${error.code}); give another --out`,
-    );
-  });
-}
-
 /** That a run could begin or go on at its place, of which nothing is touched. @throws what the run would */
 export async function checkRun(run: AskedRun): Promise<void> {
-  await checkWritable(run.out);
+  const reason = await unwritable(run.out);
+  if (reason !== undefined)
+    throw new Error(`${run.out}: a run writes into its folder; got ${reason}; give another --out`);
   const { saved } = await listCheckpoints(join(run.out, 'checkpoints'));
   const newest: SavedCheckpoint | undefined = saved[0];
   if (newest !== undefined) checkResume(newest, { recipe: await askedOf(run), mayDiffer: mayDiffer(run) });

@@ -377,5 +377,8 @@ it('inspect says what models, runs, weights and images are', () => {
   expect(rass('inspect', join(model, 'scr.safetensors')).stdout).toContain('safetensors');
   expect(rass('inspect', path('set', 'clean', '000000.png')).stdout).toBe('64 x 64\n');
   const { status, stderr } = rass('inspect', path('set', 'clean'));
-  expect([status, stderr]).toEqual([1, expect.stringContaining('a folder is a model or a run; got neither')]);
+  expect([status, stderr]).toEqual([
+    1,
+    expect.stringContaining('a folder is a model, a run or an adapter; got neither'),
+  ]);
 });

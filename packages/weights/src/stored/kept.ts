@@ -1,4 +1,4 @@
-import { type Manifest, parseManifest } from './manifest.ts';
+import { HASH, type Manifest, parseManifest } from './manifest.ts';
 import type { PieceStore } from './stores.ts';
 
 /** Of a folder's list of files as it was when all was kept, and as it is while a new version is fetched. */
@@ -24,11 +24,14 @@ interface Listed {
   readonly manifest: Manifest;
 }
 
+/** How a list's key begins; undefined for what is no list. */
+const leadOf = (key: string): string | undefined => [WHOLE, NEXT].find((each) => key.startsWith(each));
+
 /** The lists of a store that can be read. */
 async function listsOf(store: PieceStore, keys: readonly string[]): Promise<Listed[]> {
   const lists: Listed[] = [];
   for (const key of keys) {
-    const lead = [WHOLE, NEXT].find((each) => key.startsWith(each));
+    const lead = leadOf(key);
     const bytes = lead === undefined ? undefined : await store.get(key);
     if (lead === undefined || bytes === undefined) continue;
     try {
@@ -41,7 +44,8 @@ async function listsOf(store: PieceStore, keys: readonly string[]): Promise<List
   return lists;
 }
 
-const isPiece = (key: string): boolean => !key.startsWith(WHOLE) && !key.startsWith(NEXT);
+/** Others may keep things of their own in the same place. */
+const isPiece = (key: string): boolean => HASH.test(key);
 
 /** Removes the pieces that no list names: those of older versions. Returns how many. */
 export async function removeUnlisted(store: PieceStore): Promise<number> {
@@ -70,10 +74,12 @@ export async function listKept(store: PieceStore): Promise<KeptFolder[]> {
   return [...folders.values()];
 }
 
-/** Removes a folder from a store, by its name, or all that the store has. */
+/** Removes a folder from a store, by its name, or all folders. What others keep in the same place stays. */
 export async function removeKept(store: PieceStore, name?: string): Promise<void> {
   if (name === undefined) {
-    for (const key of await store.keys()) await store.delete(key);
+    for (const key of await store.keys()) {
+      if (isPiece(key) || leadOf(key) !== undefined) await store.delete(key);
+    }
     return;
   }
   await store.delete(wholeKey(name));

@@ -22,7 +22,8 @@ export interface Manifest {
 const PIECE_BYTES = 4 << 20;
 /** A manifest may come from anyone: a piece of it is held in memory. */
 const MOST_PIECE_BYTES = 256 << 20;
-const HASH = /^[0-9a-f]{64}$/;
+/** What pieces are named by. */
+export const HASH = /^[0-9a-f]{64}$/;
 
 /** SHA-256 in hexadecimal. @throws WeightsError `NoCrypto` on a page that is not secure */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

@@ -243,6 +243,18 @@ describe('storedFolder', () => {
     expect(await store.keys()).toEqual([]);
   });
 
+  it('leaves alone what others keep in the same place', async () => {
+    const store = memoryStore();
+    await store.put('my-database.sqlite', Uint8Array.of(1));
+    await store.put('0'.repeat(64), Uint8Array.of(2));
+    await (await storedFolder(blobs(await manifestOf()), { store })).fetchAll();
+    // A piece of no list is ours, and goes.
+    expect((await store.keys()).filter((key) => /^(my-|0{64})/.test(key))).toEqual(['my-database.sqlite']);
+    await removeKept(store, 'model');
+    await removeKept(store);
+    expect(await store.keys()).toEqual(['my-database.sqlite']);
+  });
+
   it('says what is missing', async () => {
     const store = memoryStore();
     await expect(storedFolder(blobFolder(toBlobs(), 'model'), { store })).rejects.toThrow(

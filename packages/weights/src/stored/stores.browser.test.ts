@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 
 /** Puts, gets, replaces, lists and removes pieces, and reads a folder through the store twice, the second time without its network. */
 const script = (store: string): string => `
-  import { blobFolder, cacheStore, directoryStore, makeManifest, storedFolder, WeightsError } from '@rass/weights';
+  import { blobFolder, cacheStore, directoryStore, makeManifest, removeKept, storedFolder, WeightsError } from '@rass/weights';
   const listed = async (store) => (await store.keys()).sort();
   export default async function () {
     const store = ${store};
@@ -25,14 +25,24 @@ const script = (store: string): string => `
     const source = await (await storedFolder(offline, { store })).open('x.bin');
     const read = await source.read(990, 2010);
     const right = read.length === 1020 && read.every((value, i) => value === (990 + i) % 251);
-    return { missing: missing === undefined, first, second, keys, left, right };
+    await removeKept(store);
+    return { missing: missing === undefined, first, second, keys, left, right, rest: await listed(store) };
   }`;
+
+/** The file system's root, in which others have a folder and files, too. */
+const SHARED = `await (async () => {
+  const root = await navigator.storage.getDirectory();
+  await root.getDirectoryHandle('photographs', { create: true });
+  for (const name of ['100% mine.db', 'manifest mine']) await root.getFileHandle(name, { create: true });
+  return directoryStore(root);
+})()`;
 
 describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
   afterAll(closeBrowsers);
   it.each([
     ['the Cache API', "await cacheStore('test')"],
     ['the origin private file system', 'directoryStore(await navigator.storage.getDirectory())'],
+    ['a directory that others use, too', SHARED],
   ])('keeps pieces in %s', async (_, store) => {
     const found = await runInChromium(script(store), {
       resolveFrom: fileURLToPath(new URL('.', import.meta.url)),
@@ -45,6 +55,7 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
       keys: ['a/b *?', 'c'],
       left: ['a/b *?'],
       right: true,
+      rest: ['a/b *?'],
     });
   });
 });

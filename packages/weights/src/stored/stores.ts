@@ -59,15 +59,26 @@ export async function cacheStore(name = NAME): Promise<PieceStore> {
     delete: async (key) => void (await cache.delete(addressOf(key))),
     async keys() {
       const requests = await cache.keys();
-      return requests.map(({ url }) => decodeURIComponent(url.slice(ADDRESS.length)));
+      const own = requests.filter(({ url }) => url.startsWith(ADDRESS));
+      return own.map(({ url }) => decodeURIComponent(url.slice(ADDRESS.length)));
     },
   };
+}
+
+/** The key that an entry of a directory was put under; undefined for entries of others. */
+function keyOf(name: string, nameOf: (key: string) => string): string | undefined {
+  try {
+    const key = decodeURIComponent(name);
+    return nameOf(key) === name ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const isMissing = (error: unknown): boolean => error instanceof DOMException && error.name === 'NotFoundError';
 
 /** Pieces as files of a directory, such as one of the origin private file system (`navigator.storage.getDirectory()`). A file is there whole
- * or not at all. */
+ * or not at all; what else lies in the directory is left alone. */
 export function directoryStore(directory: FileSystemDirectoryHandle): PieceStore {
   const nameOf = (key: string): string => encodeURIComponent(key).replaceAll('*', '%2A');
   return {
@@ -100,9 +111,12 @@ export function directoryStore(directory: FileSystemDirectoryHandle): PieceStore
       }
     },
     async keys() {
-      const names: string[] = [];
-      for await (const name of directory.keys()) names.push(decodeURIComponent(name));
-      return names;
+      const keys: string[] = [];
+      for await (const [name, { kind }] of directory.entries()) {
+        const key = kind === 'file' ? keyOf(name, nameOf) : undefined;
+        if (key !== undefined) keys.push(key);
+      }
+      return keys;
     },
   };
 }

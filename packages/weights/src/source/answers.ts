@@ -124,16 +124,21 @@ async function* partsOf(url: string, response: Response, watch: Watch): AsyncGen
   watch.reset();
   const reader = response.body?.getReader();
   if (reader === undefined) return;
+  const { signal } = watch.controller;
+  const cancel = (): void => void reader.cancel().catch(() => {});
+  // In place of a race for each part, which would hold on to it until the end: a read that waits ends, whether or not fetch listens.
+  if (signal.aborted) cancel();
+  else signal.addEventListener('abort', cancel, { once: true });
   try {
     while (true) {
-      const reading = Promise.race([reader.read(), watch.ended]);
-      const { done, value } = await reading.catch((cause) => unanswered(url, cause));
+      const { done, value } = await reader.read().catch((cause) => unanswered(url, signal.reason ?? cause));
+      if (signal.aborted) unanswered(url, signal.reason);
       if (done) return;
       watch.count(value.byteLength);
       yield value as Uint8Array<ArrayBuffer>;
     }
   } finally {
-    reader.cancel().catch(() => {});
+    cancel();
   }
 }
 

@@ -1,5 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { storedFolder } from '../stored/stored-folder.ts';
@@ -93,6 +96,45 @@ describe('no more is held than was asked for', () => {
     expect(asked).toHaveLength(1);
     expect(sent.bytes).toBeLessThan(64 << 20);
   });
+});
+
+it('does not hold what it has copied of an answer that still comes', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const [count, size] = [64, 1 << 16];
+  const sent: WeakRef<Uint8Array>[] = [];
+  let held = count;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      // Not while what calls this still has the last part on its stack.
+      for (let i = 0; i < 3; i++) await setImmediate();
+      if (sent.length < count) {
+        const part = new Uint8Array(size).fill(sent.length);
+        sent.push(new WeakRef(part));
+        return controller.enqueue(part);
+      }
+      collect();
+      held = sent.filter((part) => part.deref() !== undefined).length;
+      controller.close();
+    },
+  });
+  const total = count * size;
+  const headers = { 'Content-Range': `bytes 0-${total - 1}/${total}` };
+  const source = await urlSource('http://host/m.bin', {
+    first: [0, total],
+    fetch: async () => new Response(body, { status: 206, headers }),
+  });
+  expect((await source.read(total - 1, total))[0]).toBe(count - 1);
+  expect(held).toBeLessThan(8);
+});
+
+it('ends what waits for a part where fetch does not listen', async () => {
+  const headers = { 'Content-Range': 'bytes 0-9/10' };
+  const fetchDeaf = async (): Promise<Response> => new Response(new ReadableStream(), { status: 206, headers });
+  const opening = urlSource('http://host/m.bin', { fetch: fetchDeaf, stallMs: 20, tries: 1 });
+  await expect(opening).rejects.toMatchObject({ rule: 'Stalled' });
+  const options = { fetch: fetchDeaf, signal: AbortSignal.timeout(20) };
+  await expect(urlSource('http://host/m.bin', options)).rejects.toMatchObject({ name: 'TimeoutError' });
 });
 
 describe('no server is waited for without an end', () => {

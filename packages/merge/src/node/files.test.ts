@@ -190,6 +190,18 @@ describe('a variant', () => {
     expect(await merged()).toEqual([3, 3]);
   });
 
+  it('is the only one where its weights are in several files, too', async () => {
+    const first = 'diffusion_pytorch_model.fp16-00001-of-00002.safetensors';
+    const second = 'diffusion_pytorch_model.fp16-00002-of-00002.safetensors';
+    const { x, y } = flat(4);
+    put(`sd/${first}`, await fileOf({ x }));
+    put(`sd/${second}`, await fileOf({ y }));
+    const index = { weight_map: { x: first, y: second } };
+    put('sd/diffusion_pytorch_model.safetensors.index.fp16.json', JSON.stringify(index));
+    fold('');
+    expect(await merged()).toEqual([4, 4]);
+  });
+
   it('is named where it is to be chosen, or is not there', async () => {
     put('sd/model.fp16.safetensors', await fileOf(flat(2)));
     put('sd/model.non_ema.safetensors', await fileOf(flat(2)));

@@ -19,9 +19,10 @@ const WEIGHTS = [
 
 const INDEX = /\.index(\.[\w-]+)?\.json$/;
 
-/** The variant in a file's name, as diffusers and transformers spell it: `model.fp16.safetensors`, `model.safetensors.index.fp16.json`. */
+/** The variant in a file's name, as diffusers and transformers spell it: `model.fp16.safetensors`, `model.safetensors.index.fp16.json`.
+ * A shard, `model.fp16-00001-of-00002.safetensors`, names none: its index does. */
 const VARIANT =
-  /^(?:diffusion_pytorch_model|model|pytorch_model)\.(?:([\w-]+)\.(?:safetensors|bin)|(?:safetensors|bin)\.index\.([\w-]+)\.json)$/;
+  /^(?:diffusion_pytorch_model|model|pytorch_model)\.(?:(?![\w-]*-\d+-of-\d+\.)([\w-]+)\.(?:safetensors|bin)|(?:safetensors|bin)\.index\.([\w-]+)\.json)$/;
 
 function withVariant(file: string, variant: string): string {
   return INDEX.test(file)

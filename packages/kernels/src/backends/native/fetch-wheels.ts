@@ -71,9 +71,12 @@ async function chooseFetch(request: WheelRequest, staging: string, downloads: st
   );
 }
 
+/** The project whose wheel is fetched. */
+export const projectOf = ({ gpu }: Pick<WheelRequest, 'gpu'>): string => (gpu ? 'tensorflow' : 'tensorflow-cpu');
+
 /** Fetches TensorFlow's wheel and, with `gpu`, the CUDA libraries that its METADATA names. @throws BackendError */
 export async function fetchWheels(request: WheelRequest, staging: string, downloads: string): Promise<string[]> {
-  const project = request.gpu ? 'tensorflow' : 'tensorflow-cpu';
+  const project = projectOf(request);
   if (request.offline) {
     throw new BackendError(
       'install-failed',

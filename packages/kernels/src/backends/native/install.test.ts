@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -8,6 +9,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { strToU8, zipSync } from 'fflate';
@@ -150,6 +153,46 @@ describe('installNativeBackend says what to do when', () => {
     const library = join(nativeFolder(cacheDir), 'tensorflow_cpu-9.9');
     expect(readdirSync(library).filter((name) => name.startsWith('.build'))).toEqual([]);
     expect(JSON.parse(readFileSync(join(library, 'complete.json'), 'utf8'))).toMatchObject({ version: '9.9' });
+  });
+});
+
+/** Installs a version from an index of one wheel, whose content is none that is pinned. */
+async function installFetched(options: InstallOptions, name: string): Promise<string> {
+  const [project, version] = name.split('-') as [string, string];
+  const wheel = readFileSync(
+    fakeWheel(name, { [`${project}-${version}.dist-info/METADATA`]: 'Metadata-Version: 2.1\n' }),
+  );
+  const hashes = { sha256: createHash('sha256').update(wheel).digest('hex') };
+  const server = createServer(({ url }, response) => {
+    if (url === '/w.whl') return response.end(wheel);
+    response.writeHead(200, { 'content-type': 'application/vnd.pypi.simple.v1+json' });
+    return response.end(JSON.stringify({ files: [{ filename: name, url: '/w.whl', hashes }] }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const indexUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    await install({ ...options, version, downloader: 'direct', indexUrl });
+  } catch (error) {
+    return (error as Error).message;
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+  return 'installed';
+}
+
+describe('a wheel that an index gives', () => {
+  it.each<[InstallOptions, string]>([
+    [{}, 'tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_27_x86_64.whl'],
+    [{ gpu: true }, 'tensorflow-2.16.2-cp311-cp311-manylinux_2_17_x86_64.whl'],
+  ])('is unpacked where only the other build of its version is pinned: %j', async (options, name) => {
+    expect(await installFetched(options, name)).toContain('must compile');
+  });
+
+  it('is refused where its own build is pinned, whatever its name is', async () => {
+    expect(await installFetched({}, PINNED)).toContain('must have SHA-256 c855cb6bf05d32dd');
+    const other = 'tensorflow-2.16.2-cp311-cp311-manylinux_2_17_x86_64.whl';
+    expect(await installFetched({}, other)).toContain('must have SHA-256 of one of the pinned wheels; got ');
   });
 });
 

@@ -14,7 +14,7 @@ import { basename, join, resolve } from 'node:path';
 import { BackendError } from '../errors.ts';
 import { type CurrentLibrary, nativeFolder } from './cache.ts';
 import { hashMismatch, sha256OfFile } from './download.ts';
-import { fetchWheels, type WheelRequest } from './fetch-wheels.ts';
+import { fetchWheels, projectOf, type WheelRequest } from './fetch-wheels.ts';
 import { isPinned, pinOf } from './pins.ts';
 import type { InstallProgress } from './progress.ts';
 import { unpackWheel } from './unpack.ts';
@@ -70,9 +70,12 @@ export function checkSpace(folder: string, gpu: boolean, space: DiskSpace = stat
 }
 
 /** What is unpacked is what was pinned, whatever its file is called. Of a version that is not pinned, the index's own hash was checked.
- * @param fetched the version that was fetched; undefined for wheels that the user has named */
-async function checkPins(wheels: readonly string[], fetched: string | undefined): Promise<void> {
-  const allPinned = fetched !== undefined && ['tensorflow', 'tensorflow-cpu'].some((each) => pinOf(each, fetched));
+ * @param fetched what was fetched; undefined for wheels that the user has named */
+async function checkPins(
+  wheels: readonly string[],
+  fetched: Pick<WheelRequest, 'version' | 'gpu'> | undefined,
+): Promise<void> {
+  const allPinned = fetched !== undefined && pinOf(projectOf(fetched), fetched.version) !== undefined;
   for (const wheel of wheels) {
     const name = parseWheelName(basename(wheel));
     const expected = name && pinOf(name.project, name.version);
@@ -118,7 +121,7 @@ export async function provideLibrary(request: LibraryRequest): Promise<CurrentLi
   const staging = mkdtempSync(join(root, '.staging-'));
   try {
     const wheels = given ?? (await fetchWheels(request, staging, join(root, 'downloads')));
-    await checkPins(wheels, given === undefined ? version : undefined);
+    await checkPins(wheels, given === undefined ? request : undefined);
     let bytes = 0;
     for (const wheel of wheels) {
       const total = Math.max(UNPACKED_BYTES[gpu ? 'gpu' : 'cpu'], bytes);

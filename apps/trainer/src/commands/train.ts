@@ -6,7 +6,8 @@ import { loadRecipe } from '../recipe/load.ts';
 import { recipeNames } from '../recipe/packaged.ts';
 import type { Recipe, RecipeKind } from '../recipe/recipes.ts';
 import { checkSamples } from '../samples/check-samples.ts';
-import { type OpenFeed, openFeed } from '../samples/feed.ts';
+import type { OpenFeed } from '../samples/feed.ts';
+import { openRecipeFeed } from '../samples/recipe-feed.ts';
 import { withData } from '../samples/source-of.ts';
 import { startTask } from '../tasks/start.ts';
 import { dryRun } from '../training/dry-run.ts';
@@ -80,7 +81,7 @@ async function run(kind: RecipeKind, path: string, flags: TrainFlags): Promise<v
   const out = flags.out ?? join('runs', recipe.name);
   if (flags.dryRun) return dryRun(recipe, out, print);
   const stop = stopSignal(print);
-  const feed = await openFeed({ degradation: 'none', ...recipe });
+  const feed = await openRecipeFeed(recipe);
   try {
     await checkSamples(recipe, feed);
     const task = await startTask(recipe, feed.classes);

@@ -5,9 +5,9 @@ import { encodeLabelsPng, encodePng } from '@rass/images';
 import { drawScene } from '@rass/scenes';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Recipe, resolveRecipe } from '../recipe/recipes.ts';
-import { smallScr, smallSeg, smallUnet } from '../training/small-recipes.test-support.ts';
+import { smallScr, smallSeg, smallUnet, smallVae } from '../training/small-recipes.test-support.ts';
 import { checkSamples } from './check-samples.ts';
-import { openFeed } from './feed.ts';
+import { openRecipeFeed } from './recipe-feed.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -36,7 +36,7 @@ const dataOf = (root: string, allow: readonly string[] = []) => ({
 
 async function check(recipe: object): Promise<string> {
   const resolved = resolveRecipe(recipe, 'test') as Recipe;
-  const feed = await openFeed({ degradation: 'none', ...resolved });
+  const feed = await openRecipeFeed(resolved);
   const message = await checkSamples(resolved, feed).then(
     () => 'fine',
     (error: Error) => error.message,
@@ -77,6 +77,32 @@ it('says before a training that labels tell nothing apart, unless that is allowe
   const unet = { ...smallUnet(1, 'model'), ...dataOf(binary) };
   expect(await check(unet)).toContain('got one alone, "wall"');
   expect(await check({ ...unet, tags: 'none' })).toBe('fine');
+});
+
+it('takes a validation with labels where the training reads none, or has none', async () => {
+  const photographs = { kind: 'folder', folder: join(setOf('plain', [0, 1], ['a', 'b']), 'images') };
+  const lesions = { kind: 'ade20k', folder: setOf('lesions', [0, 1], ['background', 'lesion']) };
+  const judged = async (recipe: object, source: object): Promise<string[][]> => {
+    const data = { source, augment: { crop: 32 }, workers: 0 };
+    const validation = { every: 1, samples: 2, source: lesions };
+    const resolved = resolveRecipe({ ...recipe, data, validation }, 'test');
+    const feed = await openRecipeFeed(resolved);
+    await checkSamples(resolved, feed);
+    const samples = await feed.validation();
+    await feed.close();
+    return [feed.classes.map(({ name }) => name), samples.map(({ labels }) => typeof labels)];
+  };
+  const none = [[], ['undefined', 'undefined']];
+  const scr = { ...smallScr(1, 'model'), loss: { kind: 'vsd', alignment: 0 } };
+  for (const recipe of [smallVae(1), smallUnet(1, 'model'), scr])
+    expect(await judged(recipe, photographs)).toEqual(none);
+  // Of classes that nothing reads it may have others.
+  const scenes = { kind: 'scenes', size: 32 };
+  expect((await judged(smallVae(1), scenes))[1]).toEqual(none[1]);
+  expect((await judged({ ...scr, tags: 'none' }, scenes))[1]).toEqual(none[1]);
+  await expect(judged(scr, scenes)).rejects.toThrow('got "background"');
+  await expect(judged(smallSeg(1, 'model'), scenes)).rejects.toThrow('got "background"');
+  expect((await judged(scr, lesions))[1]).toEqual(['object', 'object']);
 });
 
 it('says before a training that a loss would stay 0, unless that is allowed', async () => {

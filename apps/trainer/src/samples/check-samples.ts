@@ -3,17 +3,12 @@ import type { Allowed, SourceRecipe } from '../recipe/fields.ts';
 import type { Recipe, ScrRecipe } from '../recipe/recipes.ts';
 import { partsOf } from './identity.ts';
 import { openSource } from './open-source.ts';
+import { readsLabels } from './recipe-feed.ts';
 
 /** Something that a training would come to nothing by. */
 interface Fault {
   readonly kind: Allowed;
   readonly message: string;
-}
-
-/** Whether a task reads its samples' labels. */
-function readsLabels(recipe: Recipe): boolean {
-  if (recipe.kind === 'vae') return false;
-  return recipe.kind === 'seg' || recipe.tags === 'labels' || (recipe.kind === 'scr' && recipe.loss.alignment > 0);
 }
 
 const placeOf = (source: SourceRecipe): string => {

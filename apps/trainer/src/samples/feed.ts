@@ -25,6 +25,8 @@ export interface FeedSettings {
   readonly batch: number;
   readonly accumulate: number;
   readonly seed: number;
+  /** Whether labels are read at all; where not, a validation's may be any. Default true. */
+  readonly readsLabels?: boolean;
 }
 
 export interface OpenFeed extends SampleFeed {
@@ -76,12 +78,12 @@ function* from(step: number): Generator<number> {
 /** Opens the samples of a recipe: threads draw, cut and degrade them ahead of the step that needs them.
  * @throws when a source is not there or is not what the recipe says */
 export async function openFeed(settings: FeedSettings): Promise<OpenFeed> {
-  const { data, batch, validation } = settings;
+  const { data, batch, validation, readsLabels = true } = settings;
   const training = await openMaker(settingsOf(data.source, settings));
   const judging = await openMaker({
     ...settingsOf(validationSource(settings), settings),
     degradation: validationDegradation(settings),
-    classes: training.classes,
+    classes: readsLabels ? training.classes : [],
   });
   const pool =
     data.workers === 0

@@ -19,7 +19,7 @@ export interface MakerSettings {
   readonly augment: AugmentRecipe;
   /** A preset's name, a YAML file, or `none`. */
   readonly degradation: string;
-  /** Of the labels, where they are to be others than the source's. */
+  /** Of the labels, where they are to be others than the source's; none: its labels are left out. */
   readonly classes?: readonly DatasetClass[];
 }
 
@@ -63,16 +63,17 @@ export async function openMaker({
   classes,
 }: MakerSettings): Promise<SampleMaker> {
   const [own, settings] = await Promise.all([openSource(recipe), readDegradation(degradation)]);
-  const source = classes === undefined ? own : relabelDataset(own, classes);
+  const isUnlabelled = classes?.length === 0;
+  const source = classes === undefined || isUnlabelled ? own : relabelDataset(own, classes);
   return {
     length: source.length,
-    classes: source.classes,
+    classes: isUnlabelled ? [] : source.classes,
     async make(job) {
       const raw = await source.get(job.index);
       try {
         const { id, image: clean, labels, degraded: given } = cutSample(raw, augment, job);
         const degraded = given ?? (settings === undefined ? clean : degrade(clean, settings, { seed: job.seed }).image);
-        return { id, clean, degraded, ...(labels && { labels }) };
+        return { id, clean, degraded, ...(labels && !isUnlabelled && { labels }) };
       } catch (error) {
         throw named(raw.id, error);
       }

@@ -4,7 +4,7 @@ import { dispose, type Tensor } from '@tensorflow/tfjs-core';
 import type { SourceRecipe } from '../recipe/fields.ts';
 import type { Recipe } from '../recipe/recipes.ts';
 import { checkSamples } from '../samples/check-samples.ts';
-import { openFeed } from '../samples/feed.ts';
+import { openRecipeFeed } from '../samples/recipe-feed.ts';
 import { startTask } from '../tasks/start.ts';
 import type { SampleFeed } from './loop.ts';
 import { checkMetrics, checkRun } from './run-checks.ts';
@@ -45,18 +45,14 @@ async function tryBatch(recipe: Recipe, feed: SampleFeed, task: TrainingTask, pr
 /** One step of everything, and a validation of one sample, without a run: what it takes, and that it works. Nothing is written.
  * @throws what the run would */
 export async function dryRun(recipe: Recipe, out: string, print: (line: string) => void): Promise<void> {
-  const feed = await openFeed({ degradation: 'none', ...recipe });
+  const feed = await openRecipeFeed(recipe);
   try {
     await checkSamples(recipe, feed);
     await checkRun({ recipe, feed, out });
   } finally {
     await feed.close();
   }
-  const drawing = await openFeed({
-    degradation: 'none',
-    ...recipe,
-    data: { ...recipe.data, source: unkept(recipe.data.source) },
-  });
+  const drawing = await openRecipeFeed({ ...recipe, data: { ...recipe.data, source: unkept(recipe.data.source) } });
   try {
     const task = await startTask(recipe, drawing.classes);
     try {

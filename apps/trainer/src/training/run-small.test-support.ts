@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { selectBackend } from '@rass/kernels';
 import { memory } from '@tensorflow/tfjs-core';
 import { type RecipeOptions, resolveRecipe } from '../recipe/recipes.ts';
-import { openFeed } from '../samples/feed.ts';
+import { openRecipeFeed } from '../samples/recipe-feed.ts';
 import { startTask } from '../tasks/start.ts';
 import { train } from './loop.ts';
 import { smallScr, smallSeg, smallUnet, smallVae } from './small-recipes.test-support.ts';
@@ -10,7 +10,7 @@ import { smallScr, smallSeg, smallUnet, smallVae } from './small-recipes.test-su
 /** Trains in this process, below a folder. @returns how many tensors there were after each step */
 export async function runSmall(folder: string, options: RecipeOptions): Promise<number[]> {
   const recipe = resolveRecipe(options, options.name);
-  const feed = await openFeed({ degradation: 'none', ...recipe });
+  const feed = await openRecipeFeed(recipe);
   const task = await startTask(recipe, feed.classes);
   const counts: number[] = [];
   const print = (line: string) => {

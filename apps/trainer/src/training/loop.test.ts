@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resolveRecipe, type VaeRecipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type RunOptions, type SampleFeed, train } from './loop.ts';
+import { checkRun } from './run-checks.ts';
 import { smallVae } from './small-recipes.test-support.ts';
 import type { TrainingTask } from './task.ts';
 
@@ -151,6 +152,32 @@ it('refuses to go on with other samples, wherever they lie', async () => {
   await expect(
     run(recipeOf({ data: { source: split, augment: { crop: 64 } } }), { feed: samples('sky', 'road') }),
   ).rejects.toThrow('data.source.split was nothing and is "validation"');
+});
+
+it('goes on with what an earlier version began, by the same decays and sets', async () => {
+  const source = (folder: string) => ({ data: { source: { kind: 'ade20k', folder }, augment: { crop: 64 } } });
+  const same = { normDecay: 0.02, embeddingDecay: 0.02 };
+  const recipe = (folder: string, decays: object = same) =>
+    recipeOf({ ...source(folder), optimizer: { weightDecay: 0.02, ...decays } });
+  // As version 0 saved it: one decay for all, and nothing of what the samples are.
+  const old = JSON.parse(JSON.stringify({ ...recipe('here'), steps: 2 }));
+  for (const name of Object.keys(same)) delete old.optimizer[name];
+  await run(old);
+  const named = { ...feed, identity: { sets: [{ classes: ['sky'], length: 4, names: 'abc' }] } };
+  await expect(run(recipe('here', {}), { feed: named })).rejects.toThrow(
+    'by the recipe that it began with; optimizer.normDecay was 0.02 and is 0; optimizer.embeddingDecay was 0.02 and is 0; change it back',
+  );
+  await expect(run(recipe('there'), { feed: named })).rejects.toThrow(
+    'began with; data.source.folder was "here" and is "there"; change it back',
+  );
+  const checked = { recipe: recipe('here'), feed: named, out: join(folder, 'run') };
+  await checkRun(checked);
+  const resumed = await run(recipe('here'), { feed: named });
+  expect(resumed.lines[0]).toContain('resumed from step 2');
+  expect(resumed.result).toMatchObject({ step: 6, finished: true });
+  // From here on it is known what the samples are.
+  const others = { ...named, identity: { sets: [{ classes: ['road'], length: 4, names: 'abc' }] } };
+  await expect(checkRun({ ...checked, feed: others })).rejects.toThrow('samples.sets.0.classes.0 was "sky"');
 });
 
 it('refuses to keep the best of what no validation gives', async () => {

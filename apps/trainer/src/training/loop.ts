@@ -18,7 +18,7 @@ import type { Recipe } from '../recipe/recipes.ts';
 import type { Sample } from '../samples/sample.ts';
 import { type Journal, openJournal } from './journal.ts';
 import type { Helpers } from './processes/helpers.ts';
-import { askedOf, checkMetrics, checkPlace, mayDiffer } from './run-checks.ts';
+import { askedOf, checkMetrics, checkPlace, resumeOptions } from './run-checks.ts';
 import { scheduleOf } from './schedule.ts';
 import { writeSheet } from './sheet.ts';
 import type { BatchResult, TrainingTask } from './task.ts';
@@ -214,10 +214,7 @@ export async function train(options: RunOptions): Promise<RunResult> {
   await mkdir(out, { recursive: true });
   const run = await startRun(options);
   try {
-    const resumed = await run.checkpoints.resume(run.parts, {
-      recipe: run.asked,
-      mayDiffer: mayDiffer(options),
-    });
+    const resumed = await run.checkpoints.resume(run.parts, resumeOptions(options, run.asked));
     await checkPlace(options, resumed);
     announce(run, resumed);
     const start = resumed?.step ?? 0;

@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { checkResume, type JsonObject, listCheckpoints, type SavedCheckpoint } from '@rass/training/node';
+import {
+  checkResume,
+  type JsonObject,
+  listCheckpoints,
+  type ResumeOptions,
+  type SavedCheckpoint,
+} from '@rass/training/node';
 import { exists, isSame, unwritable } from '../files.ts';
 import { weightsFingerprint } from '../model/fingerprint.ts';
 import type { SourceRecipe } from '../recipe/fields.ts';
@@ -34,10 +40,26 @@ function placesOf(source: SourceRecipe, at: string): string[] {
 }
 
 /** What of a recipe may change between two goes; of a schedule that does not depend on the end, the number of steps, too. */
-export function mayDiffer({ recipe: { optimizer, data }, feed }: AskedRun): string[] {
-  const places = feed.identity === undefined ? [] : placesOf(data.source, 'data.source');
-  return [...MAY_DIFFER, ...places, ...(optimizer.schedule.kind === 'constant' ? ['steps'] : [])];
+function mayDiffer({ recipe: { optimizer, data }, feed }: AskedRun, saved: JsonObject): string[] {
+  const always = [...MAY_DIFFER, ...(optimizer.schedule.kind === 'constant' ? ['steps'] : [])];
+  // Earlier versions did not save what the samples are: the sets lie where they lay.
+  if (saved.samples === undefined) return [...always, 'samples'];
+  return feed.identity === undefined ? always : [...always, ...placesOf(data.source, 'data.source')];
 }
+
+/** What a recipe of an earlier version says today: norms and embeddings had the decay of all. */
+function readSaved(saved: JsonObject): JsonObject {
+  const optimizer = (saved.optimizer ?? {}) as JsonObject;
+  const { weightDecay: normDecay, weightDecay: embeddingDecay } = optimizer;
+  return { ...saved, optimizer: { normDecay, embeddingDecay, ...optimizer } };
+}
+
+/** What a run is compared with its checkpoints by. */
+export const resumeOptions = (run: AskedRun, asked: JsonObject): ResumeOptions => ({
+  recipe: asked,
+  mayDiffer: (saved) => mayDiffer(run, saved),
+  readSaved,
+});
 
 /** What checkpoints keep of what a run was asked for: the recipe, the weights that it begins with, and what its samples are. */
 export async function askedOf({ recipe, feed }: AskedRun): Promise<JsonObject> {
@@ -86,6 +108,6 @@ export async function checkRun(run: AskedRun): Promise<void> {
     throw new Error(`${run.out}: a run writes into its folder; got ${reason}; give another --out`);
   const { saved } = await listCheckpoints(join(run.out, 'checkpoints'));
   const newest: SavedCheckpoint | undefined = saved[0];
-  if (newest !== undefined) checkResume(newest, { recipe: await askedOf(run), mayDiffer: mayDiffer(run) });
+  if (newest !== undefined) checkResume(newest, resumeOptions(run, await askedOf(run)));
   await checkPlace(run, newest);
 }

@@ -11,19 +11,23 @@ import { type SavedCheckpoint, stepName } from './state-file.ts';
 export interface ResumeOptions {
   /** What this run is asked to do: as the saved run's, but for `mayDiffer`. */
   readonly recipe: JsonObject;
-  /** Fields of the recipe that may be others than they were, with all below them: `log`, `schedule.steps`. */
-  readonly mayDiffer?: readonly string[];
+  /** Fields of the recipe that may be others than they were, with all below them: `log`, `schedule.steps`; or which they are beside what was saved. */
+  readonly mayDiffer?: readonly string[] | ((saved: JsonObject) => readonly string[]);
+  /** What a saved recipe says today, where an earlier version saved it; default: as it was saved. */
+  readonly readSaved?: (saved: JsonObject) => JsonObject;
   /** The names of the values that were saved. */
   readonly values?: readonly string[];
 }
 
 const quoted = (value: Json | undefined): string => (value === undefined ? 'nothing' : JSON.stringify(value));
 
-function checkRecipe(where: string, saved: SavedCheckpoint, { recipe, mayDiffer = [] }: ResumeOptions): void {
+function checkRecipe(where: string, saved: SavedCheckpoint, options: ResumeOptions): void {
+  const { recipe, mayDiffer = [], readSaved = (each) => each } = options;
+  const allowed = typeof mayDiffer === 'function' ? mayDiffer(saved.recipe) : mayDiffer;
   // As it would be saved, without what is undefined.
   const now = JSON.parse(JSON.stringify(recipe)) as JsonObject;
-  const others = differences(saved.recipe, now).filter(
-    ({ field }) => !mayDiffer.some((allowed) => field === allowed || field.startsWith(`${allowed}.`)),
+  const others = differences(readSaved(saved.recipe), now).filter(
+    ({ field }) => !allowed.some((each) => field === each || field.startsWith(`${each}.`)),
   );
   if (others.length === 0) return;
   const list = others.map((each) => `${each.field} was ${quoted(each.saved)} and is ${quoted(each.now)}`).join('; ');
@@ -112,7 +116,7 @@ export async function restoreAll(saved: SavedCheckpoint, parts: Parts, options: 
 
 /** That a checkpoint was saved by a run like this one: what resuming checks first, without reading a tensor.
  * @throws naming the fields that are others */
-export const checkResume = (saved: SavedCheckpoint, options: Pick<ResumeOptions, 'recipe' | 'mayDiffer'>): void =>
+export const checkResume = (saved: SavedCheckpoint, options: Omit<ResumeOptions, 'values'>): void =>
   checkRecipe(`resume from ${stepName(saved.step)}`, saved, options);
 
 /** Takes up one part of a checkpoint alone, such as the averages to judge by, and verifies its file first.

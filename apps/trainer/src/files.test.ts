@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import fs, { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { checkFolderPlace, checkResult, makeFolderBeside, parsedFile, readJsonFile, writeBeside } from './files.ts';
 
 let root: string;
@@ -86,6 +87,26 @@ it('removes what killed processes have left beside a place', async () => {
   await utimes(file, long, long);
   await writeBeside(join(root, 'a.json'), '{}');
   expect((await readdir(root)).sort()).toEqual(['a.json', 'one']);
+});
+
+it('lists a folder once for all files that are written to it', async () => {
+  const list = vi.spyOn(fs, 'readdir');
+  syncBuiltinESMExports();
+  try {
+    for (let i = 0; i < 5; i++) await writeBeside(join(root, 'many', `${i}.json`), '{}');
+    expect(list.mock.calls.filter(([folder]) => folder === join(root, 'many'))).toHaveLength(1);
+  } finally {
+    list.mockRestore();
+    syncBuiltinESMExports();
+  }
+});
+
+it('writes a file whose name leaves no room for a longer one', async () => {
+  const path = join(root, `${'n'.repeat(250)}.json`);
+  await writeBeside(path, '{}');
+  await makeFolderBeside(join(root, 'f'.repeat(255)), fill('long'));
+  await makeFolderBeside(join(root, 'f'.repeat(255)), fill('again'));
+  expect(await readdir(root)).toEqual(['f'.repeat(255), `${'n'.repeat(250)}.json`]);
 });
 
 it('brings back what a process had moved aside when it was killed', async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, constants, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
-import { hiddenName, sweepLeftovers } from '@rass/merge/node';
+import { hiddenIn, hiddenName, sweepLeftovers } from '@rass/merge/node';
 
 /** A hidden name beside a place, by which what a killed process leaves is known again. Of a whole path: `model/` would lie in what it stands beside. */
 const besideOf = (path: string, kind: 'tmp' | 'old' = 'tmp'): string =>
@@ -35,13 +35,14 @@ export async function unwritable(folder: string): Promise<string | undefined> {
   }
 }
 
-/** Places beside which leftovers were looked for. */
-const swept = new Set<string>();
+/** What lay hidden in a folder when the first file was written to it: listing it for each takes time with the square of their number. */
+const found = new Map<string, Promise<readonly string[]>>();
 
-async function sweepOnce(path: string): Promise<void> {
-  if (swept.has(path)) return;
-  swept.add(path);
-  await sweepLeftovers(path);
+async function sweepOf(path: string): Promise<void> {
+  const folder = dirname(path);
+  const hidden = found.get(folder) ?? hiddenIn(folder);
+  found.set(folder, hidden);
+  await sweepLeftovers(path, await hidden);
 }
 
 /** Writes a file under another name beside its place and renames it, so that it is there whole or as it was. */
@@ -49,7 +50,7 @@ export async function writeBeside(path: string, data: string | Uint8Array): Prom
   const temporary = besideOf(path);
   try {
     await mkdir(dirname(temporary), { recursive: true });
-    await sweepOnce(resolve(path));
+    await sweepOf(resolve(path));
     await writeFile(temporary, data);
     await rename(temporary, path);
   } catch (error) {

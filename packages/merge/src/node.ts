@@ -1,5 +1,5 @@
 export type { FileHash } from './node/hash.ts';
-export { hiddenName, sweepLeftovers } from './node/leftovers.ts';
+export { hiddenIn, hiddenName, sweepLeftovers } from './node/leftovers.ts';
 export {
   type FilePlan,
   type MergeFilesOptions,

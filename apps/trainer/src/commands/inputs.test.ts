@@ -157,3 +157,14 @@ it('stops at once where results cannot be written, and names the place', () => {
   ]);
   expect(globSync('**/*.tmp', { cwd: path('full') })).toEqual([]);
 });
+
+it('goes on where one image’s results alone cannot be written, and says which', () => {
+  const long = `${'n'.repeat(240)}.jpg`;
+  photograph('in', long);
+  for (const name of ['a', 'b']) photograph('in', `${name}.jpg`);
+  mkdirSync(path('out', 'a.png', 'in it'), { recursive: true });
+  const { status, stdout, stderr } = rass('degrade', path('in'), '--out', path('out'));
+  expect([status, stdout.split(',')[0]]).toEqual([1, '2 of 3 images done']);
+  expect(stderr).toMatch(/^.*\/in\/a\.jpg: its results can be written; got EISDIR.*; rename it, or see what lies in/m);
+  expect(written('out')).toEqual(['a.png', 'b.png', `${'n'.repeat(240)}.png`]);
+});

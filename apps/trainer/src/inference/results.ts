@@ -12,13 +12,31 @@ export interface ResultFile {
   readonly data: string | Uint8Array;
 }
 
-/** Results that cannot be written: no other image's can be, either. */
+/** The place of results takes none: no other image's can be written, either. */
 export class OutputError extends Error {
   override name = 'OutputError';
 }
 
 const outputError = (out: string, reason: string, cause?: unknown): OutputError =>
   new OutputError(`${out}: results are written there; got ${reason}; make room, or name another folder`, { cause });
+
+/** What is wrong with the folder or its disk, rather than with one image's results. */
+const OF_THE_PLACE = ['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG', 'ENOTDIR'];
+
+/** The system's code for an error of its own, or for what an error says of one. */
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return (error as NodeJS.ErrnoException).code ?? codeOf(error.cause);
+}
+
+/** An image's results that cannot be written, though others may be. */
+function writeError(of: string, error: unknown): unknown {
+  if (codeOf(error) === undefined) return error;
+  const got = systemsWords(error);
+  return new Error(`${of}: its results can be written; got ${got}; rename it, or see what lies in their place`, {
+    cause: error,
+  });
+}
 
 /** What the system said. */
 function systemsWords(error: unknown): string {
@@ -54,35 +72,35 @@ export async function checkOut(out: string): Promise<void> {
 
 /** Where results go. */
 export interface Results {
-  /** Writes an image's results, and records them first, so that none is ever taken for a photograph. @throws OutputError */
+  /** Writes an image's results, and records them first, so that none is ever taken for a photograph.
+   * @throws OutputError when no other image's could be written, either */
   write(files: readonly ResultFile[], of: string): Promise<void>;
 }
 
 /** Makes the folder of results, and tries whether it takes files. @throws OutputError when it does not */
 export async function openResults(out: string): Promise<Results> {
   const trial = join(out, `.rass-${process.pid}.tmp`);
-  const asOutput = async (work: () => Promise<void>): Promise<void> => {
-    try {
-      await work();
-    } catch (error) {
-      throw outputError(out, systemsWords(error), error);
-    }
-  };
-  await asOutput(async () => {
+  try {
     await mkdir(out, { recursive: true });
     await writeFile(trial, 'x');
     await rm(trial);
-  });
+  } catch (error) {
+    throw outputError(out, systemsWords(error), error);
+  }
   const recorded = new Set((await recordOf(out)).map(({ result }) => result));
   return {
-    write: (files, of) =>
-      asOutput(async () => {
+    async write(files, of) {
+      try {
         const fresh = files.map(({ path }) => relative(out, path)).filter((result) => !recorded.has(result));
         const lines = fresh.map((result) => `${JSON.stringify({ result, of: resolve(of) })}\n`);
         await appendFile(join(out, RECORD), lines.join(''));
         for (const result of fresh) recorded.add(result);
         for (const { path, data } of files) await writeBeside(path, data);
-      }),
+      } catch (error) {
+        if (OF_THE_PLACE.includes(codeOf(error) ?? '')) throw outputError(out, systemsWords(error), error);
+        throw writeError(of, error);
+      }
+    },
   };
 }
 

@@ -7,18 +7,19 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { expectClose, loadGolden } from '@rass/testkit';
 import { readFloat32 } from '@rass/weights';
 import { openCheckpoint } from '@rass/weights/node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileOf, type TestModel } from '../models.test-support.ts';
 import type { MergeProgress } from '../run/run-merge.ts';
-import { sweepLeftovers } from './leftovers.ts';
+import { hiddenIn, hiddenName, sweepLeftovers } from './leftovers.ts';
 import { mergeFiles, planFiles, runFiles } from './merge-files.ts';
 
 let folder = '';
@@ -330,5 +331,37 @@ describe('leftovers', () => {
     utimesSync(path(`.m.${DEAD}-0123abcd.old`), old, old);
     await sweepLeftovers(path('m'));
     expect(readdirSync(folder)).toEqual(['m']);
+  });
+
+  it('that are a folder stay while anything at any depth of it is written to', async () => {
+    const name = `.m.${DEAD}-0123abcd.tmp`;
+    leave(`${name}/unet/a.safetensors`, false);
+    for (const each of [name, join(name, 'unet')]) utimesSync(path(each), old, old);
+    expect(await sweepLeftovers(path('m'))).toEqual([]);
+    utimesSync(path(name, 'unet', 'a.safetensors'), old, old);
+    expect(await sweepLeftovers(path('m'))).toEqual([name]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('that somebody else has swept in between are no error', async () => {
+    const names = ['tmp', 'old'].map((kind) => `.m.${DEAD}-0123abcd.${kind}`);
+    expect(await sweepLeftovers(path('m'), names)).toEqual([]);
+    // So are links to what is not there.
+    mkdirSync(path(names[0]!));
+    symlinkSync('nothing', path(names[0]!, 'link'));
+    expect(await sweepLeftovers(path('m'))).toEqual([]);
+  });
+
+  it('have names that fit where the result’s leaves no room for more, and are known again', async () => {
+    const long = `${'é'.repeat(125)}.png`;
+    const hidden = hiddenName(path(long), '0123abcd', 'tmp');
+    expect(Buffer.byteLength(basename(hidden))).toBeLessThan(100);
+    const left = basename(hidden).replace(String(process.pid), String(DEAD));
+    leave(left);
+    expect(await hiddenIn(folder)).toEqual([left]);
+    expect(await sweepLeftovers(path('other.png'))).toEqual([]);
+    expect(await sweepLeftovers(path(long))).toEqual([left]);
+    // One that fits stays as it is.
+    expect(basename(hiddenName('a/b.png', '0123abcd', 'old'))).toBe(`.b.png.${process.pid}-0123abcd.old`);
   });
 });

@@ -13,6 +13,13 @@ export class RefusedError extends Error {
   }
 }
 
+/** A body that is not what was asked for, so that nothing of it is of use. */
+export class OtherBodyError extends RefusedError {
+  constructor(message: string) {
+    super(message, true);
+  }
+}
+
 const seconds = (ms: number): string => `${ms / 1000} s`;
 
 /** Asks a server and hands its answer to `use`, which reads the body by `parts`. Ends where no answer comes, or nearly nothing of it, for too
@@ -40,7 +47,7 @@ export async function askWithin<T>(
     for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       total += part.byteLength;
       bytes += part.byteLength;
-      if (total > most) throw new RefusedError(`more than the ${most} bytes that it can have`, true);
+      if (total > most) throw new OtherBodyError(`more than the ${most} bytes that it can have`);
       yield part;
     }
   };

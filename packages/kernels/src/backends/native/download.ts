@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream, existsSync, renameSync, rmSync, st
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackendError, messageOf } from '../errors.ts';
-import { askWithin, RefusedError } from './bounded-body.ts';
+import { askWithin, OtherBodyError, RefusedError } from './bounded-body.ts';
 import { FETCHING_WHEELS, type Fetching, type IndexFile } from './package-index.ts';
 
 const ATTEMPTS = 5;
@@ -20,11 +20,11 @@ export async function sha256OfFile(file: string): Promise<string> {
 const refused = (status: number): RefusedError =>
   new RefusedError(`status ${status}`, status >= 400 && status < 500 && status !== 408 && status !== 429);
 
-/** How many bytes of a partial answer may come, after those that are here. @throws RefusedError for another part */
+/** How many bytes of a partial answer may come, after those that are here. @throws OtherBodyError for another part */
 function partBytes(header: string | null, have: number): number {
   const [, start, end] = /^bytes (\d+)-(\d+)\//.exec(header ?? '') ?? [];
   if (start === undefined) return Number.POSITIVE_INFINITY;
-  if (Number(start) !== have) throw new RefusedError(`bytes from ${start} in place of those from ${have}`, true);
+  if (Number(start) !== have) throw new OtherBodyError(`bytes from ${start} in place of those from ${have}`);
   return Number(end) + 1 - have;
 }
 
@@ -80,7 +80,7 @@ export async function downloadFile(
       break;
     } catch (error) {
       // What came is not the file, or not this part of it.
-      if (error instanceof RefusedError && error.isFinal) rmSync(part, { force: true });
+      if (error instanceof OtherBodyError) rmSync(part, { force: true });
       if (attempt === ATTEMPTS || (error instanceof RefusedError && error.isFinal)) {
         throw new BackendError(
           'install-failed',

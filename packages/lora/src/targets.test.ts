@@ -1,10 +1,13 @@
 import { disposeParams } from '@rass/nn';
 import { activateBackend, loadGolden } from '@rass/testkit';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { baseUnet } from './golden.test-support.ts';
 import { matchTargets } from './index.ts';
 import { layersOf } from './names.ts';
 import { pythonRegExp } from './python-regex.ts';
+import { checkPatterns } from './targets.ts';
+
+vi.mock('./python-regex.ts', { spy: true });
 
 interface Way {
   target_modules: string[] | string;
@@ -61,4 +64,15 @@ it('counts without a lower end from 0, and takes a brace that counts nothing for
   expect(pythonRegExp('x', 'a{2}?b').test('aab')).toBe(true);
   expect(pythonRegExp('x', '[]a]+').test(']a')).toBe(true);
   expect(pythonRegExp('x', 'a|ab').test('ab')).toBe(true);
+});
+
+it('reads each expression once, however many layers there are', () => {
+  const many = Array.from({ length: 50 }, (_, i) => ({ path: `blocks.${i}.to_q`, kind: 'linear' }));
+  vi.mocked(pythonRegExp).mockClear();
+  checkPatterns(many, { rankPattern: { 'blocks\\.49\\.to_q': 4, 'blocks\\.48\\.to_q': 2 } });
+  expect(pythonRegExp).toHaveBeenCalledTimes(2);
+  vi.mocked(pythonRegExp).mockClear();
+  matchTargets(many, { targets: '.*49\\.to_q', exclude: '.*49\\.to_k|.*48\\.to_q' });
+  // Once to check that it means a layer, and once to choose.
+  expect(pythonRegExp).toHaveBeenCalledTimes(4);
 });

@@ -35,7 +35,10 @@ function refuse(what: string, name: string, layers: readonly TargetLayer[]): nev
 /** Throws unless each entry of a list, or the expression, means a layer. */
 function checkEach(paths: Paths, layers: readonly TargetLayer[], where = ''): void {
   const tests = typeof paths === 'string' ? [paths] : paths.map((name) => [name]);
-  const lost = tests.find((each) => !layers.some(({ path }) => testOf(where || 'targets', each)(path)));
+  const lost = tests.find((each) => {
+    const test = testOf(where || 'targets', each);
+    return !layers.some(({ path }) => test(path));
+  });
   const prefix = where === '' ? '' : `${where}: `;
   if (lost !== undefined) refuse(`${prefix}no layer matches`, `${lost}`, layers);
 }
@@ -112,7 +115,10 @@ export function checkPatterns(
 ): void {
   for (const field of ['rankPattern', 'alphaPattern'] as const) {
     const patterns = Object.keys(config[field] ?? {});
-    const lost = patterns.find((pattern) => !layers.some(({ path }) => pathPattern(field, pattern).test(path)));
+    const lost = patterns.find((pattern) => {
+      const expression = pathPattern(field, pattern);
+      return !layers.some(({ path }) => expression.test(path));
+    });
     if (lost !== undefined) refuse(`${field}: no layer that is adapted matches`, lost, layers);
   }
 }

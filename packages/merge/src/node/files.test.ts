@@ -211,6 +211,16 @@ describe('a variant', () => {
     await expect(planFiles(path('r.yaml'))).rejects.toThrow(
       `${rule}; got the variants fp16, non_ema; set variant: fp16 or non_ema`,
     );
+    // A base_model has no field for it.
+    const base = (model: string) =>
+      put(
+        'r.yaml',
+        `merge_method: task_arithmetic\nbase_model: ${model}\nmodels: [{model: sd, variant: fp16}]\nparameters: {weight: 1}`,
+      );
+    base('./sd');
+    await expect(planFiles(path('r.yaml'))).rejects.toThrow('or give the file itself, as of a base_model');
+    base('sd/model.non_ema.safetensors');
+    expect((await planFiles(path('r.yaml'))).inputs).toHaveLength(2);
     fold(', variant: fp17');
     await expect(planFiles(path('r.yaml'))).rejects.toThrow(`${rule}; got variant: fp17; set variant: fp16 or non_ema`);
     fold('/model.fp16.safetensors, variant: fp16');

@@ -72,7 +72,10 @@ async function weightsIn(folder: string, variant: string | undefined): Promise<s
   if (found !== undefined) return found;
   if (variants.length > 0 || variant !== undefined) {
     const got = variant === undefined ? `the variants ${variants.join(', ')}` : `variant: ${variant}`;
-    const remedy = variants.length === 0 ? 'leave it out' : `set variant: ${variants.join(' or ')}`;
+    const remedy =
+      variants.length === 0
+        ? 'leave it out'
+        : `set variant: ${variants.join(' or ')}, or give the file itself, as of a base_model`;
     throw new Error(`merge: ${folder}: a folder with a model has weights of the variant that is meant; got ${got}; ${remedy}`); // biome-ignore format: one line
   }
   throw new Error(

@@ -129,6 +129,17 @@ stages:
   });
 });
 
+it('a variant of an earlier stage is refused', async () => {
+  const recipe = `
+stages:
+  - {name: a, merge_method: passthrough, models: [{model: one}]}
+  - {name: b, merge_method: passthrough, models: [{model: a, variant: fp16}]}
+`;
+  await expect(planInMemory(recipe, models)).rejects.toThrow(
+    'recipe: stage "b": a variant is one of a folder\'s files; got variant: fp16 of the stage "a"; leave it out',
+  );
+});
+
 describe('a plan', () => {
   it('says what will be done to each block', async () => {
     const recipe = `

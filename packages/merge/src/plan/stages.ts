@@ -84,7 +84,13 @@ class StageBuilder {
   }
 
   async #model(where: string, index: number, { model, variant, loras }: RecipeModel): Promise<TensorNode> {
-    const node = this.#nodes.get(model) ?? (await this.#file(where, index, model, variant));
+    const stage = this.#nodes.get(model);
+    if (stage !== undefined && variant !== undefined) {
+      throw new Error(
+        `${where}: a variant is one of a folder's files; got variant: ${variant} of the stage "${model}"; leave it out`,
+      );
+    }
+    const node = stage ?? (await this.#file(where, index, model, variant));
     this.#used.add(model);
     if (loras.length === 0) return node;
     const files = [];

@@ -18,10 +18,20 @@ export const WASM_FILES = {
   threadScript: 'tfjs-backend-wasm-threaded-simd.js',
 } as const;
 
-/** A file's address; undefined where a list of addresses lacks it. */
+/** A file's address; undefined where a list of addresses lacks it. @throws BackendError where a relative one has nothing to start from */
 export function addressOf(file: string, paths: WasmOptions['paths']): string | undefined {
   const path = typeof paths === 'object' ? paths[file] : (paths ?? '') + file;
-  return path === undefined ? undefined : new URL(path, globalThis.location.href).href;
+  if (path === undefined) return undefined;
+  try {
+    return new URL(path, globalThis.location.href).href;
+  } catch (cause) {
+    throw new BackendError(
+      'load-failed',
+      `wasm backend: the address of a .wasm file must be whole in a worker of a blob: or data: address; got "${path}"; ` +
+        'give an absolute URL in wasm.paths',
+      { cause },
+    );
+  }
 }
 
 function unreadable(paths: WasmOptions['paths'], reason: string, cause?: unknown): BackendError {

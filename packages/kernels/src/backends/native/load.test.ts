@@ -183,4 +183,22 @@ describe('which build is taken', () => {
       removeBackend(NATIVE_BACKEND);
     }
   });
+
+  it('says so where the program has registered one that does not start', () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const refuse = () => {
+      throw new Error('no library');
+    };
+    for (const start of [refuse, () => new Promise<never>(() => {})]) {
+      registerBackend(NATIVE_BACKEND, start, 3);
+      try {
+        expect(codeAndText(() => inspectNativeBackend(folder))).toMatch(
+          /^load-failed: native backend: the backend "tensorflow" that the program has registered must start; it did not, .*; leave out the import/,
+        );
+      } finally {
+        removeBackend(NATIVE_BACKEND);
+      }
+    }
+    warn.mockRestore();
+  });
 });

@@ -147,7 +147,16 @@ let registered = false;
 /** The backend that the program has loaded by itself; a second library in one process would be another TensorFlow beside it. */
 function loadedByProgram(): { info: NativeInfo; binding: NativeBinding } | undefined {
   if (registered || !findBackendFactory(NATIVE_BACKEND)) return undefined;
-  const { binding } = findBackend(NATIVE_BACKEND) as unknown as { binding: NativeBinding };
+  // TensorFlow.js gives none where the backend fails to start, or is not ready yet.
+  const theirs = findBackend(NATIVE_BACKEND) as unknown as { binding: NativeBinding } | null | undefined;
+  if (!theirs?.binding) {
+    throw new BackendError(
+      'load-failed',
+      `native backend: the backend "${NATIVE_BACKEND}" that the program has registered must start; it did not, TensorFlow.js's warning says why; ` +
+        'leave out the import that registers it, such as that of @tensorflow/tfjs-node',
+    );
+  }
+  const { binding } = theirs;
   const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
   const [first] = bindingPackages();
   return { info: { addon: '', binding: first, from: 'program', version: binding.TF_Version, device }, binding };

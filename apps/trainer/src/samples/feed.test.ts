@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SourceRecipe } from '../recipe/fields.ts';
 import { type FeedSettings, openFeed } from './feed.ts';
 import type { Sample } from './sample.ts';
+import { scenesSource } from './scenes.ts';
 
 const SETTINGS: FeedSettings = {
   data: {
@@ -75,6 +76,26 @@ it('keeps scenes that are drawn, for every later time', async () => {
   expect([set.length, set.classes.length]).toEqual([6, SCENE_CLASSES.length]);
   expect((await set.get(0)).labels).toEqual(drawScene({ seed: 3, width: 48, height: 48 }).labels);
   await expect(openFeed(of({ ...source, size: 64, keep }))).rejects.toThrow('got another scene 3, of 48 x 48');
+  rmSync(folder, { recursive: true });
+});
+
+it('refuses scenes of another size or setting, whichever of them are kept', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rass-other-'));
+  const source = { kind: 'scenes', size: 32, first: 0, keep: join(folder, 'scenes') } as const;
+  // Not the first of the source: a shuffled feed begins with any.
+  await (await scenesSource(source)).get(7);
+  const refused = scenesSource({ ...source, size: 64 });
+  await expect(refused).rejects.toThrow(
+    `${source.keep}: scenes are kept as they would be drawn; got another scene 7, of 32 x 32; name another folder, or remove this one`,
+  );
+  await expect(scenesSource({ ...source, first: 2 ** 20, size: 64 })).rejects.toThrow('got another scene 7');
+  for (const setting of ['outdoor', 'indoor'] as const) {
+    await expect(scenesSource({ ...source, setting })).rejects.toThrow(
+      /got (another scene 7|scenes of another setting)/,
+    );
+  }
+  await (await scenesSource({ ...source, first: 5 })).get(0);
+  expect(readdirSync(join(source.keep, 'images'))).toEqual(['000005.png', '000007.png']);
   rmSync(folder, { recursive: true });
 });
 

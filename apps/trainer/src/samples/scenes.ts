@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Dataset, DatasetSample } from '@rass/datasets';
 import { CLASSES_FILE } from '@rass/datasets/node';
@@ -20,13 +21,34 @@ function draw({ size, setting }: ScenesRecipe, seed: number): DatasetSample {
 /** A folder of scenes that were drawn, in ADE20K's layout. */
 class KeptScenes {
   readonly #folder: string;
-  constructor(folder: string) {
+  readonly #recipe: ScenesRecipe;
+  constructor(folder: string, recipe: ScenesRecipe) {
     this.#folder = folder;
+    this.#recipe = recipe;
   }
 
   #pathsOf(seed: number): { image: string; labels: string } {
     const name = `${String(seed).padStart(6, '0')}.png`;
     return { image: join(this.#folder, 'images', name), labels: join(this.#folder, 'annotations', name) };
+  }
+
+  /** What the scenes are drawn by. */
+  get #rules(): string {
+    return join(this.#folder, 'scenes.json');
+  }
+
+  get #ruleText(): string {
+    const { size, setting = null } = this.#recipe;
+    return jsonText({ size, setting });
+  }
+
+  /** A scene that is there: the first, if it is. */
+  async #anySeed(): Promise<number | undefined> {
+    const { first } = this.#recipe;
+    if (await exists(this.#pathsOf(first).image)) return first;
+    const names = await readdir(join(this.#folder, 'images')).catch(() => []);
+    const kept = names.find((name) => /^\d{6,}\.png$/.test(name));
+    return kept === undefined ? undefined : Number.parseInt(kept, 10);
   }
 
   async read(seed: number): Promise<DatasetSample | undefined> {
@@ -40,23 +62,29 @@ class KeptScenes {
     const paths = this.#pathsOf(seed);
     const classes = join(this.#folder, CLASSES_FILE);
     if (!(await exists(classes))) await writeBeside(classes, jsonText(CLASSES));
+    if (!(await exists(this.#rules))) await writeBeside(this.#rules, this.#ruleText);
     await writeBeside(paths.labels, encodeLabelsPng(labels!));
     await writeBeside(paths.image, encodePng(image));
   }
 
-  /** @throws when the folder has other scenes than would be drawn: of another size, or of another version of @rass/scenes */
-  async check(recipe: ScenesRecipe): Promise<void> {
-    const kept = await this.read(recipe.first);
-    if (kept === undefined) return;
-    const { image, labels } = draw(recipe, recipe.first);
+  /** @throws when the folder has other scenes than would be drawn: of another size or setting, or of another version of @rass/scenes */
+  async check(): Promise<void> {
+    const seed = await this.#anySeed();
+    const kept = seed === undefined ? undefined : await this.read(seed);
+    if (seed === undefined || kept === undefined) return;
+    const { image, labels } = draw(this.#recipe, seed);
     const isSame = [
       [kept.image, image],
       [kept.labels!, labels!],
     ].every(([a, b]) => a!.width === b!.width && Buffer.compare(a!.data, b!.data) === 0);
-    if (isSame) return;
+    // One scene may be the same where the setting is not.
+    const isOfRules = !(await exists(this.#rules)) || (await readFile(this.#rules, 'utf8')) === this.#ruleText;
+    if (isSame && isOfRules) return;
+    const got = isSame
+      ? `scenes of another setting, as ${this.#rules} says`
+      : `another ${idOf(seed)}, of ${kept.image.width} x ${kept.image.height}`;
     throw new Error(
-      `${this.#folder}: scenes are kept as they would be drawn; got another ${idOf(recipe.first)}, of ${kept.image.width} x ${kept.image.height}; ` +
-        `name another folder, or remove this one`,
+      `${this.#folder}: scenes are kept as they would be drawn; got ${got}; name another folder, or remove this one`,
     );
   }
 }
@@ -65,8 +93,8 @@ class KeptScenes {
  * @throws when other scenes are kept there */
 export async function scenesSource(recipe: ScenesRecipe): Promise<Dataset> {
   const { first, length, keep } = recipe;
-  const kept = keep === undefined ? undefined : new KeptScenes(keep);
-  await kept?.check(recipe);
+  const kept = keep === undefined ? undefined : new KeptScenes(keep, recipe);
+  await kept?.check();
   return {
     length,
     classes: CLASSES,

@@ -29,6 +29,8 @@ export interface Dataset {
   get(index: number): Promise<DatasetSample>;
   /** The labels of a sample alone, where they can be read without its image; undefined where it has none. */
   getLabels?(index: number): Promise<LabelMap | undefined>;
+  /** Of a set with labels: what the samples without any are called. */
+  readonly unlabelled?: readonly string[];
   /** What the samples are called in the set, in their order, wherever the set lies. */
   readonly names?: readonly string[];
   /** Whether labels count from 1 in its files, 0 being nothing, as ADE20K's do. */

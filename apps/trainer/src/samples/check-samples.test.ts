@@ -73,6 +73,27 @@ it('says before a training that labels tell nothing apart, unless that is allowe
   expect(await check({ ...seg, ...dataOf(setOf('ade', [1, 2])), validation: unlabelled })).toContain(
     'recipe: validation.source: what is scored has labels; got none in',
   );
+  // A part of a mix without labels, or a line, would end the training when it is drawn.
+  const plain = join(masks, 'images');
+  const mixOf = (source: object) => ({ kind: 'mix', parts: [parts[0], { source, share: 1 }] });
+  const folderOf = { kind: 'folder', folder: plain };
+  const rows = { kind: 'list', file: join(folder, 'rows.txt') };
+  const row = (seed: number) => `good/images/${seed}.png\tgood/annotations/${seed}.png`;
+  writeFileSync(rows.file, [row(0), 'good/images/1.png', 'good/images/0.png', row(1)].join('\n'));
+  const on = (source: object) => ({ data: { ...dataOf(binary).data, source } });
+  expect(await check({ ...seg, ...on(mixOf(folderOf)) })).toBe(
+    `recipe: data.source: what is learned from has labels; got none in ${plain}; give labels, or leave it out`,
+  );
+  expect(await check({ ...seg, ...on(folderOf), validation: { every: 0 } })).toContain(`got none in ${plain}`);
+  const lacking = `what is learned from has labels; got none with good/images/1.png and 1 more in ${rows.file}`;
+  expect(await check({ ...seg, ...on(rows), validation: { every: 0 } })).toContain(lacking);
+  expect(await check({ ...seg, ...on(mixOf(rows)) })).toContain(lacking);
+  for (const source of [mixOf(folderOf), rows]) {
+    const scored = { ...seg, ...on({ kind: 'ade20k', folder: join(folder, 'ade') }), validation: { every: 1, source } };
+    expect(await check(scored)).toContain('recipe: validation.source: what is scored has labels; got none');
+  }
+  // Stage 1 learns from both.
+  expect(await check({ ...smallScr(1, 'model'), ...on(mixOf(folderOf)) })).toBe('fine');
   // Without labels in the prompt a diffusion model learns from pictures alone.
   const unet = { ...smallUnet(1, 'model'), ...dataOf(binary) };
   expect(await check(unet)).toContain('got one alone, "wall"');

@@ -26,6 +26,18 @@ async function labelFaults(source: SourceRecipe, where: string): Promise<Fault[]
   return found.filter((each) => each !== undefined);
 }
 
+/** That all samples of a source have labels, each part's and each line's.
+ * @throws when some have none: what needs them would end at the first of those */
+async function checkLabelled(source: SourceRecipe, rule: string, remedy: string): Promise<void> {
+  for (const part of partsOf(source)) {
+    const { classes, unlabelled = [] } = await openSource(part);
+    if (classes.length > 0 && unlabelled.length === 0) continue;
+    const some = unlabelled.length > 1 ? ` and ${unlabelled.length - 1} more` : '';
+    const got = classes.length === 0 ? '' : ` with ${unlabelled[0]}${some}`;
+    throw new Error(`recipe: ${rule}; got none${got} in ${placeOf(part)}; ${remedy}`);
+  }
+}
+
 /** Why a prompt never names anything; undefined where it does. */
 function emptyPrompts({ tags, dropPrompt }: ScrRecipe, labelled: boolean): string | undefined {
   if (tags === 'none') return 'tags is none';
@@ -65,15 +77,14 @@ export async function checkSamples(
 ): Promise<void> {
   const { data, validation } = recipe;
   const faults: Fault[] = [];
+  if (recipe.kind === 'seg')
+    await checkLabelled(data.source, 'data.source: what is learned from has labels', 'give labels, or leave it out');
   if (readsLabels(recipe)) faults.push(...(await labelFaults(data.source, 'recipe: data.source')));
   if (recipe.kind === 'scr') faults.push(...zeroLosses(recipe, classes.length > 0));
   const scored = validation.every > 0 ? validation.source : undefined;
   if (recipe.kind === 'seg' && scored !== undefined) {
-    if ((await openSource(scored)).classes.length === 0) {
-      throw new Error(
-        `recipe: validation.source: what is scored has labels; got none in ${placeOf(scored)}; give another set, or set validation.every=0`,
-      );
-    }
+    const remedy = 'give another set, or set validation.every=0';
+    await checkLabelled(scored, 'validation.source: what is scored has labels', remedy);
     faults.push(...(await labelFaults(scored, 'recipe: validation.source')));
   }
   const left = faults.filter(({ kind }) => !data.allow.includes(kind));

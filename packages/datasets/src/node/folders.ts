@@ -83,10 +83,12 @@ export async function openList(file: string): Promise<Dataset> {
     const numbers = await readLabels(at(labels));
     return own === undefined ? reduceZeroLabel(numbers) : numbers;
   };
+  const unlabelled = labelled ? rows.filter(({ labels }) => labels === undefined) : [];
   return {
     length: rows.length,
     classes: labelled ? (own ?? ADE20K_CLASSES) : [],
     names: rows.map(({ image }) => image),
+    ...(unlabelled.length > 0 && { unlabelled: unlabelled.map(({ image }) => image) }),
     zeroIsNothing: own === undefined,
     getLabels,
     async get(index) {

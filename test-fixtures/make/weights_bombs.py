@@ -69,6 +69,7 @@ def many() -> None:
     for name, step in steps.items():
         put(f"many-{name}.pt", HEAD + step * (20_000_000 // len(step)) + b".", "TooLarge", "")
     put("many-pops.pt", HEAD + b"N0" * 8_000_000 + b"N.", "TooLarge", "steps")
+    put("many-lines.pt", HEAD + b"I1\n0" * 2_990_000 + b"N.", "TooLarge", "steps")
     put("many-names.pt", HEAD + b"ctorch\nFloatStorage\n" * 1_000_000 + b".", "TooLarge", "")
     put("many-memos.pt", HEAD + b"N" + b"\x94" * 20_000_000 + b".", "TooLarge", "in memory")
     put("many-integers.pt", HEAD + (b"\x8b\x00\x04\x00\x00" + b"\x7f" * 1024) * 25_000 + b".", "TooLarge", "in memory")

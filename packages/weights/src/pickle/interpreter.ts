@@ -8,6 +8,8 @@ import type { PyValue } from './values.ts';
 const STOP = 0x2e;
 // How often the clock is asked whether others have waited for long enough.
 const STEPS_A_LOOK = 1024;
+// A line or a text is read, decoded and awaited: it takes several times as long as a step that does not.
+const STEPS_A_READ = 5;
 
 /** Reads one pickle from a stream and leaves it behind the pickle's end. It builds data and never calls anything: an
  * imported name must be on the allow list, and making an object looks it up in this package's own table of builders.
@@ -41,7 +43,10 @@ async function run(machine: PickleMachine): Promise<PyValue> {
     const opcode = OPCODES.get(code);
     if (opcode === undefined) return refuse(machine, code);
     const pending = opcode(machine);
-    if (pending !== undefined) await pending;
+    if (pending !== undefined) {
+      await pending;
+      budget.step(STEPS_A_READ);
+    }
   }
 }
 

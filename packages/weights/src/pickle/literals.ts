@@ -45,6 +45,7 @@ export function decimalFloat(line: Uint8Array): number {
 
 /** Bytes as the characters of their own codes. */
 export function latin1(bytes: Uint8Array): string {
+  if (bytes.length <= 8192) return String.fromCharCode(...bytes);
   let text = '';
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
   return text;
@@ -61,9 +62,11 @@ export function toLatin1(text: string): Uint8Array<ArrayBuffer> | undefined {
   return bytes;
 }
 
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Python writes lone surrogates too; they become U+FFFD here. */
 export function utf8(bytes: Uint8Array): string {
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  return UTF8.decode(bytes);
 }
 
 /** Replaces the escapes of a protocol 0 string: \n, \x41, and with `unicode` \u0041 and \U00000041. */

@@ -55,7 +55,6 @@ function bar({ done, total }: Progress): string {
 /** A line of a log: the number of what is under way, or how much of it is done. */
 function logLine({ stage, what, done, total, item }: Progress): string {
   if (item !== undefined && total !== undefined) return `${stage} ${item} of ${total} ${what}`;
-  if (done === 0) return `${stage} ${what}`;
   return `${stage} ${what} ${total === undefined ? amount(done) : `${amount(done)} of ${amount(total)}`}`;
 }
 
@@ -79,7 +78,8 @@ export function progressReporter(stream: NodeJS.WriteStream = process.stderr): {
     if (!stream.isTTY) {
       if (!isNew && now - drawnAt < LOG_MS) return;
       drawnAt = now;
-      stream.write(`${logLine(progress)}\n`);
+      const named = isNew && progress.item === undefined;
+      stream.write(`${named ? title : logLine(progress)}\n`);
       return;
     }
     if (!isNew && now - drawnAt < REDRAW_MS) return;

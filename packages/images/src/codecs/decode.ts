@@ -52,7 +52,9 @@ const sizeCheck =
 /** What decoders say of files that are whole. */
 const UNREAD = /unsupported|sorry|unhandled critical chunk|does not read/i;
 const TOO_OFTEN = /goes over its pixels/;
-const TOO_MUCH = /more memory than there is|insufficient memory|out of memory/i;
+/** Of decoders and of the engines themselves, which say it of arrays and of a module's memory. */
+const TOO_MUCH =
+  /more memory than there is|insufficient memory|out of memory|could not allocate|allocation failed|invalid typed array length/i;
 
 function told(name: string, error: unknown): Error {
   if (error instanceof RefusedImage) return error;

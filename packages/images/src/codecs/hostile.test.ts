@@ -1,5 +1,5 @@
 import { type Golden, loadGolden } from '@rass/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { decodeImage, decodeLabels, encodePng } from '../index.ts';
 
 const golden: Golden = loadGolden('images/hostile');
@@ -73,4 +73,30 @@ it('tells each cut of a file from the whole one', async () => {
       await expect(decodeImage(file.subarray(0, end), { name: 'x' })).rejects.toThrow(/^x: /);
     }
   }
+});
+
+describe('memory that is refused is not taken for a broken file', () => {
+  const thrownBy = (work: () => unknown): Error => {
+    try {
+      work();
+    } catch (error) {
+      return error as Error;
+    }
+    throw new Error('there is that much');
+  };
+  const REFUSED: readonly (readonly [string, Error])[] = [
+    ['a buffer', thrownBy(() => new ArrayBuffer(2 ** 53 - 1))],
+    ['an array', thrownBy(() => new Uint8Array(2 ** 52))],
+    ['a module', new RangeError('WebAssembly.Memory(): could not allocate memory')],
+  ];
+
+  it.each(REFUSED)('%s', async (_, error) => {
+    const start = vi.spyOn(WebAssembly, 'instantiate').mockRejectedValueOnce(error);
+    const image = decodeImage(bytesOf('cut.jpg'), { name: 'x' });
+    await expect(image).rejects.toThrow(
+      `x: an image fits into memory; got one that does not (${error.message}); make it smaller`,
+    );
+    expect(start).toHaveBeenCalledOnce();
+    start.mockRestore();
+  });
 });

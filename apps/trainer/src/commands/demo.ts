@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { selectBackend } from '@rass/kernels';
-import { disposeParams } from '@rass/nn';
+import { disposeParams, printable } from '@rass/nn';
 import { openPipeline } from '@rass/pipeline/node';
 import { Command } from 'commander';
 import { type DemoResult, runDemo } from '../demo/demo.ts';
@@ -69,7 +69,9 @@ function tablesOf({ scores, miou, pixelAccuracy, seconds }: DemoResult, model: s
 async function run(flags: DemoFlags): Promise<void> {
   const settings = await readDegradation(flags.degradation);
   if (settings === undefined) throw new Error('demo: photographs are degraded; got none; name a preset or a .yml file');
-  const photographs = imageJobs((await findInputs(flags.photographs)).images);
+  const { images, leftOut } = await findInputs(flags.photographs);
+  for (const line of leftOut) console.error(printable(line));
+  const photographs = imageJobs(images);
   checkResult('demo', flags.out, [flags.model, ...photographs.map(({ path }) => path)]);
   const { description } = await selectBackend(flags.backend as Parameters<typeof selectBackend>[0]);
   const pipeline = await openPipeline(flags.model, { restore: true, segment: true });

@@ -70,14 +70,14 @@ it('reads paths from a list, relative to it, and from standard input, and counts
   photograph('in', 'b c.jpg');
   writeFileSync(path('list.txt'), '# two photographs\nin/a.jpg\tlabels/a.png\n\nin/b c.jpg\n');
   const listed = rass('degrade', '--list', path('list.txt'), '--out', path('listed'));
-  expect([listed.stdout.split(',')[0], written('listed')]).toEqual(['2 of 2 images done', ['a.png', 'b c.png']]);
+  expect([listed.stdout.split(',')[0], written('listed')]).toEqual(['2 of 2 images done', ['in/a.png', 'in/b c.png']]);
   expect(listed.stderr.trim().split('\n')).toEqual([
     `degrade 1 of 2 ${path('in', 'a.jpg')}`,
     `degrade 2 of 2 ${path('in', 'b c.jpg')}`,
   ]);
   const input = `${path('in', 'a.jpg')}\0${path('in', 'b c.jpg')}\0`;
-  const piped = spawnSync(process.execPath, [MAIN, 'degrade', '--list', '-', '--out', path('piped')], { input, encoding: 'utf8' }); // biome-ignore format: one line
-  expect([piped.status, written('piped')]).toEqual([0, ['a.png', 'b c.png']]);
+  const piped = spawnSync(process.execPath, [MAIN, 'degrade', '--list', '-', '--out', path('piped')], { input, cwd: folder, encoding: 'utf8' }); // biome-ignore format: one line
+  expect([piped.status, written('piped')]).toEqual([0, ['in/a.png', 'in/b c.png']]);
   writeFileSync(path('empty.txt'), '\n# nothing\n');
   expect(rass('degrade', '--list', path('empty.txt'), '--out', path('x')).stderr).toContain(
     `${path('empty.txt')}: a list has a path on each line; got none`,
@@ -167,4 +167,33 @@ it('goes on where one image’s results alone cannot be written, and says which'
   expect([status, stdout.split(',')[0]]).toEqual([1, '2 of 3 images done']);
   expect(stderr).toMatch(/^.*\/in\/a\.jpg: its results can be written; got EISDIR.*; rename it, or see what lies in/m);
   expect(written('out')).toEqual(['a.png', 'b.png', `${'n'.repeat(240)}.png`]);
+});
+
+it('names results of listed images by their paths, whatever else is asked for', () => {
+  const [one, two] = [photograph('q', 'b.jpg'), photograph('q', 'deep', 'b.jpg')];
+  const other = photograph('other', 'q', 'b.jpg');
+  const run = (input: string[], ...given: string[]) =>
+    spawnSync(
+      process.execPath,
+      [MAIN, 'degrade', ...given, '--list', '-', '--out', path('out'), '--skip-existing'],
+      { input: input.join('\n'), cwd: path('q'), encoding: 'utf8' },
+    ).stdout.split(/, |:/); // biome-ignore format: one line
+  expect(run([two])[0]).toBe('1 of 1 images done');
+  expect(written('out')).toEqual(['deep/b.png']);
+  // A folder with what is in it, as find prints them without -type f.
+  expect(run([path('q'), one, two]).slice(0, 2)).toEqual(['1 of 2 images done', '1 were there']);
+  expect(written('out')).toEqual(['b.png', 'deep/b.png']);
+  // One from elsewhere keeps its whole path; one that is given, and would be called like a listed one, does then, too.
+  const [given, outside] = [path('given', 'b.jpg'), other].map((each) => each.slice(1).replace('.jpg', '.png'));
+  expect(run([one, two, other], photograph('given', 'b.jpg')).slice(0, 2)).toEqual(['2 of 4 images done', '2 were there']); // biome-ignore format: one line
+  expect(written('out')).toEqual(['b.png', 'deep/b.png', given, outside].sort());
+});
+
+it('says what a demo leaves out of its photographs', () => {
+  photograph('mixed', 'a.jpg');
+  writeFileSync(path('mixed', 'b.heic'), 'ftypheic');
+  const to = ['--model', path('nothing'), '--out', path('demo.html')];
+  const { status, stderr } = rass('demo', '--photographs', path('mixed'), ...to);
+  expect(status).toBe(1);
+  expect(stderr).toContain(`${path('mixed')}: 1 images are in formats that are not read: b.heic; convert them`);
 });

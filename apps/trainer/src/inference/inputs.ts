@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { findImages, unreadLine } from '@rass/images/node';
 import { isInside, isSame } from '../files.ts';
@@ -12,6 +12,8 @@ export interface Input {
   readonly root: string;
   /** Its path below that folder. */
   readonly below: string;
+  /** It stood in a list: what else is asked for does not change what its results are called. */
+  readonly isListed?: boolean;
 }
 
 export interface Inputs {
@@ -20,10 +22,17 @@ export interface Inputs {
   readonly leftOut: readonly string[];
 }
 
+/** What stands in a list. */
+export interface Listed {
+  /** The list's folder, or the current one for standard input. */
+  readonly folder: string;
+  readonly paths: readonly string[];
+}
+
 /** The paths of a list: a line each, or, where it has zero bytes, what they end, as `find -print0` prints. What follows a tab is
  * left out, as are empty lines and, of a file, those that begin with #. They are relative to the list's folder, or to the current one.
  * @throws when it cannot be read or names nothing */
-export async function listedPaths(list: string): Promise<string[]> {
+export async function listedPaths(list: string): Promise<Listed> {
   const piped = list === '-';
   const whole = piped ? await text(process.stdin) : await readFile(list, 'utf8');
   const lines = whole.includes('\0') ? whole.split('\0') : whole.split(/\r?\n/).map((line) => line.split('\t')[0]!);
@@ -31,7 +40,8 @@ export async function listedPaths(list: string): Promise<string[]> {
   const name = piped ? 'standard input' : list;
   if (paths.length === 0)
     throw new Error(`${name}: a list has a path on each line; got none; write one for each image`);
-  return piped ? paths : paths.map((path) => resolve(dirname(list), path));
+  const folder = resolve(piped ? '.' : dirname(list));
+  return { folder, paths: piped ? paths : paths.map((path) => resolve(folder, path)) };
 }
 
 /** The photographs of a folder: what earlier runs wrote there is left out. Of a folder of results that is itself given, restored pictures
@@ -63,12 +73,19 @@ async function ofFolder(folder: string, out: string | undefined): Promise<Inputs
   };
 }
 
-/** The images that files and folders stand for, each once; what lies in the folder of results is left out.
+/** A listed image, by its path below a folder or, where it lies elsewhere, by its whole path: the same whatever else is listed. */
+function listedBelow(folder: string, { path }: Input): Input {
+  const whole = resolve(path);
+  const root = isInside(whole, folder) ? folder : parse(whole).root;
+  return { path, root, below: relative(root, whole), isListed: true };
+}
+
+/** The images that files and folders stand for, given or listed, each once; what lies in the folder of results is left out.
  * @throws when an input is neither, a folder has no photograph, or results would lie among the photographs */
-export async function findInputs(inputs: readonly string[], out?: string): Promise<Inputs> {
+export async function findInputs(given: readonly string[], out?: string, listed?: Listed): Promise<Inputs> {
   const images = new Map<string, Input>();
   const leftOut: string[] = [];
-  for (const input of inputs) {
+  for (const [i, input] of [...given, ...(listed?.paths ?? [])].entries()) {
     const entry = await stat(input).catch(() => undefined);
     if (entry === undefined || !(entry.isFile() || entry.isDirectory())) {
       const got = entry === undefined ? 'nothing' : 'neither';
@@ -83,7 +100,10 @@ export async function findInputs(inputs: readonly string[], out?: string): Promi
       ? await ofFolder(input, out)
       : { images: [{ path: input, root: dirname(resolve(input)), below: basename(input) }], leftOut: [] };
     for (const line of found.leftOut) leftOut.push(line);
-    for (const image of found.images) if (!images.has(resolve(image.path))) images.set(resolve(image.path), image);
+    const place = (image: Input): Input =>
+      listed !== undefined && i >= given.length ? listedBelow(listed.folder, image) : image;
+    for (const image of found.images)
+      if (!images.has(resolve(image.path))) images.set(resolve(image.path), place(image));
   }
   return { images: [...images.values()], leftOut };
 }

@@ -10,8 +10,8 @@ import { checkOut, OutputError, openResults, type ResultFile } from './results.t
 /** An image that is asked for. */
 export interface ImageJob {
   readonly path: string;
-  /** Of its results, without an ending: its path below the folder that was given, or below the folder that all given ones have in
-   * common where two images would have one name. */
+  /** Of its results, without an ending: its path below the folder that was given, or of the list that it stands in; of one that is not
+   * listed, below the folder that all have in common where two images would have one name. */
   readonly name: string;
 }
 
@@ -37,9 +37,9 @@ const isRepeated = (names: readonly string[]): ((name: string) => boolean) => {
 export function imageJobs(inputs: readonly Input[]): ImageJob[] {
   const twice = isRepeated(inputs.map(({ below }) => below));
   const common = inputs.some(({ below }) => twice(below)) ? commonFolder(inputs.map(({ root }) => root)) : undefined;
-  const named = inputs.map(({ path, root, below }) => ({
+  const named = inputs.map(({ path, root, below, isListed }) => ({
     path,
-    below: common === undefined ? below : relative(common, join(root, below)),
+    below: common === undefined || isListed ? below : relative(common, join(root, below)),
   }));
   const alike = isRepeated(named.map(({ below }) => withoutEnding(below)));
   return named.map(({ path, below }) => ({ path, name: alike(withoutEnding(below)) ? below : withoutEnding(below) }));
@@ -60,10 +60,10 @@ export async function openJobs(
   { out, list }: JobFlags,
   resultsOf: (name: string) => readonly string[],
 ): Promise<ImageJob[]> {
-  const all = list === undefined ? paths : [...paths, ...(await listedPaths(list))];
-  if (all.length === 0)
+  const listed = list === undefined ? undefined : await listedPaths(list);
+  if (paths.length === 0 && listed === undefined)
     throw new Error(`${command}: images are files, folders or a list; got none; name one, or give --list`);
-  const { images, leftOut } = await findInputs(all, out);
+  const { images, leftOut } = await findInputs(paths, out, listed);
   for (const line of leftOut) console.error(printable(line));
   const jobs = imageJobs(images);
   checkJobs(command, jobs, resultsOf);

@@ -105,6 +105,29 @@ it('names file, line and column of what is wrong in a recipe', () => {
   expect(said[6]).toMatch(/^recipe kind\.json:3:11: kind is one of vae, unet, scr, seg; got "sgc"/);
 });
 
+it('names the file that is wrong where a recipe imports it', () => {
+  const broken = 'export const a = 1;\nexport const b = { x: 3,, };\n';
+  put('parts/js.mjs', broken);
+  put('parts/ts.ts', broken);
+  put('parts/throws.mjs', 'export const b =\n  nope;\n');
+  put('parts/none.mjs', 'export const c = 1;\n');
+  const named = ['js.mjs', 'ts.ts', 'throws.mjs', 'none.mjs'];
+  put('parts/between.mjs', "export { b } from './js.mjs';\n");
+  put('deep.mjs', "export { b as default } from './parts/between.mjs';\n");
+  const said = loaded(
+    ...named.map((name) => put(`of-${name}`, `import { b } from './parts/${name}';\nexport default b;\n`)),
+  );
+  const rule = 'what a recipe imports is a module that runs; got';
+  expect(said[0]).toBe(`recipe: of-js.mjs: parts/js.mjs:2:25: ${rule} Unexpected token ','; mend it`);
+  expect(said[1]).toMatch(/^recipe: of-ts\.ts: parts\/ts\.ts:2:25: what a recipe imports is a module that runs; got/);
+  expect(said[2]).toBe(`recipe: of-throws.mjs: parts/throws.mjs:2:3: ${rule} nope is not defined; mend it`);
+  expect(said[3]).toMatch(/^recipe: of-none\.mjs:1:10: a recipe is a module that runs; got The requested module/);
+  // A file between them.
+  expect(loaded(join(folder, 'deep.mjs'))[0]).toBe(
+    `recipe: deep.mjs: parts/js.mjs:2:25: ${rule} Unexpected token ','; mend it`,
+  );
+});
+
 it('says which --set is wrong', async () => {
   const path = put('good.json', JSON.stringify(smallScr(3, 'model')));
   await expect(loadRecipe(path, 'scr', ['optimizer.rate=fast'])).rejects.toThrow(

@@ -226,6 +226,35 @@ describe('storedFolder', () => {
     expect(below.bytes).toBeLessThanOrEqual(TOTAL + 3 * PIECE);
   });
 
+  it('gives up the old version once where several pieces find no room', async () => {
+    const own = memoryStore();
+    let deleted = 0;
+    let refused = 3;
+    const changed = { 'config.json': new TextEncoder().encode('{"a": 22222}') };
+    const files = new Map([...toBlobs(), ['config.json', new Blob([changed['config.json']])]]);
+    const old = await makeManifest(blobFolder(files, 'model'), Object.keys(FILES), { pieceBytes: PIECE });
+    await (await storedFolder(blobs(old, changed), { store: own })).fetchAll();
+    const manifest = await manifestOf();
+    const pieces = manifest.files.flatMap((file) => file.pieces);
+    for (const hash of pieces) await own.delete(hash);
+    const store: PieceStore = {
+      ...own,
+      async put(key, bytes) {
+        if (pieces.includes(key) && refused-- > 0) throw new Error('no room');
+        await own.put(key, bytes);
+      },
+      async delete(key) {
+        if (key === 'manifest model') deleted += 1;
+        // Slower for each of those at once than for the one before.
+        await new Promise((resolve) => setTimeout(resolve, 5 * deleted));
+        await own.delete(key);
+      },
+    };
+    expect(await (await storedFolder(blobs(manifest), { store })).fetchAll()).toBe(true);
+    expect(deleted).toBe(1);
+    expect((await own.keys()).sort()).toEqual(['manifest model', ...new Set(pieces)].sort());
+  });
+
   it('lists what is kept, and removes a folder or all', async () => {
     const store = memoryStore();
     const manifest = await manifestOf();

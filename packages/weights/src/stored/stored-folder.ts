@@ -56,6 +56,7 @@ class Pieces {
   readonly #total: number;
   #loaded = 0;
   #fromStore = 0;
+  #making: Promise<void> | undefined;
   /** Whether the store takes no more. */
   isFull = false;
 
@@ -93,13 +94,21 @@ class Pieces {
     if (this.isFull) return;
     try {
       await store.put(hash, bytes).catch(async () => {
-        await makeRoom(this.#below, store);
+        await this.makeRoom();
         await store.put(hash, bytes);
       });
     } catch (error) {
       if (!this.isFull) onStoreError?.(error);
       this.isFull = true;
     }
+  }
+
+  /** Gives up the older version, once for all who ask for it meanwhile: two at once would take the new one's pieces for unlisted. */
+  makeRoom(): Promise<void> {
+    this.#making ??= makeRoom(this.#below, this.#options.store).finally(() => {
+      this.#making = undefined;
+    });
+    return this.#making;
   }
 
   async #fetched({ file, index, hash }: Piece, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
@@ -272,7 +281,7 @@ export async function storedFolder(
       );
       const failed = (await Promise.allSettled(all)).find(({ status }) => status === 'rejected');
       if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
-      if (!pieces.isFull) await makeRoom(below, options.store);
+      if (!pieces.isFull) await pieces.makeRoom();
       return !pieces.isFull;
     },
   };

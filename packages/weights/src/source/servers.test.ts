@@ -74,6 +74,17 @@ describe('no more is held than was asked for', () => {
     await expect(urlSource(url)).rejects.toMatchObject({ rule: 'TooLarge' });
   });
 
+  it('but a large file is begun, where its length is known', async () => {
+    let length = 3_500_000_000;
+    const { url } = await serve((_, response) => {
+      response.writeHead(200, { 'Content-Length': length }).write('x', () => response.destroy());
+    });
+    await expect(urlSource(url, { tries: 1 })).rejects.toMatchObject({ rule: 'Unreachable' });
+    await expect(urlSource(url, { tries: 1, maxBytes: 2 ** 31 })).rejects.toMatchObject({ rule: 'TooLarge' });
+    length = 20_000_000_000;
+    await expect(urlSource(url, { tries: 1 })).rejects.toMatchObject({ rule: 'TooLarge' });
+  });
+
   it('of a body that is small until it is inflated', async () => {
     const bomb = gzipSync(new Uint8Array(64 << 20));
     expect(bomb.length).toBeLessThan(100_000);

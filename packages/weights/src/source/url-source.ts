@@ -8,12 +8,14 @@ export interface UrlSourceOptions extends RequestOptions {
   blockBytes?: number;
   /** What the first request asks for, where it is known what will be read first; default the first block. */
   first?: readonly [start: number, end: number];
-  /** Of a file whose server knows no ranges, so that it is held whole; default 2 GiB. */
+  /** Of a file whose server knows no ranges, so that it is held whole; default 16 GiB where it says the file's length, else 2 GiB. */
   maxBytes?: number;
 }
 
 const DEFAULT_BLOCK_BYTES = 1 << 20;
 const MOST_WHOLE_BYTES = 2 ** 31;
+/** Above what is published: what comes is known, and may be refused, before it comes. */
+const MOST_DECLARED_BYTES = 2 ** 34;
 
 interface Range {
   bytes: Uint8Array<ArrayBuffer>;
@@ -96,14 +98,18 @@ class Arriving {
 /** How large a body may be, and what is said of one that is larger. */
 interface Bound {
   readonly most: number;
+  /** Where the server says its length. */
+  readonly mostDeclared: number;
   readonly rule: string;
   readonly remedy: string;
 }
 
 /** A whole body. @throws WeightsError `TooLarge` as soon as that is known */
-async function readWhole(url: string, answer: Answer, { most, rule, remedy }: Bound): Promise<Blob> {
+async function readWhole(url: string, answer: Answer, bound: Bound): Promise<Blob> {
   const { headers } = answer;
+  const { rule, remedy } = bound;
   const declared = headers.get('Content-Encoding') === null ? headers.get('Content-Length') : null;
+  const most = declared === null ? bound.most : bound.mostDeclared;
   const check = (bytes: number, of: string): void => {
     if (bytes <= most) return;
     throw new WeightsError('TooLarge', `${url}: ${rule} at most ${most} bytes; got ${of}; ${remedy}`);
@@ -129,7 +135,8 @@ export function fetchFile(
   { maxBytes = MOST_FILE_BYTES, ...options }: Omit<UrlSourceOptions, 'first' | 'blockBytes'> = {},
 ): Promise<Blob> {
   const name = String(url);
-  const bound = { most: maxBytes, rule: 'the file has', remedy: 'check the address, or raise maxBytes' };
+  const remedy = 'check the address, or raise maxBytes';
+  const bound = { most: maxBytes, mostDeclared: maxBytes, rule: 'the file has', remedy };
   return ask(
     name,
     options,
@@ -147,11 +154,16 @@ export function fetchFile(
  * @throws WeightsError `Unreachable`, `Stalled`, `RedirectLoop`, `NotFound`, `HttpStatus`, `BadRangeAnswer`, `TooLarge`, `SourceChanged` */
 export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<ByteSource> {
   const name = String(url);
-  const { blockBytes = DEFAULT_BLOCK_BYTES, maxBytes = MOST_WHOLE_BYTES, first } = options;
+  const { blockBytes = DEFAULT_BLOCK_BYTES, maxBytes, first } = options;
   const [from, to] = first ?? [0, blockBytes];
   const arriving = new Arriving(name, [from, to]);
   const rule = 'a file of a server without ranges has';
-  const bound = { most: maxBytes, rule, remedy: 'let the server answer ranges, or raise maxBytes' };
+  const bound = {
+    most: maxBytes ?? MOST_WHOLE_BYTES,
+    mostDeclared: maxBytes ?? MOST_DECLARED_BYTES,
+    rule,
+    remedy: 'let the server answer ranges, or raise maxBytes',
+  };
   const head = await ask<Range | ByteSource | undefined>(
     name,
     options,

@@ -27,6 +27,10 @@ const ASKED: Readonly<Record<string, readonly string[]>> = {
     'packages/kernels/src/backends/wasm-module.ts',
     'packages/kernels/src/backends/wasm-threads.ts',
   ],
+  'what photographs are read with, as a model is opened': [
+    'apps/runtime/src/worker/pixels.ts',
+    'packages/pipeline/src/images/check-image.ts',
+  ],
   'a model that is kept for the next visit': ['apps/runtime/src/worker/kept.ts'],
   'the first tag': ['packages/pipeline/src/tags/tag-prompt.ts', 'packages/text-encoder/src/presets.ts'],
   'the first prompt, of a model with a tokenizer of its own': ['packages/text-encoder/src/tokenizer.ts'],

@@ -128,6 +128,36 @@ describe.skipIf(chromiumExecutable() === undefined)('in Chromium', () => {
     TIME,
   );
 
+  it('opens another runtime in React when its worker lies elsewhere', async () => {
+    const script = `
+      import { createElement, useEffect } from 'react';
+      import { createRoot } from 'react-dom/client';
+      import { useRuntime } from './react.ts';
+      export default async function () {
+        const Plain = Worker;
+        const started = [];
+        globalThis.Worker = class extends Plain { constructor(...of) { super(...of); started.push(new URL(of[0]).pathname); } };
+        let loaded;
+        function Page({ worker }) {
+          const { status, error } = useRuntime({ model: '/model', wasmPaths: '/wasm/', device: 'wasm', tasks: ['segment'], worker });
+          useEffect(() => { if (status !== 'loading') loaded(error?.message ?? status); }, [status]);
+          return null;
+        }
+        const root = createRoot(document.body.appendChild(document.createElement('div')));
+        const shows = (worker) => new Promise((resolve) => { loaded = resolve; root.render(createElement(Page, { worker })); });
+        const states = [await shows('/worker.js'), await shows(new URL('/other.js', location.href))];
+        root.unmount();
+        return { states, started };
+      }`;
+    const own = join(here, 'standalone', 'worker', 'worker.ts');
+    const result = await runInChromium(script, {
+      resolveFrom: here,
+      files,
+      scripts: { '/worker.js': own, '/other.js': own },
+    });
+    expect(result).toEqual({ states: ['ready', 'ready'], started: ['/worker.js', '/other.js'] });
+  }, 60_000);
+
   it.each([
     [
       'React',

@@ -189,6 +189,32 @@ describe.skipIf(chromiumExecutable() === undefined)('in pages of all kinds, in C
     expect(await run(page, 'return storedModels();')).toEqual([]);
   });
 
+  it('encodes without a worker where the policy forbids one of a text, tries it once, and leaves nothing behind', async () => {
+    const site = await serve({
+      'content-security-policy': POLICY.replace("worker-src 'self' blob:", "worker-src 'self'"),
+    });
+    const page = await visit(site.url);
+    const result = await run<unknown>(
+      page,
+      `const runtime = await open({ tasks: ['segment'] });
+      const segmented = await runtime.segment(image);
+      const urls = new Set();
+      const { createObjectURL, revokeObjectURL } = URL;
+      URL.createObjectURL = (blob) => { const url = createObjectURL.call(URL, blob); urls.add(url); return url; };
+      URL.revokeObjectURL = (url) => { urls.delete(url); revokeObjectURL.call(URL, url); };
+      const Plain = Worker;
+      let [started, ended] = [0, 0];
+      globalThis.Worker = class extends Plain {
+        constructor(...of) { super(...of); started += 1; }
+        terminate() { ended += 1; super.terminate(); }
+      };
+      const blobs = [await segmented.toBlob(), await segmented.toBlob('image/webp')];
+      await runtime.dispose();
+      return { types: blobs.map(({ type }) => type), started, ended, urls: urls.size };`,
+    );
+    expect(result).toEqual({ types: ['image/png', 'image/webp'], started: 1, ended: 1, urls: 0 });
+  });
+
   it('ends a worker that is busy at once', async () => {
     const page = await visit((await serve()).url);
     const busy = `addEventListener('message', ({ data }) => {

@@ -38,8 +38,9 @@ export function useRuntime(options: Omit<RuntimeOptions, 'signal' | 'onProgress'
   const [state, setState] = useState(LOADING);
   const latest = useRef(options);
   latest.current = options;
-  const { model, device, tasks, store, compile, wasmPaths } = options;
-  const key = JSON.stringify([String(model), device, tasks, store, compile, wasmPaths]);
+  const { model, device, tasks, store, compile, wasmPaths, worker } = options;
+  // JSON has null for a function.
+  const key = JSON.stringify([String(model), device, tasks, store, compile, wasmPaths, worker]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key says all that counts
   useEffect(() => {
     const controller = new AbortController();

@@ -109,11 +109,28 @@ it('sees what is transparent on white, and gives the picture its alpha again', a
   const picture = await runtime.restore({ width: 64, height: 64, data: rgba } as unknown as ImageData);
   const expected = await direct.restore({ ...given, alpha });
   expect([picture.pixels, picture.alpha]).toEqual([expected.data, alpha]);
+  const apart = await runtime.restore({ ...given, alpha });
+  expect([apart.pixels, apart.alpha]).toEqual([expected.data, alpha]);
+  await expect(runtime.restore({ ...given, alpha: alpha.subarray(1) })).rejects.toMatchObject({
+    rule: 'BadImage',
+    message: 'restore: alpha is one number of each pixel; got 4095 for 64 x 64; give its own size',
+  });
   const white = given.data.map((value, i) => (alpha[Math.floor(i / 3)] === 0 ? 255 : value));
   const opaque = await runtime.restore({ ...given, data: white });
   expect(opaque.alpha).toBeUndefined();
   const overlaid = await (await runtime.segment(given)).overlay(picture);
   expect(overlaid.alpha).toEqual(alpha);
+});
+
+it('says at which size a long photograph was seen, and sees it larger where it is asked to', async () => {
+  const runtime = await openHere({ tasks: ['segment'] });
+  const given = image(640, 64);
+  const bounded = await runtime.segment(given, { shortSide: 64 });
+  expect(bounded.note).toMatch(/^it is seen at 256 x 2[56] pixels: the longer side is at most 256, /);
+  const whole = await runtime.segment(given, { shortSide: 64, longSide: 640 });
+  expect(whole.note).toBeUndefined();
+  const { data } = await direct.segment(given, { shortSide: 64, longSide: 640 });
+  expect(whole.labels).toEqual(new Uint8Array(data));
 });
 
 it('tells how far it is, stops at a signal within a tile, and goes on with the next call', async () => {

@@ -17,7 +17,6 @@ import type { Unet } from '@rass/unet';
 import type { ByteFolder, LoadProgress } from '@rass/weights';
 import { clone, keep } from '@tensorflow/tfjs-core';
 import { PipelineError } from './error.ts';
-import { checkImage } from './images/check-image.ts';
 import { type Model, type ModelOptions, OPENING_RULES, openModel } from './model/open.ts';
 import type { Stages } from './model/stages.ts';
 import type { TagAttention } from './tags/attention.ts';
@@ -77,9 +76,11 @@ interface Models extends SharedModels {
   readonly segmenting: Segmenting | undefined;
 }
 
-/** A picture as a model sees it: what is transparent lies on white. */
-const seen = async (image: RgbImage): Promise<RgbImage> =>
-  image.alpha === undefined ? image : (await import('./images/alpha.ts')).flatten(image);
+/** A picture as a model sees it: what is transparent lies on white. @throws when it is none */
+async function seen(where: string, image: RgbImage): Promise<RgbImage> {
+  (await import('./images/check-image.ts')).checkImage(where, image);
+  return image.alpha === undefined ? image : (await import('./images/alpha.ts')).flatten(image);
+}
 
 class LoadedPipeline implements Pipeline {
   readonly #models: Models;
@@ -97,8 +98,7 @@ class LoadedPipeline implements Pipeline {
     const { restoring, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'restore: the model was opened to restore; got one that was not');
-    checkImage('restore', image);
-    const restored = await restoring.restore(shared, await seen(image), options);
+    const restored = await restoring.restore(shared, await seen('restore', image), options);
     if (image.alpha === undefined) return restored;
     const { withAlphaOf } = await import('./images/alpha.ts');
     return withAlphaOf({ picture: restored, original: image });
@@ -110,11 +110,11 @@ class LoadedPipeline implements Pipeline {
     const { restoring, segmenting, ...shared } = this.#models;
     if (restoring === undefined)
       throw new PipelineError('NotOpened', 'attend: the model was opened to restore; got one that was not');
-    checkImage('attend', image);
     if (tags.length === 0)
       throw new PipelineError('BadOption', 'attend: attention is to a tag; got none; name what the photograph shows');
     const { attend } = await import('./tasks/attend.ts');
-    return attend(restoring, shared, await seen(image), { tags, shortSide: segmenting?.stage.size ?? SHORT_SIDE });
+    const shortSide = segmenting?.stage.size ?? SHORT_SIDE;
+    return attend(restoring, shared, await seen('attend', image), { tags, shortSide });
   }
 
   async segment(image: RgbImage, options: SegmentOptions = {}): Promise<LabelMap> {
@@ -122,8 +122,7 @@ class LoadedPipeline implements Pipeline {
     const { segmenting, ...shared } = this.#models;
     if (segmenting === undefined)
       throw new PipelineError('NotOpened', 'segment: the model was opened to segment; got one that was not');
-    checkImage('segment', image);
-    return segmenting.segment(shared, await seen(image), options);
+    return segmenting.segment(shared, await seen('segment', image), options);
   }
 
   dispose(): void {
@@ -177,6 +176,7 @@ export async function openPipeline(root: string | URL | ByteFolder, options: Pip
   const tasks = Promise.all([
     restore ? import('./tasks/restore.ts') : undefined,
     segment ? import('./tasks/segment.ts') : undefined,
+    import('./images/check-image.ts'),
   ]);
   // Said below, once the model is open.
   tasks.catch(() => {});

@@ -52,15 +52,26 @@ const ENCODER = `onmessage = async ({ data: { image, type, quality } }) => {
   }
 };`;
 
+/** Whether the page's policy forbade a worker, so that none is tried again. */
+let isForbidden = false;
+
 /** A worker that is ready; undefined where the page's policy allows none of a script's text. */
 function encoder(): Promise<Worker | undefined> {
   return new Promise((resolve) => {
+    const forbidden = (): void => {
+      isForbidden = true;
+      resolve(undefined);
+    };
+    if (isForbidden) return forbidden();
     try {
       const worker = workerOfText(`${ENCODER}postMessage('ready');`);
       worker.onmessage = () => resolve(worker);
-      worker.onerror = () => resolve(undefined);
+      worker.onerror = () => {
+        worker.terminate();
+        forbidden();
+      };
     } catch {
-      resolve(undefined);
+      forbidden();
     }
   });
 }

@@ -48,6 +48,7 @@ export interface FoundClass extends ModelClass {
 interface Labelled {
   readonly labels: Uint8Array;
   readonly counts: readonly number[];
+  readonly note?: string | undefined;
 }
 
 /** What each pixel is. Masks and pictures are made when they are asked for, a little at a time. */
@@ -58,12 +59,19 @@ export class Segmentation {
   readonly labels: Uint8Array;
   /** The classes that are there, the largest first. */
   readonly classes: readonly FoundClass[];
+  /** In a sentence, at which size the photograph was seen where its longer side was too long. */
+  readonly note: string | undefined;
   readonly #classes: readonly ModelClass[];
 
-  constructor(size: { width: number; height: number }, { labels, counts }: Labelled, classes: readonly ModelClass[]) {
+  constructor(
+    size: { width: number; height: number },
+    { labels, counts, note }: Labelled,
+    classes: readonly ModelClass[],
+  ) {
     this.width = size.width;
     this.height = size.height;
     this.labels = labels;
+    this.note = note;
     this.#classes = classes;
     this.classes = classes
       .map((each, label) => ({

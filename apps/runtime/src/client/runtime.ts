@@ -37,6 +37,8 @@ export interface RestoreOptions extends WorkOptions {
 export interface SegmentOptions extends WorkOptions {
   /** The shorter side as the model sees it; default what it was trained with. */
   readonly shortSide?: number;
+  /** The longer side at most, for which the shorter one is made less; default four times the shorter side. */
+  readonly longSide?: number;
   /** Also the mirror image, averaged. */
   readonly flip?: boolean;
   /** Also these sizes, averaged; default [1]. */
@@ -124,9 +126,10 @@ class OpenRuntime implements Runtime {
   }
 
   async segment(source: ImageSource, options: SegmentOptions = {}): Promise<Segmentation> {
-    const { tags = [], shortSide, flip = false, scales = [1], signal } = options;
+    const { tags = [], shortSide, longSide, flip = false, scales = [1], signal } = options;
     const { image, width, height, transfer } = await sendable(source, signal);
-    const input = { image, tags: [...tags], flip, scales: [...scales], ...(shortSide !== undefined && { shortSide }) };
+    const sides = { ...(shortSide !== undefined && { shortSide }), ...(longSide !== undefined && { longSide }) };
+    const input = { image, tags: [...tags], flip, scales: [...scales], ...sides };
     const labelled = await this.#caller.call('segment', input, { ...this.#optionsOf(options), transfer });
     return new Segmentation({ width, height }, labelled, this.classes);
   }

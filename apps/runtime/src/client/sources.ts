@@ -37,8 +37,6 @@ export interface Sending {
 
 const CHANNELS = 3;
 const RGBA = 4;
-/** Bytes that are copied at a time. */
-const COPY_STEP = 1 << 21;
 
 function refuse(rule: RuntimeRule, message: string, cause?: unknown): never {
   throw new RuntimeError(rule, message, { cause });
@@ -48,12 +46,12 @@ const sending = (image: PixelImage): Sending => ({
   image,
   width: image.width,
   height: image.height,
-  transfer: [image.data.buffer as ArrayBuffer],
+  transfer: [image.data, ...(image.alpha ? [image.alpha] : [])].map(({ buffer }) => buffer as ArrayBuffer),
 });
 
 const isTensor = (source: object): source is TensorLike =>
   'shape' in source && 'dtype' in source && 'data' in source && typeof source.data === 'function';
-const isPixels = (source: object): source is ImageData | PixelImage =>
+const isPixels = (source: object): source is PixelImage =>
   'data' in source && ArrayBuffer.isView(source.data) && 'width' in source && 'height' in source;
 
 async function ofTensor(tensor: TensorLike): Promise<Sending> {
@@ -78,23 +76,14 @@ async function ofTensor(tensor: TensorLike): Promise<Sending> {
   return sending({ width, height, data: new Uint8Array(bytes.buffer) });
 }
 
-/** A copy, made at once of a small picture, and over some frames of a large one. */
-async function copied(bytes: ArrayLike<number>): Promise<Uint8Array<ArrayBuffer>> {
-  const given = ArrayBuffer.isView(bytes) ? (bytes as Uint8Array) : Uint8Array.from(bytes);
-  const copy = new Uint8Array(given.length);
-  await inSlices(given.length, COPY_STEP, (start, end) => copy.set(given.subarray(start, end), start));
-  return copy;
-}
-
-/** The caller's pixels stay the caller's: a copy is sent. */
-async function ofPixels(source: ImageData | PixelImage): Promise<Sending> {
-  const { width, height, data } = source;
+/** The caller's pixels stay the caller's: a copy is sent, made at once, since the next frame may be written over them. */
+function ofPixels({ width, height, data, alpha }: PixelImage): Sending {
   const channels = data.length / (width * height);
-  if (channels === CHANNELS) return sending({ width, height, data: await copied(data) });
-  if (channels === RGBA) {
-    const rgba = await copied(data);
-    return { image: { width, height, rgba }, width, height, transfer: [rgba.buffer] };
+  const copy = new Uint8Array(data);
+  if (channels === CHANNELS) {
+    return sending({ width, height, data: copy, ...(alpha && { alpha: new Uint8Array(alpha) }) });
   }
+  if (channels === RGBA) return { image: { width, height, rgba: copy }, width, height, transfer: [copy.buffer] };
   return refuse(
     'BadImage',
     `runtime: pixels have 3 or 4 channels of ${width} x ${height}; got ${data.length} numbers; check the size`,

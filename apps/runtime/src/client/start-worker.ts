@@ -17,10 +17,16 @@ export function workerOfText(text: string): Worker {
     return new Worker(`data:text/javascript,${encodeURIComponent(text)}`, { type: 'module' });
   }
   const own = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-  const worker = new Worker(own, { type: 'module' });
-  // The script is fetched by the time of the first message.
-  worker.addEventListener('message', () => URL.revokeObjectURL(own), { once: true });
-  return worker;
+  const revoke = (): void => URL.revokeObjectURL(own);
+  try {
+    const worker = new Worker(own, { type: 'module' });
+    // The script is fetched by the time of the first message, or never.
+    for (const type of ['message', 'error']) worker.addEventListener(type, revoke, { once: true });
+    return worker;
+  } catch (error) {
+    revoke();
+    throw error;
+  }
 }
 
 /** A worker of a script that may lie on another host, which browsers start only by way of a script of the page's own. */

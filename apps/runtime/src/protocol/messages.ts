@@ -113,6 +113,7 @@ export interface SegmentInput {
   readonly image: SentImage;
   readonly tags: readonly string[];
   readonly shortSide?: number;
+  readonly longSide?: number;
   readonly flip: boolean;
   readonly scales: readonly number[];
 }
@@ -144,6 +145,8 @@ export interface LabelledImage {
   readonly labels: Uint8Array<ArrayBuffer>;
   /** How many pixels have each label. */
   readonly counts: readonly number[];
+  /** Where the photograph was seen smaller than was asked for. */
+  readonly note?: string | undefined;
 }
 
 /** What a page asks of the worker, and what it gets. */

@@ -1,3 +1,4 @@
+import type { RgbImage } from '@rass/images';
 import { type BackendInfo, DeviceError, selectBackend, trimBackendMemory } from '@rass/kernels';
 import { openPipeline, type Pipeline } from '@rass/pipeline';
 import { type ByteFolder, type PieceStore, urlFolder } from '@rass/weights';
@@ -11,9 +12,9 @@ import type {
   OpenInput,
   RuntimeMemory,
   RuntimeProgress,
+  SentImage,
   StoreInfo,
 } from '../protocol/messages.ts';
-import { pixelsOf } from './pixels.ts';
 
 /** What a call may do besides its result. */
 export interface CallContext {
@@ -106,7 +107,8 @@ interface Opened {
 }
 
 async function openModel(input: OpenInput, context: CallContext): Promise<Opened> {
-  const device = await takeDevice(input);
+  // What photographs are read with comes now: the first one may be given where there is no network any more.
+  const [device] = await Promise.all([takeDevice(input), import('./pixels.ts')]);
   const { folder, store } = await openFolder(input, context);
   const { signal, tell } = context;
   tell({ stage: 'load', done: 0 });
@@ -142,13 +144,15 @@ function memoryNow(): RuntimeMemory {
   return { tensors: numTensors, bytes: numBytes, gpuBytes: numBytesInGPU, gpuBytesAllocated: numBytesAllocatedInGPU };
 }
 
+const pixelsOf = async (image: SentImage): Promise<RgbImage> => (await import('./pixels.ts')).pixelsOf(image);
+
 const LABELS = 256;
 
-function labelled(data: Uint8Array): LabelledImage {
+function labelled(data: Uint8Array, note: string | undefined): LabelledImage {
   const labels = new Uint8Array(data);
   const counts = new Array<number>(LABELS).fill(0);
   for (const label of labels) counts[label]! += 1;
-  return { labels, counts };
+  return { labels, counts, note };
 }
 
 /** The model that a worker has open, and what can be asked of it. `ownWasm`: where TensorFlow.js's files are, if a page does not say it. */
@@ -183,18 +187,23 @@ export function openSession(ownWasm?: OpenInput['wasmPaths']): Handlers {
     },
     async restore({ image, ...options }, context) {
       const { signal, tell } = context;
-      const pixels = pixelsOf(image);
+      const pixels = await pixelsOf(image);
       const restored = await using(context, (model) => model.restore(pixels, { ...options, signal, onProgress: tell }));
       return { image: restored };
     },
     async segment({ image, ...options }, context) {
-      const pixels = pixelsOf(image);
+      const pixels = await pixelsOf(image);
       const { signal, tell } = context;
-      const { data } = await using(context, (model) => model.segment(pixels, { ...options, signal, onProgress: tell }));
-      return labelled(data);
+      let note: string | undefined;
+      const onNote = (said: string): void => {
+        note = said;
+      };
+      const all = { ...options, signal, onProgress: tell, onNote };
+      const { data } = await using(context, (model) => model.segment(pixels, all));
+      return labelled(data, note);
     },
     async attend({ image, tags }, context) {
-      const pixels = pixelsOf(image);
+      const pixels = await pixelsOf(image);
       return { maps: await using(context, (model) => model.attend(pixels, { tags })) };
     },
     async memory() {

@@ -39,7 +39,6 @@ it('knows where a folder may be put', async () => {
   const own = { inputs: [join(root, 'model')], what: 'a model', isOwn: (name: string) => name === 'a.txt' };
   await mkdir(join(root, 'model'));
   await checkFolderPlace(join(root, 'new'), own);
-  await checkFolderPlace(join(root, 'model'), own);
   await makeFolderBeside(join(root, 'other'), fill('old'));
   await checkFolderPlace(`${join(root, 'other')}/`, own);
   await writeFile(join(root, 'other', 'b.txt'), '');
@@ -48,6 +47,7 @@ it('knows where a folder may be put', async () => {
     [join(root, 'other', 'a.txt'), 'a model is a folder; got a file there; name another, or remove it'],
     [join(root, 'model', 'inside'), 'a model and what it is made of lie apart; got'],
     [root, 'a model and what it is made of lie apart; got'],
+    [`${join(root, 'model')}/`, `a model and what it is made of lie apart; got ${join(root, 'model')}/ for both`],
   ] as const) {
     await expect(checkFolderPlace(out, own)).rejects.toThrow(`${out}: ${message}`);
   }

@@ -88,9 +88,10 @@ export async function checkFolderPlace(
   out: string,
   { inputs, what, isOwn }: { readonly inputs: readonly string[]; readonly what: string; isOwn?(name: string): boolean },
 ): Promise<void> {
-  const around = inputs.find((input) => isInside(input, out) || isInside(out, input));
+  const around = inputs.find((input) => isSame(input, out) || isInside(input, out) || isInside(out, input));
   if (around !== undefined) {
-    throw new Error(`${out}: ${what} and what it is made of lie apart; got ${around} beside it; name another folder`);
+    const got = isSame(around, out) ? `${out} for both` : `${around} beside it`;
+    throw new Error(`${out}: ${what} and what it is made of lie apart; got ${got}; name another folder`);
   }
   const entry = await stat(out).catch(() => undefined);
   if (entry === undefined) return;

@@ -251,6 +251,8 @@ it(
     expect([ofRun.status, ofRun.stderr]).toEqual([1, expect.stringContaining('of a run, give the model/ in it')]);
     const inside = rass('export', model, '--out', join(model, 'inside'));
     expect([inside.status, inside.stderr]).toEqual([1, expect.stringContaining('lie apart; got')]);
+    const onto = rass('export', model, '--out', model);
+    expect([onto.status, onto.stderr]).toEqual([1, expect.stringContaining(`got ${model} for both`)]);
     const refused = rass('export', model, '--out', path('set'));
     expect([refused.status, refused.stderr]).toEqual([
       1,

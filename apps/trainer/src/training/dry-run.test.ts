@@ -58,6 +58,15 @@ it('refuses what the run refuses', async () => {
   expect(await tried({}, path('old'))).toContain('a run begins in a folder of its own; got a model there');
 });
 
+it.each(['model_index.json', 'classes.json'])('refuses the folder of a model or a data set, with %s', async (name) => {
+  const out = path(`with-${name}`);
+  mkdirSync(out);
+  writeFileSync(join(out, name), '{}');
+  expect(await tried({}, out)).toContain(
+    `a run begins in a folder of its own; got one of a model or a data set, with ${name}`,
+  );
+});
+
 it('refuses a place that cannot be written to', async () => {
   writeFileSync(path('file'), 'a file');
   const said = await tried({}, path('file', 'run'));

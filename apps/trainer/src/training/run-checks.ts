@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   checkResume,
@@ -70,6 +71,15 @@ export async function askedOf({ recipe, feed }: AskedRun): Promise<JsonObject> {
   };
 }
 
+/** What models and data sets have in their folders, and runs have not. */
+const NO_RUNS: ReadonlySet<string> = new Set([
+  'model_index.json',
+  'rass.json',
+  'classes.json',
+  'images',
+  'annotations',
+]);
+
 /** What the run would write over. @throws when a model lies there that it has not made, or more was done than it asks for */
 export async function checkPlace(
   { recipe, out }: AskedRun,
@@ -82,6 +92,13 @@ export async function checkPlace(
   if (done === undefined && (await exists(model))) {
     throw new Error(
       `${out}: a run begins in a folder of its own; got a model there, without checkpoints; give another --out`,
+    );
+  }
+  const others = done === undefined ? await readdir(out).catch(() => []) : [];
+  const other = others.find((name) => NO_RUNS.has(name));
+  if (other !== undefined) {
+    throw new Error(
+      `${out}: a run begins in a folder of its own; got one of a model or a data set, with ${other}; give another --out`,
     );
   }
   if (done !== undefined && done.step > recipe.steps) {

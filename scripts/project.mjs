@@ -38,6 +38,7 @@ const tasks = {
   build: [['turbo', 'run', 'build', '$args']],
   size: [['node', sizeMain]],
   bench: [['node', join(root, 'bench', 'src', 'main.ts'), '$args']],
+  mutants: [['node', join(root, 'scripts', 'mutants.mjs'), '$args']],
   golden: [['node', join(root, 'scripts', 'golden.mjs'), '$args']],
   example: [['node', join(root, 'scripts', 'example.mjs'), '$args']],
   rass: [['node', rassMain, '$args']],

@@ -9,7 +9,7 @@ import { TASKS, type Task } from '../export/exported-stages.ts';
 import { readDegradation } from '../samples/degradation.ts';
 import type { SourceHints } from '../samples/source-of.ts';
 import { megabytes, percent, progressReporter, table } from '../terminal.ts';
-import { openAnyDataset } from './dataset-source.ts';
+import { openAnyDataset, withSourceOptions } from './dataset-source.ts';
 import { numberOf, wholeOf } from './option-values.ts';
 
 interface ExportFlags extends SourceHints {
@@ -107,30 +107,29 @@ function tasksOf(text: string): Task[] {
 
 /** `rass export ...` */
 export const exportCommand = (): Command =>
-  new Command('export')
-    .description(
-      "write a model's folder anew: adapters merged, weights in another precision, shards, hashes, a model card",
-    )
-    .argument('<model>', "a model's folder, as rass train writes it")
-    .requiredOption('--out <folder>', 'where it is written; what is there is replaced')
-    .addOption(
-      new Option('--dtype <precision>', 'of the weights; Q8 and Q4 are codes of 8 and 4 bits')
-        .choices(PRECISIONS)
-        .default('F16'),
-    )
-    .option('--name <name>', "on the model card (default: the folder's)")
-    .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
-    .option('--no-merge', 'leave adapters beside the UNet (default: merged where that serves every task)')
-    .addOption(new Option('--tasks <names>', 'what the model is to do (default: all it does)').argParser(tasksOf))
-    .option(
-      '--shard-size <MB>',
-      'of weights in one file, in millions of bytes, where no tensor is larger (default: 2000)',
-      numberOf,
-    )
-    .option('--compare <path>', 'a data set on which the model is compared with what is written')
-    .option('--split <name>', 'the folder below images/ and annotations/')
-    .option('--images <folder>', "of COCO's panoptic JSON: where its images lie")
-    .option('--masks <folder>', 'and its PNGs')
+  withSourceOptions(
+    new Command('export')
+      .description(
+        "write a model's folder anew: adapters merged, weights in another precision, shards, hashes, a model card",
+      )
+      .argument('<model>', "a model's folder, as rass train writes it")
+      .requiredOption('--out <folder>', 'where it is written; what is there is replaced')
+      .addOption(
+        new Option('--dtype <precision>', 'of the weights; Q8 and Q4 are codes of 8 and 4 bits')
+          .choices(PRECISIONS)
+          .default('F16'),
+      )
+      .option('--name <name>', "on the model card (default: the folder's)")
+      .option('--no-tokenizer', 'leave the tokenizer out, where it is that of Stable Diffusion 2')
+      .option('--no-merge', 'leave adapters beside the UNet (default: merged where that serves every task)')
+      .addOption(new Option('--tasks <names>', 'what the model is to do (default: all it does)').argParser(tasksOf))
+      .option(
+        '--shard-size <MB>',
+        'of weights in one file, in millions of bytes, where no tensor is larger (default: 2000)',
+        numberOf,
+      )
+      .option('--compare <path>', 'a data set on which the model is compared with what is written'),
+  )
     .option('--samples <count>', 'of it at most so many images, from the first on', wholeOf, 50)
     .option(
       '--degradation <name>',

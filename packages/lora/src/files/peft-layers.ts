@@ -3,12 +3,13 @@ import type { AdapterState, HostTensor, LayerUpdate } from '../state.ts';
 
 const partsOf = (path: string): string[] => path.split('.').map((_, i, steps) => steps.slice(0, i + 1).join('.'));
 
-/** What PEFT's modules_to_save say of a layer: it wraps what ends with a name, and gives nothing in or under it a product. Both are its
- * own rules, and not the same. @source peft _set_trainable, check_target_module_exists */
-function isWrapped(path: string, names: readonly string[]): boolean {
+/** Whether PEFT's modules_to_save mean a layer: by the end of its path, or of the path of a part of the model that it is in.
+ * @source peft _set_trainable */
+export function isWrapped(path: string, names: readonly string[]): boolean {
   return partsOf(path).some((part) => names.some((name) => part.endsWith(name)));
 }
 
+/** Whether modules_to_save keep a layer from having a product: PEFT's rule for it is another one. @source peft check_target_module_exists */
 function isExcluded(path: string, names: readonly string[]): boolean {
   return names.some((name) =>
     new RegExp(`^(|.*\\.)${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}($|\\..*)`).test(path),

@@ -1,6 +1,7 @@
 import type { LoraConfig } from '../config.ts';
 import { keyParts, type Part } from './parts.ts';
 import { type PathTable, pathTable, spelledModule } from './paths.ts';
+import { isWrapped } from './peft-layers.ts';
 import type { AdapterFormat, AdapterReport } from './report.ts';
 import type { Shapes } from './shapes.ts';
 
@@ -73,13 +74,6 @@ export function sortKeys(file: string, keys: readonly string[], format: AdapterF
 
 const isWhole = ({ part }: Place): boolean => part === 'weight' || part === 'bias';
 
-/** Whether PEFT's modules_to_save mean a layer: by the end of its path, or of the path of a part of the model that it is in.
- * @source peft _set_trainable */
-function isSaved(path: string, names: readonly string[]): boolean {
-  const parts = path.split('.').map((_, i, steps) => steps.slice(0, i + 1).join('.'));
-  return names.some((name) => parts.some((part) => part.endsWith(name)));
-}
-
 /** By path, the first adapter whose name stands in the keys of its factors. */
 function namedFactors(places: readonly Place[]): Map<string, string> {
   const named = new Map<string, string>();
@@ -96,7 +90,7 @@ export function withoutStrays({ places, report }: Sorted, config: LoraConfig | u
   const isAllowed = ({ path, part, adapter }: Place): boolean =>
     report.format === 'rass' ||
     (part === 'bias' && config?.bias !== undefined) ||
-    isSaved(path, config?.modulesToSave ?? []) ||
+    isWrapped(path, config?.modulesToSave ?? []) ||
     (adapter === undefined && holders.has(path));
   const isStray = (place: Place): boolean => {
     if (place.part === 'diffBias') return !takesBias.has(place.path);
